@@ -1,0 +1,70 @@
+"""Look inside protein language models with the categorical Jacobian.
+
+`import catjac` gives the same objects under the short name. Nothing heavy is imported until a name is used, so that
+the import (and ``%load_ext catjac``) is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets._version import __version__
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+#: Where each public name lives; the module is imported when the name is first used.
+_HOMES = {
+    "CatjacError": "catjac_widgets.errors",
+    "ContactMap": "catjac_widgets.widgets.contact_map",
+    "Explorer": "catjac_widgets.widgets.explorer",
+    "Mask": "catjac_widgets.masks",
+    "Sequence": "catjac_widgets.sequences",
+    "as_sequence": "catjac_widgets.sequences",
+    "cache": "catjac_widgets.engine.store",
+    "contact_head": "catjac_widgets.analysis.likelihood",
+    "contacts": "catjac_widgets.analysis.contact_maps",
+    "epistasis": "catjac_widgets.analysis.summaries",
+    "examples": "catjac_widgets.structures.example_proteins",
+    "explore": "catjac_widgets.widgets.explorer",
+    "jacobian": "catjac_widgets.engine.jacobians",
+    "load_model": "catjac_widgets.language_models.registry",
+    "marginals": "catjac_widgets.analysis.likelihood",
+    "models": "catjac_widgets.language_models.registry",
+    "precision_at_l": "catjac_widgets.analysis.evaluation",
+    "pseudo_perplexity": "catjac_widgets.analysis.likelihood",
+    "read_fasta": "catjac_widgets.sequences",
+    "sensitivity": "catjac_widgets.analysis.summaries",
+    "structure": "catjac_widgets.structures.experimental",
+    "submit": "catjac_widgets.engine.jacobians",
+    "wrap": "catjac_widgets.language_models.registry",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'catjac' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Register the magics: ``%load_ext catjac``."""
+    from catjac_widgets.notebook import load_ipython_extension as load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics away again: ``%unload_ext catjac``."""
+    from catjac_widgets.notebook import unload_ipython_extension as unload
+
+    unload(ipython)

@@ -1,0 +1,114 @@
+"""What every language model offers to the engine, whatever its family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from catjac_widgets.alphabets import MASK_LETTER
+
+if TYPE_CHECKING:
+    import torch
+
+    from catjac_widgets.masks import Mask
+
+
+@dataclass(frozen=True)
+class Substitution:
+    """One change of the input: the letter to put (or `MASK_LETTER`) at a 0-based residue index."""
+
+    position: int
+    letter: str
+
+
+class LanguageModel(ABC):
+    """A model that turns residues into logits.
+
+    Attributes
+    ----------
+    name
+        What a person calls it.
+    letters
+        The letters of the logits, in the model's own order (A of them).
+    max_residues
+        The longest sequence it takes, or None.
+    causal
+        Whether position j sees only positions before it.
+    """
+
+    name: str
+    letters: str
+    max_residues: int | None
+    causal: bool = False
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Text that changes whenever the outputs may: family, weights' SHA-256, policies. Part of the cache key."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """How many parameters it has."""
+
+    @abstractmethod
+    def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
+        """Tokens of one sequence, int64, shape (T,), on the CPU; masked residues become the mask token."""
+
+    @abstractmethod
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch of equally long sequences: (B, T) to (B, L, A); residue rows and letter columns only."""
+
+    @abstractmethod
+    def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
+        """A runner for substitutions of one sequence under one mask.
+
+        Parameters
+        ----------
+        numerics
+            "exact" (float32, TF32 off) or "float64" (a copy of the model, for tests).
+        """
+
+    def letters_at(self, position: int) -> str:
+        """Letters that may be put at that 0-based residue index."""
+        return self.letters
+
+    def row_bytes(self, length: int) -> int:
+        """Estimated memory, in bytes, that one sequence of `length` residues takes during a forward pass."""
+        return 4 * length * 4096
+
+    def seconds_per_sequence(self, length: int) -> float:
+        """Rough estimate of the time one sequence takes in a batch; the engine refines it while it runs."""
+        return 2.0 * self.parameters * (length + 2) / 5e10
+
+
+class Runner(Protocol):
+    """A model made ready for one sequence and one mask."""
+
+    def wild_type(self) -> np.ndarray:
+        """Logits of the unchanged input, float32 (or float64), shape (L, A)."""
+        ...
+
+    def rows(self, substitutions: list[Substitution]) -> np.ndarray:
+        """Logits of the input with each one substitution made, shape (B, L, A)."""
+        ...
+
+
+@runtime_checkable
+class ContactHead(Protocol):
+    """A model with a supervised contact head on its attention maps."""
+
+    def contact_probabilities(self, residues: str, masks: list[Mask | None]) -> np.ndarray:
+        """Contact probabilities, float32, shape (len(masks), L, L), symmetric, in (0, 1)."""
+        ...
+
+
+__all__ = ["MASK_LETTER", "ContactHead", "LanguageModel", "Runner", "Substitution"]

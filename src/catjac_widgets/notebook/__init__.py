@@ -1,0 +1,1 @@
+"""Floor 5: the notebook extension, ``%load_ext catjac``."""

@@ -1,0 +1,1 @@
+"""Floor 3: experimental structures and the example proteins."""
