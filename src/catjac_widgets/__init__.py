@@ -23,7 +23,7 @@ _HOMES = {
     "Sequence": "catjac_widgets.sequences",
     "as_sequence": "catjac_widgets.sequences",
     "cache": "catjac_widgets.engine.store",
-    "contact_head": "catjac_widgets.analysis.likelihood",
+    "contact_head": "catjac_widgets.analysis.attention",
     "contacts": "catjac_widgets.analysis.contact_maps",
     "epistasis": "catjac_widgets.analysis.summaries",
     "examples": "catjac_widgets.structures.example_proteins",
@@ -48,6 +48,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'catjac' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
+    if name in ("jacobian", "submit", "explore"):
+        # The accessor (`J.catjac`) registers itself when it is imported; the engine below may not know of it.
+        importlib.import_module("catjac_widgets.analysis.accessor")
     globals()[name] = value
     return value
 
