@@ -1,0 +1,120 @@
+# Needs make and Python 3.11 or newer; node only for `make js` and the JavaScript tests, Chromium only for the
+# browser tests.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# A Python between 3.11 and 3.13 is taken first, because the tested set has wheels for those; a newer one if there
+# is no other.
+PYTHON ?= $(shell \
+  for newest in 13 99; do for p in python3 python3.13 python3.12 python3.11 python; do \
+    $$p -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $$newest))" 2>/dev/null \
+      && { command -v $$p; exit; }; \
+  done; done)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+# The index of the torch build of your choice, as pytorch.org names it; PyPI's build otherwise.
+TORCH_INDEX ?=
+INDEX := $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)")
+
+# The families that training and some tests read.
+CATJAC_DATA ?= $(abspath $(wildcard ../shared/data))
+ifneq ($(CATJAC_DATA),)
+export CATJAC_DATA
+endif
+SEED ?= 0
+# LAB=0: `make demo` ends after the terminal part. NOTEBOOK: what JupyterLab opens.
+LAB ?= 1
+NOTEBOOK ?= examples/quickstart.ipynb
+# What pytest is to run, for instance: make test TESTS="tests/engine -k resume"
+TESTS ?=
+
+.PHONY: help demo lab test lint js train clean
+
+help:
+	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
+	@echo "make lab              open the quickstart in JupyterLab"
+	@echo "make test             Python, JavaScript and browser tests, and every notebook in examples/"
+	@echo "make lint             ruff, mypy and tsc"
+	@echo "make js               build the front end into the package (needs node)"
+	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
+	@echo "make clean            remove .venv and what was built"
+	@echo
+	@echo "PYTHON=path           the Python to use (3.11 or newer)"
+	@echo "TORCH_INDEX=address   the package index with the torch build of your choice (see pytorch.org)"
+	@echo "LAB=0                 make demo without JupyterLab;  DEMO_NO_BROWSER=1  without opening a browser"
+
+demo: .venv/.installed-lab
+	@$(BIN)/catjac demo
+ifneq ($(LAB),0)
+	@$(BIN)/catjac lab $(if $(DEMO_NO_BROWSER),--no-browser) "$(NOTEBOOK)"
+endif
+
+lab: .venv/.installed-lab
+	@$(BIN)/catjac lab $(if $(DEMO_NO_BROWSER),--no-browser) "$(NOTEBOOK)"
+
+test: .venv/.installed-test test-js
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: test-js
+test-js:
+	@if command -v npm >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory js/node_modules/.installed && npm --prefix js test; \
+	elif [ -n "$(filter true 1,$(CI))" ]; then \
+	  echo "JavaScript tests: there is no node here, and with CI=$(CI) nothing may be skipped." >&2; exit 1; \
+	else \
+	  echo "JavaScript tests: skipped, there is no node here (nodejs.org)."; \
+	fi
+
+lint: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@if command -v npm >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory js/node_modules/.installed && npm --prefix js run check; \
+	else \
+	  echo "tsc: skipped, there is no node here (nodejs.org)."; \
+	fi
+
+js: js/node_modules/.installed
+	npm --prefix js run build
+
+js/node_modules/.installed: js/package.json js/package-lock.json
+	@command -v npm >/dev/null 2>&1 || { echo "Building the front end needs node and npm (nodejs.org)." >&2; exit 1; }
+	npm --prefix js ci --no-fund --no-audit
+	@touch $@
+
+train: .venv/.installed-test
+	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }
+	$(BIN)/python -m training --seed $(SEED)
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { \
+	  echo "There is no Python 3.11 or newer on the path; install one (python.org, or apt install python3 python3-venv) or name it: make demo PYTHON=path" >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+	  echo "$(PYTHON) is older than Python 3.11; name a newer one: make demo PYTHON=path" >&2; exit 1; }
+	@"$(PYTHON)" -c "import ensurepip, venv" 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making .venv with $$("$(PYTHON)" --version)."
+	@"$(PYTHON)" -m venv .venv
+	@touch $@
+
+# The stamps keep a second `make` from installing again.
+.venv/.installed-lab: .venv/.made pyproject.toml constraints.txt
+	@echo "Installing catjac, PyTorch and JupyterLab into .venv: about 0.5 GB to download the first time."
+ifeq ($(TORCH_INDEX),)
+	@if [ "$$(uname -s)" = Linux ]; then \
+	  echo "On Linux the usual PyTorch build comes with several GB of GPU libraries; TORCH_INDEX=address (see pytorch.org, 'CPU') chooses a smaller one."; \
+	fi
+endif
+	@$(PIP) $(INDEX) -c constraints.txt -e '.[lab]'
+	@touch $@
+
+.venv/.installed-test: .venv/.installed-lab
+	@echo "Installing what the tests need into .venv."
+	@$(PIP) --quiet $(INDEX) -c constraints.txt -e '.[lab,test]'
+	@touch $@
+
+clean:
+	rm -rf .venv dist build js/node_modules test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
