@@ -1,0 +1,78 @@
+"""Fetching published checkpoints into torch hub's cache."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+from catjac_widgets.errors import CheckpointError
+from catjac_widgets.language_models.catalogue import CatalogueEntry, hub_folder, in_bytes
+
+_BLOCK = 1024**2
+
+
+def ensure_downloaded(entry: CatalogueEntry, *, progress: bool = True) -> Path:
+    """Path of a published checkpoint, downloaded first (with its contact regression) where it is not in the cache.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no network, no room, or the download breaks off; nothing incomplete is left under its name.
+    """
+    folder = hub_folder()
+    for name, url in entry.urls.items():
+        if not (folder / name).is_file():
+            download(url, folder / name, progress=progress)
+    return folder / f"{entry.name}.pt"
+
+
+def download(url: str, target: Path, *, progress: bool = True) -> None:
+    """Download to a temporary file beside `target`, check its length, then rename it.
+
+    Raises
+    ------
+    CheckpointError
+        See `ensure_downloaded`.
+    """
+    from tqdm.auto import tqdm
+
+    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            total = int(answer.headers.get("Content-Length") or 0)
+            free = shutil.disk_usage(target.parent).free
+            if total > free:
+                raise CheckpointError(
+                    f"{target.name} needs {in_bytes(total)} but only {in_bytes(free)} are free in torch hub's cache; "
+                    "make room or set TORCH_HOME to a larger disk."
+                )
+            received = 0
+            bar = tqdm(total=total or None, unit="B", unit_scale=True, desc=target.name, disable=not progress)
+            with bar, partial.open("wb") as file:
+                while block := answer.read(_BLOCK):
+                    file.write(block)
+                    received += len(block)
+                    bar.update(len(block))
+        if total and received != total:
+            raise CheckpointError(
+                f"The download of {target.name} broke off after {in_bytes(received)} of {in_bytes(total)}; try again."
+            )
+        partial.replace(target)
+    except urllib.error.HTTPError as error:
+        raise CheckpointError(f"{url} cannot be downloaded (the server answers {error.code}); try again later.") from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise CheckpointError(
+            f"{target.name} is not in torch hub's cache and cannot be downloaded ({reason}); check the network, "
+            f"or put the file from {url} into {target.parent}."
+        ) from error
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{target.name} cannot be written into torch hub's cache ({error}).") from error
+    finally:
+        partial.unlink(missing_ok=True)

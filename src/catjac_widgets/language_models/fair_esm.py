@@ -1,0 +1,311 @@
+"""Adapter for fair-esm's models: ESM-2, ESM-1b and ESM-1v (and ESM-1 through its own forward pass)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.errors import ModelError, SequenceError, UsageError
+from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.plainness import altered_modules, evaluating, fair_esm, full_float32, lock_of
+from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
+
+if TYPE_CHECKING:
+    import torch
+
+    from catjac_widgets.masks import Mask
+
+#: Most memory that the attention maps of one layer may take when the contact head runs over several masks.
+CONTACT_BATCH_BYTES = 256 * 1024**2
+
+
+class FairEsm(LanguageModel):
+    """A fair-esm model with its alphabet, used where it is: never moved, and left in the mode it was found in.
+
+    Parameters
+    ----------
+    model
+        `esm.model.esm2.ESM2`, `esm.model.esm1.ProteinBertModel`, or one made of either (fine-tuned, hooked,
+        subclassed). For fair-esm's own classes the pass of `fair_esm_forward` stands in for the model's; whatever
+        is altered runs through the model's own `forward`.
+    alphabet
+        fair-esm's `Alphabet`; the model's own, or ESM-1b's, by default.
+    name
+        What a person calls it.
+    file_fingerprint
+        The fingerprint of the file that it was loaded from; holds as long as no weight and no setting changes.
+    contact_head
+        Whether the contact head's regression was loaded; None looks at its weights.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        alphabet: Any = None,
+        *,
+        name: str = "",
+        file_fingerprint: str | None = None,
+        contact_head: bool | None = None,
+    ) -> None:
+        esm = fair_esm()
+        if not all(hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")):
+            raise ModelError(
+                f"A {type(model).__name__} is not a model of fair-esm; pass an ESM2 or ProteinBertModel with its alphabet."
+            )
+        if alphabet is None:
+            version = getattr(model, "model_version", "ESM-1b")
+            alphabet = getattr(model, "alphabet", None) or esm.Alphabet.from_architecture(version)
+        self.model, self.alphabet = model, alphabet
+        self.name = name or f"{type(model).__name__} in memory"
+        # The model's own order of letters is that of its vocabulary.
+        self.letters = "".join(sorted(ESM_LETTERS, key=alphabet.get_idx))
+        self._tokens = {letter: alphabet.get_idx(letter) for letter in self.letters}
+        self._first = int(bool(model.prepend_bos))
+        positions = getattr(getattr(model, "embed_positions", None), "max_positions", None)
+        self.max_residues = None if positions is None else positions - self._first - int(bool(model.append_eos))
+        self._contact_head = contact_head
+        self._file_fingerprint = file_fingerprint
+        self._loaded_as = self._state() if file_fingerprint else None
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it."""
+        if self._file_fingerprint and not self.changed:
+            return f"{self._file_fingerprint}{self._precision()}"
+        return fingerprints.of_model(self.model)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a model that came from a file is no longer what the file holds."""
+        return self._loaded_as is not None and self._loaded_as != self._state()
+
+    @property
+    def device(self) -> torch.device:
+        """Where its embeddings are."""
+        return self.model.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its embeddings."""
+        return self.model.embed_tokens.weight.dtype
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it has; tied ones count once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def has_contact_head(self) -> bool:
+        """Whether it has a contact head whose regression was fitted, not left at its random start."""
+        if self._contact_head is not None:
+            return self._contact_head
+        head = getattr(self.model, "contact_head", None)
+        if head is None:
+            return False
+        # torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far outside.
+        start = 1 / math.sqrt(head.regression.in_features)
+        weight, bias = head.regression.weight.detach(), head.regression.bias.detach()
+        return bool(bias.abs().max() > start or weight.abs().max() > start)
+
+    def row_bytes(self, length: int) -> int:
+        """See `LanguageModel.row_bytes`."""
+        layer = self.model.layers[0]
+        tokens, size = length + 2, self.model.embed_tokens.weight.element_size()
+        # Residual, norm, queries, keys, values and mixture beside the wide hidden layer before and after its GELU.
+        dense = tokens * (8 * layer.embed_dim + 2 * layer.ffn_embed_dim) * size
+        # The model's own forward returns the attention of every head as float32, before and after its softmax.
+        maps = 3 * 4 * layer.attention_heads * tokens**2 if altered_modules(self.model) else 0
+        return dense + maps + 4 * length * len(self.letters)
+
+    def seconds_per_sequence(self, length: int) -> float:
+        """See `LanguageModel.seconds_per_sequence`."""
+        import torch
+
+        attention = 4 * len(self.model.layers) * (length + 2) ** 2 * self.model.layers[0].embed_dim
+        work = 2.0 * self.parameters * (length + 2) + attention
+        speed = 4e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
+        return work / speed
+
+    # -- what it does ---------------------------------------------------------------------------------------------
+
+    def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
+        """See `LanguageModel.encode`.
+
+        Raises
+        ------
+        SequenceError
+            If there is no residue, one that is none of `letters`, or more than `max_residues`.
+        """
+        import torch
+
+        if not residues:
+            raise SequenceError("The sequence is empty; give at least two residues.")
+        if self.max_residues is not None and len(residues) > self.max_residues:
+            raise SequenceError(
+                f"The sequence has {len(residues)} residues but {self.name} takes at most {self.max_residues}; "
+                "use a part of it, or an ESM-2 model."
+            )
+        for index, letter in enumerate(residues):
+            if letter not in self._tokens:
+                raise SequenceError(f"residue {index + 1} is {letter!r}; {self.name} knows {', '.join(self.letters)}.")
+        hidden = mask.masked if mask is not None else (False,) * len(residues)
+        tokens = [
+            self.alphabet.mask_idx if masked else self._tokens[letter]
+            for letter, masked in zip(residues, hidden, strict=True)
+        ]
+        start = [self.alphabet.cls_idx] * self._first
+        end = [self.alphabet.eos_idx] * int(bool(self.model.append_eos))
+        return torch.tensor(start + tokens + end, dtype=torch.int64)
+
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `LanguageModel.logits`; on the model's device and in its dtype."""
+        return _logits(self.model, tokens, self._residues(tokens), self._columns())
+
+    def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
+        """See `LanguageModel.prepare`."""
+        if numerics not in ("exact", "float64"):
+            raise UsageError(f"numerics is 'exact' or 'float64', not {numerics!r}.")
+        tokens = self.encode(residues, mask)
+        model = self.model if numerics == "exact" else _float64_copy(self.model)
+        return FairEsmRunner(self, model, tokens, np.float32 if numerics == "exact" else np.float64)
+
+    def contact_probabilities(self, residues: str, masks: list[Mask | None]) -> np.ndarray:
+        """See `ContactHead.contact_probabilities`; equals fair-esm's `predict_contacts`.
+
+        Raises
+        ------
+        ModelError
+            If the model has no contact head, or one that was never fitted.
+        """
+        import torch
+
+        if not self.has_contact_head:
+            raise ModelError(
+                f"{self.name} has no fitted contact head (its '-contact-regression.pt' was not found beside the "
+                "checkpoint, or it never had one); use contacts of the Jacobian, or a model that has one."
+            )
+        tokens = torch.stack([self.encode(residues, mask) for mask in masks or [None]])
+        heads = self.model.layers[0].attention_heads
+        size = max(1, CONTACT_BATCH_BYTES // (16 * heads * tokens.shape[1] ** 2))
+        parts = [_contacts(self.model, part, self._residues(part)) for part in tokens.split(size)]
+        return torch.cat(parts).numpy()[: len(masks)]
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _residues(self, tokens: torch.Tensor) -> slice:
+        return slice(self._first, tokens.shape[-1] - int(bool(self.model.append_eos)))
+
+    def _columns(self) -> list[int]:
+        return list(self._tokens.values())
+
+    def _precision(self) -> str:
+        import torch
+
+        return "" if self.dtype == torch.float32 else f"+{str(self.dtype).removeprefix('torch.')}"
+
+    def _state(self) -> tuple[Any, ...]:
+        settings = tuple(fingerprints.policies(self.model).items())
+        return fingerprints.weights_stamp(self.model), settings, tuple(fingerprints.code_identity(self.model))
+
+
+class FairEsmRunner:
+    """One sequence under one mask, made ready (see `Runner`)."""
+
+    def __init__(self, adapter: FairEsm, model: Any, tokens: torch.Tensor, output: type[np.floating[Any]]) -> None:
+        self._adapter, self._model, self._tokens, self._output = adapter, model, tokens, output
+        self._residues, self._columns = adapter._residues(tokens), adapter._columns()
+
+    def wild_type(self) -> np.ndarray:
+        """Logits of the unchanged input, shape (L, A)."""
+        return self._run(self._tokens[None])[0]
+
+    def rows(self, substitutions: list[Substitution]) -> np.ndarray:
+        """Logits of the input with each one substitution made, shape (B, L, A)."""
+        batch = self._tokens.repeat(len(substitutions), 1)
+        length = self._residues.stop - self._residues.start
+        for row, (position, letter) in enumerate((change.position, change.letter) for change in substitutions):
+            token = self._adapter.alphabet.mask_idx if letter == MASK_LETTER else self._adapter._tokens.get(letter)
+            if token is None or not 0 <= position < length:
+                raise ModelError(
+                    f"{letter!r} cannot be put at position {position + 1} of {length}; "
+                    f"letters are {self._adapter.letters} and {MASK_LETTER}."
+                )
+            batch[row, self._residues.start + position] = token
+        if not substitutions:
+            return np.zeros((0, length, len(self._columns)), dtype=self._output)
+        return self._run(batch)
+
+    def _run(self, tokens: torch.Tensor) -> np.ndarray:
+        import torch
+
+        logits = _logits(self._model, tokens, self._residues, self._columns)
+        # By way of torch: numpy knows no bfloat16.
+        return logits.to(torch.float64 if self._output is np.float64 else torch.float32).cpu().numpy()
+
+
+def _logits(model: Any, tokens: torch.Tensor, residues: slice, columns: list[int]) -> torch.Tensor:
+    import torch
+
+    from catjac_widgets.language_models.fair_esm_forward import letter_logits
+
+    device = model.embed_tokens.weight.device
+    letters = torch.tensor(columns, device=device)
+    with _running(model) as own:
+        if not own and not bool((tokens == model.padding_idx).any()):
+            with torch.inference_mode():
+                return letter_logits(model, tokens.to(device), residues, letters)
+        # fair-esm remembers rotary tables between calls: made in inference mode they would break a later training step.
+        with torch.no_grad():
+            found = model(tokens.to(device))
+            return (found["logits"] if isinstance(found, dict) else found)[:, residues][..., letters]
+
+
+def _contacts(model: Any, tokens: torch.Tensor, residues: slice) -> torch.Tensor:
+    """Contact probabilities (B, L, L), float32 on the CPU."""
+    import torch
+
+    from catjac_widgets.language_models.fair_esm_forward import contact_logits
+
+    tokens = tokens.to(model.embed_tokens.weight.device)
+    with _running(model) as own:
+        if own:
+            with torch.no_grad():
+                return model.predict_contacts(tokens).float().cpu()
+        with torch.inference_mode():
+            return contact_logits(model, tokens, residues).sigmoid().float().cpu()
+
+
+class _running:  # noqa: N801 - reads as a phrase where it is used
+    """Around a pass: evaluation mode, full float32, one thread a model; says whether the model's own forward must run."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self._stack = model, ExitStack()
+
+    def __enter__(self) -> bool:
+        self._stack.enter_context(evaluating(self._model))
+        self._stack.enter_context(full_float32)
+        return bool(altered_modules(self._model))
+
+    def __exit__(self, *failure: Any) -> None:
+        self._stack.__exit__(*failure)
+
+
+def _float64_copy(model: Any) -> Any:
+    """A copy in float64, on the CPU where the device has no float64; the model itself stays as it is."""
+    from esm.rotary_embedding import RotaryEmbedding
+
+    with lock_of(model):
+        made = copy.deepcopy(model)
+    made = (made.cpu() if model.embed_tokens.weight.device.type == "mps" else made).double()
+    for module in made.modules():
+        if isinstance(module, RotaryEmbedding):
+            # Its remembered tables were made in the former precision.
+            module._seq_len_cached = None
+    return made

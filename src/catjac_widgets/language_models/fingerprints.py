@@ -1,0 +1,185 @@
+"""Fingerprints: what a cache may be keyed by. Files by their content, models in memory by their weights."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import threading
+import uuid
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets.language_models.fair_esm_forward import token_dropout
+from catjac_widgets.language_models.plainness import altered_modules
+
+if TYPE_CHECKING:
+    import torch
+
+#: Stands in for code that cannot be named (a hook, a replaced function): such results are good for this process only.
+_THIS_PROCESS = uuid.uuid4().hex
+_HASHES: weakref.WeakKeyDictionary[Any, tuple[tuple[Any, ...], str]] = weakref.WeakKeyDictionary()
+_GUARD = threading.Lock()
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_stamp(model: torch.nn.Module) -> tuple[Any, ...]:
+    """Something that changes when a weight does and is cheap beside a pass: place, version and sum of the bits.
+
+    The sum is there because a change through ``parameter.data`` leaves the version as it was.
+    """
+    return tuple(_stamp(name, tensor) for name, tensor in _tensors(model))
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """SHA-256 over names, types, shapes and values of all weights; remembered while the stamp stays the same."""
+    stamp = weights_stamp(model)
+    with _GUARD:
+        known = _HASHES.get(model)
+    if known and known[0] == stamp:
+        return known[1]
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_tensors(model)):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    with _GUARD:
+        _HASHES[model] = (stamp, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def policies(model: Any) -> dict[str, Any]:
+    """The settings beside the weights that change the outputs."""
+    return {
+        "class": type(model).__qualname__,
+        "version": getattr(model, "model_version", "ESM-2"),
+        "heads": int(getattr(model, "attention_heads", 0) or getattr(model.args, "attention_heads", 0)),
+        "token_dropout": token_dropout(model),
+        "start_token": bool(model.prepend_bos),
+        "end_token": bool(model.append_eos),
+    }
+
+
+def of_model(model: torch.nn.Module) -> str:
+    """Fingerprint of a model in memory: weights, policies and, where they are not fair-esm's own, its code."""
+    parts = {"weights": weights_sha256(model), "policies": policies(model), "code": code_identity(model)}
+    return "memory:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def code_identity(model: torch.nn.Module) -> list[str]:
+    """Text that names what was altered in a model; with a token of this process where code cannot be named."""
+    altered = altered_modules(model)
+    if not altered:
+        return []
+    sources = set()
+    for module in model.modules():
+        if type(module).__module__.startswith(("torch.", "esm.")):
+            continue
+        try:
+            source = inspect.getsource(type(module))
+        except (OSError, TypeError):
+            source = _THIS_PROCESS
+        simple = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, str | int | float | bool | None) and key != "training"
+        }
+        sources.add(hashlib.sha256(f"{source}|{sorted(simple.items())!r}".encode()).hexdigest())
+    unnamed = [_hook_ids(model), _THIS_PROCESS] if any("hook" in text for text in altered) else []
+    return [*altered, *sorted(sources), *map(str, unnamed)]
+
+
+def _hook_ids(model: torch.nn.Module) -> list[tuple[str, list[int], list[int], int]]:
+    """Hooks by torch's running number (never used twice in a process), replaced `forward`s by their identity."""
+    return [
+        (name, list(module._forward_hooks), list(module._forward_pre_hooks), id(vars(module).get("forward")))
+        for name, module in model.named_modules()
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    ]
+
+
+def _tensors(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _stamp(name: str, tensor: torch.Tensor) -> tuple[Any, ...]:
+    import torch
+
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    try:
+        version = tensor._version
+    except RuntimeError:  # made in inference mode: torch counts no versions there
+        version = -1
+    bits = tensor.detach().contiguous().view(whole).sum(dtype=torch.int64).item() if tensor.numel() else 0
+    return name, tensor.data_ptr(), version, str(tensor.dtype), bits
+
+
+class FileMemory:
+    """Remembers what was found out about files (fingerprints above all) by path, size and time of change.
+
+    Kept as one small JSON file in the cache folder; where that cannot be written, for this process only.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._guard = threading.Lock()
+
+    @staticmethod
+    def file() -> Path | None:
+        """Where it is kept, or None for this process only."""
+        import platformdirs
+
+        chosen = os.environ.get("CATJAC_CACHE", "").strip()
+        if chosen.lower() in ("off", "memory"):
+            return None
+        folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("catjac", False))
+        return folder / "model-files.json"
+
+    def get(self, paths: list[Path]) -> dict[str, Any] | None:
+        """What is known about these files together, if none of them changed since."""
+        with self._guard:
+            entry = {**self._read(), **self._entries}.get(self._key(paths))
+        return entry["facts"] if entry and entry["seen"] == self._seen(paths) else None
+
+    def put(self, paths: list[Path], facts: dict[str, Any]) -> None:
+        """Remember facts about these files together."""
+        with self._guard:
+            self._entries[self._key(paths)] = {"seen": self._seen(paths), "facts": facts}
+            file = self.file()
+            if file is None:
+                return
+            partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_text(json.dumps({**self._read(), **self._entries}, indent=1), encoding="utf-8")
+                partial.replace(file)
+            except OSError:
+                # A cache folder that cannot be written is the store's to report; this only costs hashing again.
+                partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        file = self.file()
+        try:
+            read = json.loads(file.read_text(encoding="utf-8")) if file else {}
+        except (OSError, ValueError):
+            return {}
+        return read if isinstance(read, dict) else {}
+
+    @staticmethod
+    def _key(paths: list[Path]) -> str:
+        return "|".join(str(path.resolve()) for path in paths)
+
+    @staticmethod
+    def _seen(paths: list[Path]) -> list[list[int]]:
+        return [[path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+file_memory = FileMemory()

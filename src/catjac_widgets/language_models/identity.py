@@ -1,0 +1,33 @@
+"""What is known of a model without loading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a cache key and a check of the input need to know of a model.
+
+    Attributes
+    ----------
+    name
+        What a person calls it.
+    fingerprint
+        See `LanguageModel.fingerprint`.
+    letters
+        The letters of its logits in its own order.
+    max_residues
+        The longest sequence it takes, or None.
+    has_contact_head
+        Whether it has a fitted contact head.
+    causal
+        Whether position j sees only positions before it.
+    """
+
+    name: str
+    fingerprint: str
+    letters: str
+    max_residues: int | None
+    has_contact_head: bool
+    causal: bool = False

@@ -1,0 +1,123 @@
+"""Whether a model in memory is fair-esm's own, untouched, and how to run it without leaving a trace."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets.errors import DependencyError
+
+if TYPE_CHECKING:
+    import torch
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_LOCKS: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
+
+
+def fair_esm() -> Any:
+    """The package `esm` of fair-esm.
+
+    Raises
+    ------
+    DependencyError
+        If it is missing, or if the other package of that name is installed in its place.
+    """
+    try:
+        import esm
+    except ImportError as error:
+        raise DependencyError(f"fair-esm cannot be imported ({error}); run: pip install fair-esm") from error
+    if not hasattr(esm, "Alphabet"):
+        raise DependencyError(
+            "The installed package 'esm' is EvolutionaryScale's, which takes the place of fair-esm; "
+            "run: pip uninstall -y esm && pip install --force-reinstall --no-deps fair-esm"
+        )
+    import esm.pretrained
+
+    return esm
+
+
+def altered_modules(model: torch.nn.Module) -> list[str]:
+    """What makes the model other than fair-esm's own: foreign classes, hooks and replaced `forward`s, as text.
+
+    An empty list means that our forward pass may stand in for the model's.
+    """
+    import torch
+
+    fair_esm()
+    from esm.model.esm1 import ProteinBertModel
+    from esm.model.esm2 import ESM2
+    from esm.modules import ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding
+    from esm.modules import RobertaLMHead, TransformerLayer
+    from esm.multihead_attention import MultiheadAttention
+    from esm.rotary_embedding import RotaryEmbedding
+
+    own = {
+        ESM2, ProteinBertModel, ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding, RobertaLMHead,
+        TransformerLayer, MultiheadAttention, RotaryEmbedding, torch.nn.Embedding, torch.nn.Linear,
+        torch.nn.LayerNorm, torch.nn.ModuleList, torch.nn.Sigmoid,
+    }  # fmt: skip
+    found = []
+    if type(model) not in (ESM2, ProteinBertModel) or getattr(model, "model_version", "ESM-1b") != "ESM-1b":
+        found.append(f"{type(model).__module__}.{type(model).__qualname__}")
+    everywhere = torch.nn.modules.module
+    if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
+        found.append("global hooks")
+    for name, module in model.named_modules():
+        if type(module) not in own:
+            found.append(f"{name}: {type(module).__module__}.{type(module).__qualname__}")
+        elif "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS):
+            found.append(f"{name}: hooked")
+    return found
+
+
+def lock_of(model: torch.nn.Module) -> threading.RLock:
+    """The one lock under which our threads run that model."""
+    with _LOCKS_GUARD:
+        return _LOCKS.setdefault(model, threading.RLock())
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put every module into evaluation mode and back into the mode it had, also after an error."""
+    with lock_of(model):
+        training = [module for module in model.modules() if module.training]
+        for module in training:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+class _FullFloat32:
+    """No TF32 (nor bfloat16) in float32 products while any thread is inside; then the process's own setting again."""
+
+    def __init__(self) -> None:
+        self._guard, self._inside, self._before = threading.Lock(), 0, "highest"
+
+    def __enter__(self) -> None:
+        import torch
+
+        with self._guard:
+            if not self._inside:
+                self._before = torch.get_float32_matmul_precision()
+                if self._before != "highest":
+                    torch.set_float32_matmul_precision("highest")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        with self._guard:
+            self._inside -= 1
+            if not self._inside and self._before != "highest":
+                torch.set_float32_matmul_precision(self._before)
+
+
+#: The one such context of the process.
+full_float32 = _FullFloat32()
