@@ -71,7 +71,9 @@ class Mask:
             try:
                 first, last = (int(end) for end in fragment)
             except (TypeError, ValueError) as error:
-                raise MaskError(f"A fragment is a pair (first, last) of positions, not {fragment!r}.") from error
+                raise MaskError(
+                    f"A fragment is a pair (first, last) of positions, not {fragment!r}."
+                ) from error
             if not 1 <= first <= last <= len(masked):
                 raise MaskError(
                     f"Fragment {first}–{last} does not lie within the positions 1–{len(masked)}; "
@@ -146,7 +148,9 @@ def as_mask(mask: Mask | np.ndarray | Iterable[bool] | None, sequence: Sequence)
         return Mask.none(sequence)
     made = mask if isinstance(mask, Mask) else Mask.from_array(mask)
     if len(made) != len(sequence):
-        raise MaskError(f"The mask covers {len(made)} residues but the sequence has {len(sequence)}; make it anew.")
+        raise MaskError(
+            f"The mask covers {len(made)} residues but the sequence has {len(sequence)}; make it anew."
+        )
     return made
 
 

@@ -118,7 +118,9 @@ class Sequence:
         checked = []
         for chain in self.chains:
             if not len(chain):
-                raise SequenceError(f"Chain {chain.name} is empty; remove the extra ':' or give its residues.")
+                raise SequenceError(
+                    f"Chain {chain.name} is empty; remove the extra ':' or give its residues."
+                )
             residues = "".join(table.get(letter, letter) for letter in chain.residues)
             for index, letter in enumerate(residues):
                 if letter not in letters:
@@ -146,12 +148,18 @@ class Sequence:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise SequenceError(f"There is no residue number {number}{f' in chain {chain}' if chain else ''}.")
+            raise SequenceError(
+                f"There is no residue number {number}{f' in chain {chain}' if chain else ''}."
+            )
         raise SequenceError(f"Residue number {number} exists in several chains; name one with chain=….")
 
 
 def as_sequence(
-    what: Sequence | str | Path, *, name: str = "", unknown: Mapping[str, str] | None = None, letters: str = ESM_LETTERS
+    what: Sequence | str | Path,
+    *,
+    name: str = "",
+    unknown: Mapping[str, str] | None = None,
+    letters: str = ESM_LETTERS,
 ) -> Sequence:
     """Read one sequence from text: plain, pasted FASTA, or chains joined by ":".
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import os
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,8 +45,8 @@ class CatalogueEntry:
         block = 12 * width**2 + 13 * width
         head = width**2 + 3 * width
         if self.family == "ESM-1":
-            # One more key and value a layer, no language-model head but an output matrix, no final norm.
-            return 35 * width + self.layers * (block + 2 * width) + 35 * width + (35 if self.layers < 34 else 0)
+            # One more key and value a layer; an output matrix in place of a language-model head.
+            return 2 * 35 * width + self.layers * (block + 2 * width)
         norms = 4 * width if self.positions else 2 * width
         return 33 * width + 33 + self.positions * width + self.layers * block + head + norms
 
@@ -73,6 +75,14 @@ def _entries() -> dict[str, CatalogueEntry]:
         CatalogueEntry(f"esm1v_t33_650M_UR90S_{k}", "ESM-1v", 33, 1280, int(7.8 * giga), False, 1026)
         for k in range(1, 6)
     ]
+    found += [
+        CatalogueEntry(f"esm1_t34_670M_{data}", "ESM-1", 34, 1280, int(2.7 * giga))
+        for data in ("UR50S", "UR50D", "UR100")
+    ]
+    found += [
+        CatalogueEntry("esm1_t12_85M_UR50S", "ESM-1", 12, 768, 341 * mega),
+        CatalogueEntry("esm1_t6_43M_UR50S", "ESM-1", 6, 768, 171 * mega),
+    ]
     return {entry.name: entry for entry in found}
 
 
@@ -80,10 +90,14 @@ CATALOGUE = _entries()
 
 
 def hub_folder() -> Path:
-    """Where torch hub keeps checkpoints (TORCH_HOME moves it)."""
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    """Where torch hub keeps checkpoints; TORCH_HOME, XDG_CACHE_HOME and `torch.hub.set_dir` move it."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return Path(torch.hub.get_dir()) / "checkpoints"
+    # The same rule without importing torch, which takes seconds.
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+    return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 class ModelTable:
@@ -115,14 +129,19 @@ class ModelTable:
     def __str__(self) -> str:
         cells = [list(self._COLUMNS), *self._cells()]
         widths = [max(len(line[column]) for line in cells) for column in range(len(self._COLUMNS))]
-        return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells)
+        return "\n".join(
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in cells
+        )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th style='text-align:left'>{name}</th>" for name in self._COLUMNS)
         body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in line) + "</tr>"
+            "<tr>"
+            + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in line)
+            + "</tr>"
             for line in self._cells()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
-from catjac_widgets.language_models.plainness import fair_esm
+from catjac_widgets.language_models.plainness import fair_esm, regression_is_fitted
 
 _ALLOWING = threading.Lock()
 _REGRESSION = ("contact_head.regression.weight", "contact_head.regression.bias")
@@ -64,18 +65,18 @@ def facts_of(path: Path) -> CheckpointFacts:
         except TypeError:
             pass  # written by another version: look again
     contents = _read(path)
-    positions = next((v.shape[0] for k, v in contents.weights.items() if k.endswith("embed_positions.weight")), None)
+    positions = next(
+        (v.shape[0] for k, v in contents.weights.items() if k.endswith("embed_positions.weight")), None
+    )
     esm = fair_esm()
     alphabet = esm.Alphabet.from_architecture(contents.architecture)
     digest = ":".join(sha256_of_file(file) for file in files)
-    from catjac_widgets.alphabets import ESM_LETTERS
-
     facts = CheckpointFacts(
         fingerprint=f"file:{digest}",
         letters="".join(sorted(ESM_LETTERS, key=alphabet.get_idx)),
         # Learned positions: two rows stand for padding, two more for the start and end tokens.
         max_residues=None if positions is None else positions - 4,
-        contact_head=len(files) > 1 or all(key in contents.weights for key in _REGRESSION),
+        contact_head=_has_fitted_regression(contents),
     )
     file_memory.put(files, vars(facts))
     return facts
@@ -89,7 +90,9 @@ def sizes_of(path: Path) -> dict[str, Any]:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a dict
     return {
         "family": "ESM-1b" if "embed_positions.weight" in shapes else "ESM-2",
-        "parameters": sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith("inv_freq")),
+        "parameters": sum(
+            math.prod(shape) for name, shape in shapes.items() if not name.endswith("inv_freq")
+        ),
         "layers": 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("layers.")),
         "bytes": path.stat().st_size,
     }
@@ -118,7 +121,9 @@ def load_checkpoint(path: Path) -> tuple[Any, Any]:
                 model, alphabet = esm.pretrained.load_model_and_alphabet_core(stem, contents.data, regression)
     except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path.name} does not hold the weights that its settings describe ({reason}).") from error
+        raise CheckpointError(
+            f"{path.name} does not hold the weights that its settings describe ({reason})."
+        ) from error
     return model.eval().requires_grad_(True), alphabet
 
 
@@ -131,6 +136,12 @@ class _Contents:
     data: dict[str, Any]
     regression: dict[str, Any] | None = None
     settings: dict[str, str] | None = None
+
+
+def _has_fitted_regression(contents: _Contents) -> bool:
+    weights = contents.weights if contents.regression is None else contents.regression["model"]
+    found = [weights.get(key) for key in _REGRESSION]
+    return all(tensor is not None for tensor in found) and regression_is_fitted(*found)
 
 
 def _files(path: Path) -> list[Path]:
@@ -158,7 +169,9 @@ def _read(path: Path) -> _Contents:
             f"{path.name} holds a model of the kind {architecture!r}; of fair-esm's, ESM-2, ESM-1b, ESM-1v and ESM-1 work."
         )
     regression = _weights_only(files[1]) if len(files) > 1 else None
-    if regression is not None and not (isinstance(regression, dict) and isinstance(regression.get("model"), dict)):
+    if regression is not None and not (
+        isinstance(regression, dict) and isinstance(regression.get("model"), dict)
+    ):
         raise CheckpointError(f"{files[1].name} is not a contact regression of fair-esm; download it again.")
     return _Contents(weights, architecture, data, regression)
 
@@ -181,9 +194,13 @@ def _weights_only(path: Path) -> Any:
             raise CheckpointError(
                 f"{path.name} holds code ({name}) beside weights and was not opened; use a file from a source you trust."
             ) from error
-        raise CheckpointError(f"{path.name} is truncated or not a checkpoint of fair-esm; download it again.") from error
+        raise CheckpointError(
+            f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path.name} is truncated or not a checkpoint of fair-esm; download it again.") from error
+        raise CheckpointError(
+            f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
+        ) from error
 
 
 def _read_safetensors(path: Path) -> _Contents:
@@ -194,9 +211,13 @@ def _read_safetensors(path: Path) -> _Contents:
             settings = dict(file.metadata() or {})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path.name} is truncated or not a safetensors file; download it again.") from error
+        raise CheckpointError(
+            f"{path.name} is truncated or not a safetensors file; download it again."
+        ) from error
     if "embed_tokens.weight" not in weights or "layers.0.fc1.weight" not in weights:
-        raise CheckpointError(f"{path.name} does not hold the weights of a fair-esm model (embed_tokens, layers …).")
+        raise CheckpointError(
+            f"{path.name} does not hold the weights of a fair-esm model (embed_tokens, layers …)."
+        )
     return _Contents(weights, settings.get("alphabet", "ESM-1b"), {}, None, settings)
 
 

@@ -30,7 +30,9 @@ def choose_device(wanted: str | torch.device | None = None) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
-            why = "this torch is built for the CPU only" if torch.version.cuda is None else "no GPU is visible"
+            why = (
+                "this torch is built for the CPU only" if torch.version.cuda is None else "no GPU is visible"
+            )
             raise DeviceError(f"There is no CUDA device here ({why}); use device='cpu' or leave it out.")
         if (device.index or 0) >= count:
             raise DeviceError(f"There is no {device}; CUDA devices here go from cuda:0 to cuda:{count - 1}.")
@@ -53,5 +55,7 @@ def choose_dtype(wanted: Any = None) -> torch.dtype:
 
     name = str(wanted or "float32").removeprefix("torch.")
     if name not in ("float32", "float16", "bfloat16"):
-        raise UsageError(f"dtype is 'float32', 'float16' or 'bfloat16', not {name!r} (for float64 see numerics=).")
+        raise UsageError(
+            f"dtype is 'float32', 'float16' or 'bfloat16', not {name!r} (for float64 see numerics=)."
+        )
     return getattr(torch, name)

@@ -63,7 +63,9 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
             )
         partial.replace(target)
     except urllib.error.HTTPError as error:
-        raise CheckpointError(f"{url} cannot be downloaded (the server answers {error.code}); try again later.") from error
+        raise CheckpointError(
+            f"{url} cannot be downloaded (the server answers {error.code}); try again later."
+        ) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise CheckpointError(

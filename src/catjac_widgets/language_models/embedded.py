@@ -87,7 +87,9 @@ def familiarity(residues: str) -> Familiarity:
         if share > identity:
             best, identity, aligned = family, share, count
     if best is None:
-        raise CheckpointError(f"The embedded model's card ({CARD}) names no family; install catjac-widgets again.")
+        raise CheckpointError(
+            f"The embedded model's card ({CARD}) names no family; install catjac-widgets again."
+        )
     known = identity >= KNOWN_IDENTITY and aligned >= min(KNOWN_RESIDUES, len(best["query"]))
     label = f"{best.get('name') or best['id']} ({best['id']})"
     share = f"{100 * identity:.0f} % identical"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,14 @@ import numpy as np
 from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models import fingerprints
-from catjac_widgets.language_models.plainness import altered_modules, evaluating, fair_esm, full_float32, lock_of
+from catjac_widgets.language_models.plainness import (
+    altered_modules,
+    evaluating,
+    fair_esm,
+    full_float32,
+    lock_of,
+    regression_is_fitted,
+)
 from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
 
 if TYPE_CHECKING:
@@ -53,7 +59,9 @@ class FairEsm(LanguageModel):
         contact_head: bool | None = None,
     ) -> None:
         esm = fair_esm()
-        if not all(hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")):
+        if not all(
+            hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")
+        ):
             raise ModelError(
                 f"A {type(model).__name__} is not a model of fair-esm; pass an ESM2 or ProteinBertModel with its alphabet."
             )
@@ -67,7 +75,9 @@ class FairEsm(LanguageModel):
         self._tokens = {letter: alphabet.get_idx(letter) for letter in self.letters}
         self._first = int(bool(model.prepend_bos))
         positions = getattr(getattr(model, "embed_positions", None), "max_positions", None)
-        self.max_residues = None if positions is None else positions - self._first - int(bool(model.append_eos))
+        self.max_residues = (
+            None if positions is None else positions - self._first - int(bool(model.append_eos))
+        )
         self._contact_head = contact_head
         self._file_fingerprint = file_fingerprint
         self._loaded_as = self._state() if file_fingerprint else None
@@ -109,10 +119,7 @@ class FairEsm(LanguageModel):
         head = getattr(self.model, "contact_head", None)
         if head is None:
             return False
-        # torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far outside.
-        start = 1 / math.sqrt(head.regression.in_features)
-        weight, bias = head.regression.weight.detach(), head.regression.bias.detach()
-        return bool(bias.abs().max() > start or weight.abs().max() > start)
+        return regression_is_fitted(head.regression.weight, head.regression.bias)
 
     def row_bytes(self, length: int) -> int:
         """See `LanguageModel.row_bytes`."""
@@ -154,7 +161,9 @@ class FairEsm(LanguageModel):
             )
         for index, letter in enumerate(residues):
             if letter not in self._tokens:
-                raise SequenceError(f"residue {index + 1} is {letter!r}; {self.name} knows {', '.join(self.letters)}.")
+                raise SequenceError(
+                    f"residue {index + 1} is {letter!r}; {self.name} knows {', '.join(self.letters)}."
+                )
         hidden = mask.masked if mask is not None else (False,) * len(residues)
         tokens = [
             self.alphabet.mask_idx if masked else self._tokens[letter]
@@ -218,7 +227,9 @@ class FairEsm(LanguageModel):
 class FairEsmRunner:
     """One sequence under one mask, made ready (see `Runner`)."""
 
-    def __init__(self, adapter: FairEsm, model: Any, tokens: torch.Tensor, output: type[np.floating[Any]]) -> None:
+    def __init__(
+        self, adapter: FairEsm, model: Any, tokens: torch.Tensor, output: type[np.floating[Any]]
+    ) -> None:
         self._adapter, self._model, self._tokens, self._output = adapter, model, tokens, output
         self._residues, self._columns = adapter._residues(tokens), adapter._columns()
 
@@ -230,8 +241,14 @@ class FairEsmRunner:
         """Logits of the input with each one substitution made, shape (B, L, A)."""
         batch = self._tokens.repeat(len(substitutions), 1)
         length = self._residues.stop - self._residues.start
-        for row, (position, letter) in enumerate((change.position, change.letter) for change in substitutions):
-            token = self._adapter.alphabet.mask_idx if letter == MASK_LETTER else self._adapter._tokens.get(letter)
+        for row, (position, letter) in enumerate(
+            (change.position, change.letter) for change in substitutions
+        ):
+            token = (
+                self._adapter.alphabet.mask_idx
+                if letter == MASK_LETTER
+                else self._adapter._tokens.get(letter)
+            )
             if token is None or not 0 <= position < length:
                 raise ModelError(
                     f"{letter!r} cannot be put at position {position + 1} of {length}; "
@@ -282,7 +299,7 @@ def _contacts(model: Any, tokens: torch.Tensor, residues: slice) -> torch.Tensor
             return contact_logits(model, tokens, residues).sigmoid().float().cpu()
 
 
-class _running:  # noqa: N801 - reads as a phrase where it is used
+class _running:
     """Around a pass: evaluation mode, full float32, one thread a model; says whether the model's own forward must run."""
 
     def __init__(self, model: Any) -> None:

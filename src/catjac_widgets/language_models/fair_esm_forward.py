@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from catjac_widgets.language_models.plainness import token_dropout
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -95,11 +97,6 @@ def attention_maps(layer: Any, x: Tensor, heads: Tensor) -> Tensor:
     query, key, _ = _projections(layer, x)
     scores = query[:, heads] @ key[:, heads].transpose(-1, -2) * layer.self_attn.scaling
     return scores.softmax(-1, dtype=_wide(x.dtype))
-
-
-def token_dropout(model: Any) -> bool:
-    """Whether embeddings are rescaled by the share of masks (ESM-2: an attribute; ESM-1b: a checkpoint's argument)."""
-    return bool(getattr(model, "token_dropout", getattr(getattr(model, "args", None), "token_dropout", False)))
 
 
 def _projections(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,8 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.fair_esm_forward import token_dropout
-from catjac_widgets.language_models.plainness import altered_modules
+from catjac_widgets.language_models.plainness import altered_modules, token_dropout
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +49,7 @@ def weights_sha256(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(_tensors(model)):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
     with _GUARD:
         _HASHES[model] = (stamp, digest.hexdigest())
     return digest.hexdigest()

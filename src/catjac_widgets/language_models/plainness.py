@@ -40,6 +40,24 @@ def fair_esm() -> Any:
     return esm
 
 
+def token_dropout(model: Any) -> bool:
+    """Whether embeddings are rescaled by the share of masks.
+
+    ESM-2 has an attribute for it, ESM-1b an argument of its checkpoint.
+    """
+    settings = getattr(model, "args", None)
+    return bool(getattr(model, "token_dropout", getattr(settings, "token_dropout", False)))
+
+
+def regression_is_fitted(weight: torch.Tensor, bias: torch.Tensor) -> bool:
+    """Whether a contact head's regression was fitted, not left at its random start.
+
+    torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far outside.
+    """
+    start = weight.shape[-1] ** -0.5
+    return bool(bias.detach().abs().max() > start or weight.detach().abs().max() > start)
+
+
 def altered_modules(model: torch.nn.Module) -> list[str]:
     """What makes the model other than fair-esm's own: foreign classes, hooks and replaced `forward`s, as text.
 
@@ -50,8 +68,13 @@ def altered_modules(model: torch.nn.Module) -> list[str]:
     fair_esm()
     from esm.model.esm1 import ProteinBertModel
     from esm.model.esm2 import ESM2
-    from esm.modules import ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding
-    from esm.modules import RobertaLMHead, TransformerLayer
+    from esm.modules import (
+        ContactPredictionHead,
+        ESM1bLayerNorm,
+        LearnedPositionalEmbedding,
+        RobertaLMHead,
+        TransformerLayer,
+    )
     from esm.multihead_attention import MultiheadAttention
     from esm.rotary_embedding import RotaryEmbedding
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catjac_widgets.errors import ModelError, ModelNotFoundError
-from catjac_widgets.language_models.catalogue import CATALOGUE, CatalogueEntry, ModelTable, hub_folder, in_bytes
+from catjac_widgets.language_models.catalogue import (
+    CATALOGUE,
+    CatalogueEntry,
+    ModelTable,
+    hub_folder,
+    in_bytes,
+)
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.protocol import LanguageModel
 
@@ -44,7 +50,9 @@ class FileSource:
         from catjac_widgets.language_models.checkpoints import facts_of
 
         facts = facts_of(self.file())
-        return ModelIdentity(self.name, facts.fingerprint, facts.letters, facts.max_residues, facts.contact_head)
+        return ModelIdentity(
+            self.name, facts.fingerprint, facts.letters, facts.max_residues, facts.contact_head
+        )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`."""
@@ -82,11 +90,13 @@ PREFIXES: dict[str, Callable[[str], Source]] = {}
 _LATER = ("hf", "potts")
 _FORMS = "A model is named 'mini', by fair-esm's name, or by the path of a .pt or .safetensors checkpoint."
 _SUFFIXES = (".pt", ".pth", ".safetensors")
-_LOADED: dict[tuple[str, str, str], LanguageModel] = {}
+_LOADED: dict[tuple[str, str, str], tuple[str, LanguageModel]] = {}
 _GUARD = threading.RLock()
 
 
-def load_model(name: str | Path, *, device: str | torch.device | None = None, dtype: Any = None) -> LanguageModel:
+def load_model(
+    name: str | Path, *, device: str | torch.device | None = None, dtype: Any = None
+) -> LanguageModel:
     """Load a language model by name or path; the same object for the same request.
 
     Parameters
@@ -115,13 +125,14 @@ def load_model(name: str | Path, *, device: str | torch.device | None = None, dt
 
     source = _source(name)
     place, kind = choose_device(device), choose_dtype(dtype)
+    key = (str(name), str(place), str(kind))
     with _GUARD:
-        key = (source.identity().fingerprint, str(place), str(kind))
+        fingerprint = source.identity().fingerprint
         known = _LOADED.get(key)
-        # A loaded model that somebody has altered since is no longer what its name says.
-        if known is None or getattr(known, "changed", False) or known.name != str(name):
-            known = _LOADED[key] = source.load(place, kind)
-        return known
+        # A loaded model that somebody has altered since, or whose file has changed, no longer is what its name says.
+        if known is None or known[0] != fingerprint or getattr(known[1], "changed", False):
+            _LOADED[key] = known = (fingerprint, source.load(place, kind))
+        return known[1]
 
 
 def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> LanguageModel:
@@ -240,6 +251,4 @@ def _source(name: str | Path) -> Source:
         return FileSource(text, path)
     near = difflib.get_close_matches(text, ["mini", *CATALOGUE], n=3, cutoff=0.4)
     guess = f"did you mean {', '.join(near)}?" if near else "catjac.models() lists them."
-    raise ModelNotFoundError(
-        f"There is no model {text!r}; {guess} {_FORMS}"
-    )
+    raise ModelNotFoundError(f"There is no model {text!r}; {guess} {_FORMS}")
