@@ -1,0 +1,263 @@
+"""What the labels of a Jacobian say: its axes, which rows are there, and the labels of a map made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from catjac_widgets.alphabets import MASK_LETTER
+from catjac_widgets.errors import JacobianError, MaskError
+from catjac_widgets.masks import Mask
+from catjac_widgets.sequences import CHAIN_NAMES, Chain, Sequence
+
+#: The four axes of a Jacobian, in the order in which every routine here sees them.
+AXES = ("pos_in", "aa_in", "pos_out", "aa_out")
+
+#: What rides along with each position, as `<what>_in`, `<what>_out`, `<what>_i`, `<what>_j`.
+RESIDUE_LABELS = ("chain", "number", "wild_type", "residue")
+
+_WHAT_WAS_COMPUTED = (
+    "sequence",
+    "sequence_name",
+    "visible",
+    "model",
+    "model_fingerprint",
+    "variant",
+    "numerics",
+    "linker",
+)
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Which rows of a Jacobian an analysis may use, as indices along `pos_in` and `pos_out`.
+
+    Attributes
+    ----------
+    rows, columns
+        Int arrays of equal length n: the same residues along the input and the output axis.
+    missing
+        1-based positions that are visible to the model but have no row (yet).
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    missing: tuple[int, ...]
+
+
+def check_axes(J: xr.DataArray) -> xr.DataArray:
+    """Return J with its axes in the order of `AXES`, positions and letters labelled.
+
+    A Dataset with the variable `jacobian` (as a netCDF or zarr file is read) is taken too.
+
+    Raises
+    ------
+    JacobianError
+        Naming the axis or the coordinate that is missing.
+    """
+    if isinstance(J, xr.Dataset) and "jacobian" in J:
+        J = J["jacobian"]
+    if not isinstance(J, xr.DataArray):
+        raise JacobianError(
+            f"A Jacobian is a labelled array as catjac.jacobian returns it, not {type(J).__name__}; pass "
+            "that array."
+        )
+    gone = [axis for axis in AXES if axis not in J.dims]
+    if gone:
+        raise JacobianError(
+            f"The array has no axis {' and '.join(gone)} (its axes are "
+            f"{', '.join(map(str, J.dims)) or 'none'}); "
+            "select with a list or a slice, J.sel(pos_in=[24]), to keep an axis, or pass the whole Jacobian."
+        )
+    extra = [str(axis) for axis in J.dims if axis not in AXES]
+    if extra:
+        raise JacobianError(
+            f"The array has the further axis {', '.join(extra)}; select one of its entries first."
+        )
+    bare = [axis for axis in AXES if axis not in J.coords]
+    if bare:
+        raise JacobianError(
+            f"The axis {' and '.join(bare)} bears no labels; keep the coordinates that jacobian() gave."
+        )
+    return J if J.dims == AXES else J.transpose(*AXES)
+
+
+def letters(J: xr.DataArray, axis: str) -> list[str]:
+    """List the letters along `aa_in` or `aa_out`, as plain text."""
+    return [str(letter) for letter in J[axis].values]
+
+
+def is_fast(J: xr.DataArray) -> bool:
+    """Whether the rows are masked residues instead of substitutions."""
+    return letters(J, "aa_in") == [MASK_LETTER]
+
+
+def positions(J: xr.DataArray, axis: str) -> np.ndarray:
+    """Return the 1-based positions along `pos_in` or `pos_out`, int array.
+
+    Raises
+    ------
+    JacobianError
+        If they are not unique.
+    """
+    values = np.asarray(J[axis].values).astype(int)
+    if len(np.unique(values)) != len(values):
+        raise JacobianError(f"Some positions occur twice along {axis}; give each position once.")
+    return values
+
+
+def rows_present(J: xr.DataArray) -> np.ndarray:
+    """Tell for each of `pos_in` whether its row was computed, reading one number of it (NaN: no row)."""
+    corner = J.isel(aa_in=0, pos_out=0, aa_out=0)
+    return ~np.isnan(np.asarray(corner.values))
+
+
+def visible_positions(J: xr.DataArray) -> set[int] | None:
+    """Return the positions that the model saw, from the attribute `visible`; None where that is gone."""
+    text, residues = J.attrs.get("visible"), J.attrs.get("sequence")
+    if text is None or residues is None:
+        return None
+    try:
+        return {
+            int(position) for position in Mask.parse(len(str(residues).replace(":", "")), str(text)).visible
+        }
+    except MaskError:
+        return None
+
+
+def usable_positions(J: xr.DataArray, *, allow_partial: bool) -> Positions:
+    """Find the residues that have both a row and a column, in the order of `pos_out`.
+
+    Masked residues have no row and are left out; anything else that is missing is refused.
+
+    Raises
+    ------
+    JacobianError
+        If rows are missing that no mask explains and `allow_partial` is False, or fewer than two residues are
+        left.
+    """
+    inputs, outputs = positions(J, "pos_in"), positions(J, "pos_out")
+    row_of = {int(position): row for row, position in enumerate(inputs)}
+    present = rows_present(J)
+    visible = visible_positions(J)
+    stray = sorted(set(row_of) - {int(position) for position in outputs})
+    if stray and not allow_partial:
+        raise JacobianError(
+            f"{_listed(stray)} of pos_in {'is' if len(stray) == 1 else 'are'} not in pos_out; select "
+            "the same positions on both axes (or pass allow_partial=True to use those they share)."
+        )
+    rows, columns, missing = [], [], []
+    for column, position in enumerate(int(value) for value in outputs):
+        row = row_of.get(position)
+        if visible is not None and position not in visible:
+            continue
+        if row is not None and present[row]:
+            rows.append(row)
+            columns.append(column)
+        else:
+            missing.append(position)
+    if missing and not allow_partial:
+        why = "are not computed"
+        if visible is None:
+            why = "are missing (masked, or not computed: the attributes that would tell are gone)"
+        raise JacobianError(
+            f"{len(missing)} of {len(missing) + len(rows)} rows {why}: {_listed(missing)}; complete J, or "
+            "pass allow_partial=True to use the rows that are there."
+        )
+    if len(rows) < 2:
+        raise JacobianError(
+            f"A contact map needs at least two visible residues with rows, and there "
+            f"{'is 1' if rows else 'is none'}; show more of the sequence."
+        )
+    return Positions(np.array(rows), np.array(columns), tuple(missing))
+
+
+def map_coordinates(
+    J: xr.DataArray, sides: Iterable[str] = ("i", "j"), axis: str = "out", index: np.ndarray | None = None
+) -> dict[Hashable, tuple]:
+    """Make coordinates for maps over the residues of one axis of J: `pos_i`, `chain_i`, `residue_i`, ….
+
+    Parameters
+    ----------
+    sides
+        Suffixes of the new dimensions; "" gives `pos`, `chain`, ….
+    axis
+        "in" or "out": which axis of J the residues come from.
+    index
+        Which of them, as indices; all by default.
+    """
+    chosen = slice(None) if index is None else index
+    made: dict[Hashable, tuple] = {}
+    for side in sides:
+        suffix = f"_{side}" if side else ""
+        made[f"pos{suffix}"] = (f"pos{suffix}", positions(J, f"pos_{axis}")[chosen])
+        for label in RESIDUE_LABELS:
+            if f"{label}_{axis}" in J.coords:
+                values = np.array([str(value) for value in J[f"{label}_{axis}"].values], dtype=str)
+                made[f"{label}{suffix}"] = (f"pos{suffix}", values[chosen])
+    return made
+
+
+def sequence_coordinates(sequence: Sequence, sides: Iterable[str] = ("i", "j")) -> dict[Hashable, tuple]:
+    """Make the same coordinates from a sequence."""
+    values = {
+        "pos": sequence.positions,
+        "chain": np.array(sequence.chain_names, dtype=str),
+        "number": np.array(sequence.numbers, dtype=str),
+        "wild_type": np.array(list(sequence.residues), dtype=str),
+        "residue": np.array(sequence.labels, dtype=str),
+    }
+    return {
+        name + (f"_{side}" if side else ""): (f"pos_{side}" if side else "pos", array)
+        for side in sides
+        for name, array in values.items()
+    }
+
+
+def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
+    """Recover the sequence that a Jacobian, a map or a table is about: coordinates first, then attributes.
+
+    Raises
+    ------
+    JacobianError
+        If neither coordinates nor attributes name the residues.
+    """
+    for suffix in ("_out", "_i", ""):
+        needed = [f"{label}{suffix}" for label in ("chain", "number", "wild_type")]
+        if all(name in labelled.coords for name in needed):
+            chains, numbers, residues = (
+                [str(v) for v in np.atleast_1d(labelled[name].values)] for name in needed
+            )
+            made: list[Chain] = []
+            first = 0
+            for k in range(1, len(chains) + 1):
+                if k == len(chains) or chains[k] != chains[first]:
+                    made.append(Chain(chains[first], "".join(residues[first:k]), tuple(numbers[first:k])))
+                    first = k
+            return Sequence(tuple(made), str(labelled.attrs.get("sequence_name", "")))
+    text = labelled.attrs.get("sequence")
+    if text:
+        parts = str(text).split(":")
+        return Sequence(
+            tuple(Chain(CHAIN_NAMES[k], part) for k, part in enumerate(parts)),
+            str(labelled.attrs.get("sequence_name", "")),
+        )
+    raise JacobianError(
+        "The array no longer says which residues it is about (coordinates chain_…, number_…, wild_type_… "
+        "are gone); "
+        "pass it as catjac made it."
+    )
+
+
+def provenance(J: xr.DataArray) -> dict[Hashable, str | int | float]:
+    """Return the attributes that say from what an array was made, for what is derived from it."""
+    return {key: J.attrs[key] for key in _WHAT_WAS_COMPUTED if key in J.attrs}
+
+
+def _listed(values: list[int]) -> str:
+    shown = ", ".join(str(value) for value in values[:5])
+    noun = "position" if len(values) == 1 else "positions"
+    return f"{noun} {shown}{', …' if len(values) > 5 else ''}"

@@ -1,0 +1,379 @@
+"""The single steps from a Jacobian to a contact map, as pure functions on labelled arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TypeVar, overload
+
+import numpy as np
+import xarray as xr
+
+from catjac_widgets.analysis import labels
+from catjac_widgets.analysis.labels import AXES
+from catjac_widgets.errors import JacobianError, UsageError
+
+LETTER_AXES = ("aa_in", "aa_out")
+
+#: How many bytes of rows a routine holds at a time when J is not in memory.
+TILE_BYTES = 256 * 2**20
+
+Map = TypeVar("Map", xr.DataArray, np.ndarray)
+
+
+def centre(J: xr.DataArray, axes: Collection[str] = AXES) -> xr.DataArray:
+    """Subtract from J its mean over each of `axes` in turn, leaving out axes of length 1.
+
+    Rows that are NaN (masked or not computed) stay so and do not enter the means over `pos_in`. A lazy J
+    stays lazy.
+
+    Parameters
+    ----------
+    axes
+        Any of "pos_in", "aa_in", "pos_out", "aa_out".
+
+    Returns
+    -------
+    xr.DataArray
+        J's shape and labels; the attribute `kind` is "centred" and `centred_over` names the axes.
+
+    Raises
+    ------
+    UsageError
+        If an axis is none of the four.
+    """
+    J = labels.check_axes(J)
+    _check_axis_names(axes)
+    centred = J
+    for axis in AXES:
+        if axis in axes and J.sizes[axis] > 1:
+            centred = centred - centred.mean(axis, skipna=axis == "pos_in")
+    before = str(J.attrs.get("centred_over", "")).split()
+    over = " ".join(axis for axis in AXES if axis in axes or axis in before)
+    return centred.assign_coords(J.coords).assign_attrs(
+        {**J.attrs, "kind": "centred" if over else J.attrs.get("kind", "raw"), "centred_over": over}
+    )
+
+
+def symmetrise(J: xr.DataArray) -> xr.DataArray:
+    """Average J[i,a,j,b] with J[j,b,i,a].
+
+    Returns
+    -------
+    xr.DataArray
+        J's shape and labels, with the attribute `symmetrised` = 1; letters and positions of the input axes
+        are brought into the order of the output axes.
+
+    Raises
+    ------
+    JacobianError
+        If positions or letters of the two sides are not the same.
+    """
+    J = labels.check_axes(J)
+    if set(labels.letters(J, "aa_in")) != set(labels.letters(J, "aa_out")):
+        raise JacobianError(
+            "J cannot be symmetrised, because aa_in and aa_out hold different letters; symmetrise its "
+            "contact map."
+        )
+    if set(labels.positions(J, "pos_in")) != set(labels.positions(J, "pos_out")):
+        raise JacobianError(
+            "J cannot be symmetrised, because pos_in and pos_out differ; select the same positions."
+        )
+    J = J.sel(pos_in=J["pos_out"].values, aa_in=J["aa_out"].values)
+    turned = J.variable.transpose("pos_out", "aa_out", "pos_in", "aa_in")
+    data = (J.variable.data + turned.data) / 2
+    return J.copy(data=data).assign_attrs({**J.attrs, "symmetrised": 1})
+
+
+def block_norms(
+    J: xr.DataArray,
+    *,
+    centred_over: Collection[str] = LETTER_AXES,
+    symmetrised: bool = False,
+    rows: np.ndarray | None = None,
+    columns: np.ndarray | None = None,
+) -> xr.DataArray:
+    """Frobenius norm of every block J[i, :, j, :], reading J row by row.
+
+    J is centred and symmetrised on the way, never as a whole: beside J itself (or, for a lazy J, `TILE_BYTES`
+    of its rows) only arrays of the size of one row times 20 are held. Sums are float64.
+
+    Parameters
+    ----------
+    centred_over
+        Axes over which the mean is subtracted first; axes of length 1 are left out.
+    symmetrised
+        Whether J is averaged with its transpose before the norm; needs the same letters on both sides.
+    rows, columns
+        Indices along `pos_in` and `pos_out` to use; all by default. Means over positions run over these only.
+
+    Returns
+    -------
+    xr.DataArray
+        float64, dims (pos_i, pos_j), i the substituted and j the read position; NaN where J's row is missing.
+
+    Raises
+    ------
+    UsageError
+        If an axis is none of the four.
+    JacobianError
+        If a row is NaN in part, or J cannot be symmetrised.
+    """
+    J = labels.check_axes(J)
+    _check_axis_names(centred_over)
+    shown = np.arange(J.sizes["pos_in"]) if rows is None else rows
+    rows = np.flatnonzero(labels.rows_present(J)) if rows is None else rows
+    columns = np.arange(J.sizes["pos_out"]) if columns is None else columns
+    if symmetrised and not np.array_equal(
+        labels.positions(J, "pos_in")[rows], labels.positions(J, "pos_out")[columns]
+    ):
+        raise JacobianError(
+            "J cannot be symmetrised, because pos_in and pos_out differ; select the same positions."
+        )
+    reader = _Rows(J, rows, columns, match_letters=symmetrised)
+    means = _Means(reader, centred_over)
+    norms = _symmetric_norms(reader, means) if symmetrised else _plain_norms(reader, means)
+    full = np.full((len(shown), len(columns)), np.nan)
+    full[np.isin(shown, rows)] = norms
+    inputs = labels.map_coordinates(J, ["i"], "in", shown)
+    outputs = labels.map_coordinates(J, ["j"], "out", columns)
+    return xr.DataArray(
+        full,
+        dims=("pos_i", "pos_j"),
+        coords={**inputs, **outputs},
+        name="block_norms",
+        attrs=labels.provenance(J),
+    )
+
+
+def apc(C: Map) -> Map:
+    """Average product correction: C_ij − (Σ_k C_ik)(Σ_k C_kj) / ΣC.
+
+    NaN rows and columns stay NaN and do not enter the sums; where ΣC = 0 the map is returned as zeros. The
+    diagonal is taken as it is.
+
+    Source: Dunn, Wahl & Gloor (2008), Bioinformatics 24:333.
+    """
+    return _on_values(C, lambda values: _over_finite(values, _apc))
+
+
+def remove_components(C: Map, count: int) -> Map:
+    """Remove what all residues share: nothing (0), the average product (1) or singular components (k ≥ 2).
+
+    The `count` largest singular components go, whether they carry a sign or not.
+
+    Raises
+    ------
+    UsageError
+        If `count` is negative, or larger than the map.
+    """
+    size = len(C)
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or not 0 <= count <= size:
+        raise UsageError(
+            f"removed={count!r} is not a number of components; give 0, 1 (APC) or at most {size}."
+        )
+    if count == 0:
+        return C.copy()
+    if count == 1:
+        return apc(C)
+    return _on_values(
+        C, lambda values: _over_finite(values, lambda square: _without_singular(square, int(count)))
+    )
+
+
+@overload
+def zero_diagonal(C: xr.DataArray) -> xr.DataArray: ...
+@overload
+def zero_diagonal(C: np.ndarray) -> np.ndarray: ...
+def zero_diagonal(C):  # type: ignore[no-untyped-def]
+    """Set the finite diagonal entries to 0."""
+
+    def zeroed(values: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        diagonal = np.einsum("ii->i", values)
+        diagonal[~np.isnan(diagonal)] = 0.0
+        return values
+
+    return _on_values(C, zeroed)
+
+
+# --- rows, means and norms ----------------------------------------------------------------------------------
+
+
+class _Rows:
+    """The chosen rows, columns and letters of J; views of an array in memory, otherwise read when asked."""
+
+    def __init__(
+        self, J: xr.DataArray, rows: np.ndarray, columns: np.ndarray, *, match_letters: bool
+    ) -> None:
+        self.J = J
+        self.rows, self.columns = rows, columns
+        self.positions = labels.positions(J, "pos_in")[rows]
+        inputs, outputs = labels.letters(J, "aa_in"), labels.letters(J, "aa_out")
+        if match_letters and set(inputs) != set(outputs):
+            raise JacobianError(
+                "J cannot be symmetrised, because aa_in and aa_out hold different letters; symmetrise its "
+                "contact map."
+            )
+        self.order = (
+            [inputs.index(letter) for letter in outputs] if match_letters else list(range(len(inputs)))
+        )
+        self.shape = (len(rows), len(inputs), len(columns), len(outputs))
+        in_memory = J.variable._in_memory
+        nothing_to_copy = (
+            np.array_equal(rows, np.arange(J.sizes["pos_in"]))
+            and np.array_equal(columns, np.arange(J.sizes["pos_out"]))
+            and self.order == sorted(self.order)
+        )
+        self.whole: np.ndarray | None = J.values if in_memory and nothing_to_copy else None
+        self.memory: np.ndarray | None = J.values if in_memory else None
+
+    @property
+    def tile(self) -> int:
+        """How many rows may be held at a time."""
+        if self.whole is not None:
+            return self.shape[0]
+        _, inputs, columns, outputs = self.shape
+        return max(1, int(TILE_BYTES // (inputs * columns * outputs * self.J.dtype.itemsize)))
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Rows first … last − 1, shape (n, A_in, columns, A_out), in J's own dtype."""
+        if self.whole is not None:
+            return self.whole[first:last]
+        wanted = self.rows[first:last]
+        if self.memory is not None:
+            values = self.memory[wanted]
+        else:
+            unbroken = np.all(np.diff(wanted) == 1)
+            values = self.J.isel(pos_in=slice(wanted[0], wanted[-1] + 1) if unbroken else wanted).values
+        return values[:, self.order][:, :, self.columns]
+
+    def each(self) -> Iterator[tuple[int, np.ndarray]]:
+        """One row after the other, (A_in, columns, A_out) float64, checked for NaN."""
+        # A few rows at once keep the overhead of a lazy read small without holding much.
+        step = max(1, min(self.tile, 16))
+        for first in range(0, self.shape[0], step):
+            block = self.read(first, min(first + step, self.shape[0]))
+            for offset in range(len(block)):
+                row = block[offset].astype(np.float64)
+                if np.isnan(row).any():
+                    raise JacobianError(
+                        f"Row {self.positions[first + offset]} of J is NaN in part, so it is damaged; "
+                        "compute it anew."
+                    )
+                yield first + offset, row
+
+
+class _Means:
+    """What centring subtracts: letter means are local to a block, position means take one pass."""
+
+    def __init__(self, reader: _Rows, axes: Collection[str]) -> None:
+        n, inputs, columns, outputs = reader.shape
+        self.letters_in = "aa_in" in axes and inputs > 1
+        self.letters_out = "aa_out" in axes and outputs > 1
+        # After the letters, X_ij = Y_ij − mean_i Y_j − mean_j Y_i + mean Y; each term is (A_in, A_out) a
+        # position.
+        self.of_column: np.ndarray | None = None
+        self.of_row: np.ndarray | None = None
+        self.of_all: np.ndarray | None = None
+        over_rows, over_columns = "pos_in" in axes and n > 1, "pos_out" in axes and columns > 1
+        if not (over_rows or over_columns):
+            return
+        total = np.zeros((inputs, columns, outputs))
+        of_row = np.zeros((n, inputs, outputs))
+        for k, row in reader.each():
+            row = self.centre_letters(row, 0, 2)
+            total += row
+            of_row[k] = row.mean(axis=1)
+        if over_rows:
+            self.of_column = np.ascontiguousarray((total / n).transpose(1, 0, 2))
+        if over_columns:
+            self.of_row = of_row
+        if over_rows and over_columns:
+            self.of_all = of_row.mean(axis=0)
+
+    def centre_letters(self, block: np.ndarray, axis_in: int, axis_out: int) -> np.ndarray:
+        if self.letters_in:
+            block = block - block.mean(axis=axis_in, keepdims=True)
+        if self.letters_out:
+            block = block - block.mean(axis=axis_out, keepdims=True)
+        return block
+
+    def centre_blocks(self, blocks: np.ndarray, rows: int | slice, columns: int | slice) -> np.ndarray:
+        """Centre blocks (m, A_in, A_out), either of one row and m columns or of m rows and one column."""
+        blocks = self.centre_letters(blocks, 1, 2)
+        if self.of_column is not None:
+            blocks = blocks - self.of_column[columns]
+        if self.of_row is not None:
+            blocks = blocks - self.of_row[rows]
+        if self.of_all is not None:
+            blocks = blocks + self.of_all
+        return blocks
+
+
+def _plain_norms(reader: _Rows, means: _Means) -> np.ndarray:
+    norms = np.empty((reader.shape[0], reader.shape[2]))
+    for k, row in reader.each():
+        blocks = means.centre_blocks(row.transpose(1, 0, 2), k, slice(None))
+        norms[k] = np.sqrt(np.einsum("jab,jab->j", blocks, blocks))
+    return norms
+
+
+def _symmetric_norms(reader: _Rows, means: _Means) -> np.ndarray:
+    n = reader.shape[0]
+    norms = np.empty((n, n))
+    # Block (i, j) needs row i and row j, so a tile of rows is held while all later rows pass by.
+    for first in range(0, n, reader.tile):
+        last = min(first + reader.tile, n)
+        held = reader.read(first, last)
+        for k in range(first, n):
+            passing = held[k - first] if k < last else reader.read(k, k + 1)[0]
+            rows = slice(first, min(last, k + 1))
+            forward = held[: rows.stop - first, :, k, :].astype(np.float64)
+            back = passing[:, rows, :].transpose(1, 0, 2).astype(np.float64)
+            forward = means.centre_blocks(forward, rows, k)
+            back = means.centre_blocks(back, k, rows)
+            both = (forward + back.transpose(0, 2, 1)) / 2
+            line = np.sqrt(np.einsum("iab,iab->i", both, both))
+            if np.isnan(line).any():
+                raise JacobianError("A row of J is NaN in part, so it is damaged; compute it anew.")
+            norms[rows, k] = line
+            norms[k, rows] = line
+    return norms
+
+
+# --- small square maps --------------------------------------------------------------------------------------
+
+
+def _on_values(C, function):  # type: ignore[no-untyped-def]
+    if isinstance(C, xr.DataArray):
+        return C.copy(data=function(np.asarray(C.values, dtype=np.float64)))
+    return function(np.asarray(C, dtype=np.float64))
+
+
+def _over_finite(values: np.ndarray, function) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Apply a function of a square array to the residues that have values."""
+    kept = ~np.isnan(values).all(axis=1)
+    result = np.full_like(values, np.nan)
+    result[np.ix_(kept, kept)] = function(values[np.ix_(kept, kept)])
+    return result
+
+
+def _apc(values: np.ndarray) -> np.ndarray:
+    total = values.sum()
+    if total == 0:
+        return np.zeros_like(values)
+    return values - values.sum(axis=1, keepdims=True) * values.sum(axis=0, keepdims=True) / total
+
+
+def _without_singular(values: np.ndarray, count: int) -> np.ndarray:
+    left, sizes, right = np.linalg.svd(values)
+    return (left[:, count:] * sizes[count:]) @ right[count:]
+
+
+def _check_axis_names(axes: Collection[str]) -> None:
+    unknown = [axis for axis in axes if axis not in AXES]
+    if isinstance(axes, str) or unknown:
+        raise UsageError(
+            f"{axes if isinstance(axes, str) else unknown[0]!r} is no axis of J; name any of "
+            f"{', '.join(AXES)}."
+        )
