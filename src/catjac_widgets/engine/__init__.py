@@ -1,1 +1,1 @@
-"""Floor 2: which substitutions to run, the batched sweep, the store and the background jobs."""
+"""The engine: what to run (plan), running it (sweep), keeping it (store) and doing so in the background (job)."""

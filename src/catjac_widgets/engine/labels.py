@@ -1,0 +1,116 @@
+"""Labels: how a Jacobian's numbers are named, so that they mean something far from the model that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as ListLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catjac_widgets._version import __version__
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from catjac_widgets.engine.plan import Plan
+
+DIMS = ("pos_in", "aa_in", "pos_out", "aa_out")
+
+
+def label_jacobian(
+    values: Any,
+    plan: Plan,
+    *,
+    wild_type_logits: np.ndarray | None = None,
+    devices: ListLike[str] = (),
+    complete: bool = True,
+) -> xr.DataArray:
+    """Name the rows asked for.
+
+    Parameters
+    ----------
+    values
+        Array of shape (positions, A_in, L, A_out), or all rows as an xarray array that is not loaded.
+    plan
+        What was asked for.
+    wild_type_logits
+        Logits of the baseline, shape (L, A_out).
+    devices
+        Where the rows were computed, for instance ("cpu",).
+    complete
+        Whether all rows that the mask allows are there.
+
+    Returns
+    -------
+    xarray.DataArray
+        "jacobian", dims (pos_in, aa_in, pos_out, aa_out). Positions are 1-based; chain, number, wild type and
+        residue ride along on both sides; `wild_type_logits` (pos_out, aa_out) where given. Attributes are text and
+        numbers only.
+    """
+    import xarray as xr
+
+    rows = np.array(plan.positions, dtype=np.int64) - 1
+    sequence = plan.sequence
+    coords: dict[str, Any] = {
+        "pos_in": rows + 1,
+        "aa_in": _text(plan.letters_in),
+        "pos_out": sequence.positions,
+        "aa_out": _text(plan.letters),
+    }
+    for name, labels in (
+        ("chain", sequence.chain_names),
+        ("number", sequence.numbers),
+        ("wild_type", tuple(sequence.residues)),
+        ("residue", sequence.labels),
+    ):
+        texts = _text(labels)
+        coords[f"{name}_in"] = ("pos_in", texts[rows])
+        coords[f"{name}_out"] = ("pos_out", texts)
+    if wild_type_logits is not None:
+        coords["wild_type_logits"] = (("pos_out", "aa_out"), wild_type_logits)
+    attrs = {
+        "long_name": "categorical Jacobian",
+        "units": "logits",
+        "description": "logits of the mutant minus logits of the wild type, neither centred nor symmetrised",
+        "kind": "raw",
+        "sequence": str(sequence),
+        "sequence_name": sequence.name,
+        "visible": str(plan.mask),
+        "model": plan.model,
+        "model_fingerprint": plan.fingerprint,
+        "variant": plan.variant,
+        "numerics": plan.numerics,
+        "linker": plan.linker,
+        "rows": plan.rows,
+        "devices": ", ".join(devices),
+        "package_version": __version__,
+        "complete": int(complete),
+        "key": plan.key,
+    }
+    if isinstance(values, xr.DataArray):
+        array = values if len(rows) == plan.length else values.isel(pos_in=rows)
+        array = array.assign_coords(coords).rename("jacobian")
+        array.attrs = attrs
+        return array
+    return xr.DataArray(values, dims=DIMS, coords=coords, name="jacobian", attrs=attrs)
+
+
+def _text(labels: ListLike[str]) -> np.ndarray:
+    return np.array(list(labels), dtype=str)
+
+
+def label_map(values: np.ndarray, plan: Plan, *, name: str) -> xr.DataArray:
+    """Name an L × L map: dims (pos_i, pos_j), with chain, number, wild type and residue on both sides."""
+    import xarray as xr
+
+    sequence = plan.sequence
+    coords: dict[str, Any] = {"pos_i": sequence.positions, "pos_j": sequence.positions}
+    for label, labels in (
+        ("chain", sequence.chain_names),
+        ("number", sequence.numbers),
+        ("wild_type", tuple(sequence.residues)),
+        ("residue", sequence.labels),
+    ):
+        for side in ("i", "j"):
+            coords[f"{label}_{side}"] = (f"pos_{side}", _text(labels))
+    return xr.DataArray(values, dims=("pos_i", "pos_j"), coords=coords, name=name)

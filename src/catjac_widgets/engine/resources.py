@@ -1,0 +1,130 @@
+"""What a request would take, in memory and time, told before it starts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from catjac_widgets.errors import ResourceError
+
+if TYPE_CHECKING:
+    from catjac_widgets.engine.plan import Plan
+    from catjac_widgets.language_models.protocol import LanguageModel
+
+#: Above this, a Jacobian is opened from the cache without being loaded.
+LAZY_BYTES = 10**9
+
+HOURS_VARIABLE = "CATJAC_MAX_HOURS"
+DEFAULT_MAX_HOURS = 24.0
+
+#: Sequences a batch at most; beyond it small models gain nothing, and a drag would wait longer for its turn.
+LARGEST_BATCH = 128
+
+
+def total_memory() -> int:
+    """Bytes of memory that this machine, or the container it runs in, has."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        total = 8 * 2**30
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
+def available_memory() -> int:
+    """Bytes of memory that can be had now without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return min(int(fields["MemAvailable"].split()[0]) * 1024, total_memory())
+    except (OSError, KeyError, ValueError):
+        return total_memory() // 2
+
+
+def check_memory(plan: Plan) -> None:
+    """Refuse a Jacobian that would not fit into memory.
+
+    Raises
+    ------
+    ResourceError
+        With the size, what is available, and what to do.
+    """
+    needed, available = plan.result_bytes, available_memory()
+    if needed > 0.8 * available:
+        raise ResourceError(
+            f"The Jacobian takes {_gigabytes(needed)} of memory but {_gigabytes(available)} are free; "
+            "pass lazy=True to read it from the cache piece by piece, positions= for some rows, "
+            "or variant='fast' for a twentieth of it."
+        )
+
+
+def check_disk(plan: Plan, limit: int, free: int) -> None:
+    """Refuse a Jacobian that has to lie on disk and would not fit there.
+
+    Raises
+    ------
+    ResourceError
+        With the size, the limit, and what to do.
+    """
+    needed = plan.store_bytes
+    if needed > limit:
+        raise ResourceError(
+            f"The Jacobian takes {_gigabytes(needed)} on disk but the cache may hold {_gigabytes(limit)}; set "
+            "CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."
+        )
+    if needed > free:
+        raise ResourceError(
+            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; free some space, set "
+            "CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
+        )
+
+
+def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
+    """Estimate the seconds that `rows` rows take, and refuse more than is sensible.
+
+    Raises
+    ------
+    ResourceError
+        With the estimate, and what to do.
+    """
+    sequences = rows * plan.substitutions_per_row
+    seconds = sequences * model.seconds_per_sequence(len(plan.model_residues))
+    allowed = float(os.environ.get(HOURS_VARIABLE, "") or DEFAULT_MAX_HOURS)
+    if seconds > allowed * 3600:
+        raise ResourceError(
+            f"The Jacobian needs about {seconds / 3600:.0f} hours with {plan.model} on {model.device} "
+            f"({sequences:,} sequences); use variant='fast', positions=, a smaller model or a GPU, or allow more "
+            f"with {HOURS_VARIABLE}."
+        )
+    return seconds
+
+
+def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None) -> int:
+    """Sequences a batch: what was asked, or what fits the device's memory, in whole rows where that is possible.
+
+    It depends on the device's total memory, not on what is free now, so that a resumed sweep makes the same batches.
+    """
+    if asked is not None:
+        return asked
+    device = model.device
+    if device.type == "cuda":
+        import torch
+
+        budget = torch.cuda.get_device_properties(device).total_memory // 3
+    else:
+        budget = min(total_memory() // 8, 4 * 2**30)
+    fits = max(1, int(budget // max(1, model.row_bytes(len(plan.model_residues)))))
+    size = min(LARGEST_BATCH, fits)
+    whole = plan.substitutions_per_row
+    return size // whole * whole if size >= whole else size
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

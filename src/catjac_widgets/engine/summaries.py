@@ -1,0 +1,158 @@
+"""What is stored beside a completed Jacobian: its order-A contact map, block norms and position means.
+
+Order A: centre all four axes, symmetrise the tensor, Frobenius norm of each block, zero the diagonal, correct by the
+average product, zero the diagonal again. Letters are centred as rows arrive; centring over `pos_in` and pairing a
+block with its transpose need all rows, so they wait for the end, where rows are read in tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from catjac_widgets.engine.plan import Plan
+
+#: Rows held at once while blocks are paired with their transposes.
+_TILE_BYTES = 256 * 2**20
+
+
+class Accumulator:
+    """Gathers the summaries of one Jacobian from its rows, in any order.
+
+    Positions count that are visible; under a mask the others are left out of all means and stay NaN.
+
+    Parameters
+    ----------
+    plan
+        Whose rows will come.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        a_in, length, a_out = plan.row_shape
+        self.plan = plan
+        self.visible = np.flatnonzero(~plan.mask.array)
+        self._seen = np.zeros(length, dtype=bool)
+        self._block_norms = np.full((length, length), np.nan, dtype=plan.dtype)
+        self._mean_over_pos_out = np.full((length, a_in, a_out), np.nan, dtype=plan.dtype)
+        # float64: a sum over all rows would lose digits in float32, and this is one row's worth of memory.
+        self._sum_over_pos_in = np.zeros((a_in, length, a_out), dtype=np.float64)
+
+    @property
+    def missing(self) -> list[int]:
+        """0-based visible positions whose row has not come."""
+        return [int(index) for index in self.visible if not self._seen[index]]
+
+    def add(self, index: int, row: np.ndarray) -> None:
+        """Take the row (A_in, L, A_out) of a 0-based position; one that came before, or is masked, changes nothing."""
+        if self._seen[index] or self.plan.mask.masked[index]:
+            return
+        self._seen[index] = True
+        self._sum_over_pos_in += row
+        self._mean_over_pos_out[index] = row[:, self.visible].mean(axis=1, dtype=np.float64)
+        self._block_norms[index] = _norms(_centre_letters(row))
+
+    def finish(self, read: Callable[[int], np.ndarray]) -> Iterator[dict[str, np.ndarray] | None]:
+        """Compute what needs all rows; yields None between tiles, and the arrays last.
+
+        Parameters
+        ----------
+        read
+            Gives the row of a 0-based position again.
+
+        Yields
+        ------
+        None, and at last a dict
+            "contacts" and "block_norms" (L, L), "mean_over_pos_in" (A_in, L, A_out), "mean_over_pos_out"
+            (L, A_in, A_out).
+        """
+        for index in self.missing:
+            self.add(index, read(index))
+            yield None
+        plan, visible = self.plan, self.visible
+        mean_over_pos_in = self._sum_over_pos_in / len(visible)
+        mean_over_pos_in[:, plan.mask.array] = np.nan
+        # The mean over pos_in of rows centred on their other three axes is the mean row, centred likewise.
+        mean_row = _centre_row(mean_over_pos_in[:, visible]).astype(plan.dtype)
+
+        def centred(index: int) -> np.ndarray:
+            row = _centre_row(read(int(index))[:, visible])
+            row -= mean_row
+            return row
+
+        norms = np.zeros((len(visible), len(visible)))
+        square = len(plan.letters_in) == len(plan.letters) > 1
+        if square:
+            yield from self._paired_norms(centred, norms)
+        else:
+            for k, index in enumerate(visible):
+                norms[k] = _norms(centred(index))
+                yield None
+            norms = (norms + norms.T) / 2
+        contacts = np.full((plan.length, plan.length), np.nan, dtype=plan.dtype)
+        contacts[np.ix_(visible, visible)] = average_product_corrected(norms)
+        yield {
+            "contacts": contacts,
+            "block_norms": self._block_norms,
+            "mean_over_pos_in": mean_over_pos_in.astype(plan.dtype),
+            "mean_over_pos_out": self._mean_over_pos_out,
+        }
+
+    def _paired_norms(self, centred: Callable[[int], np.ndarray], norms: np.ndarray) -> Iterator[None]:
+        """Fill `norms` with those of (J[i,a,j,b] + J[j,b,i,a]) / 2, tile by tile."""
+        number, row_bytes = len(self.visible), self.plan.row_bytes
+        tile = int(np.clip(_TILE_BYTES // (2 * row_bytes), 1, 64))
+        starts = range(0, number, tile)
+        for start in starts:
+            here = np.stack([centred(index) for index in self.visible[start : start + tile]])
+            yield None
+            for other in (begin for begin in starts if begin >= start):
+                there = (
+                    here
+                    if other == start
+                    else np.stack([centred(index) for index in self.visible[other : other + tile]])
+                )
+                columns, rows = slice(other, other + len(there)), slice(start, start + len(here))
+                # (i, a, j, b) and (j, b, i, a) → both (i, j, a, b)
+                block = here[:, :, columns].transpose(0, 2, 1, 3) + there[:, :, rows].transpose(2, 0, 3, 1)
+                norms[rows, columns] = 0.5 * np.sqrt(np.einsum("ijab,ijab->ij", block, block))
+                norms[columns, rows] = norms[rows, columns].T
+                yield None
+
+
+def average_product_corrected(norms: np.ndarray) -> np.ndarray:
+    """Zero the diagonal of a map (n, n), subtract the product of its margins over its sum, zero the diagonal again.
+
+    A map that sums to nothing gives zeros.
+    """
+    corrected = norms.astype(np.float64)
+    np.fill_diagonal(corrected, 0.0)
+    total = corrected.sum()
+    if total == 0.0:
+        return np.zeros_like(corrected)
+    corrected -= corrected.sum(axis=1, keepdims=True) * corrected.sum(axis=0, keepdims=True) / total
+    np.fill_diagonal(corrected, 0.0)
+    return corrected
+
+
+def _centre_letters(row: np.ndarray) -> np.ndarray:
+    """Subtract the means over both letter axes of a row (A_in, L, A_out); axes of length 1 are left alone."""
+    centred = row - row.mean(axis=2, keepdims=True) if row.shape[2] > 1 else row.copy()
+    if row.shape[0] > 1:
+        centred -= centred.mean(axis=0, keepdims=True)
+    return centred
+
+
+def _centre_row(row: np.ndarray) -> np.ndarray:
+    """Subtract the means over all three axes of a row (A_in, n, A_out); axes of length 1 are left alone."""
+    centred = _centre_letters(row)
+    if row.shape[1] > 1:
+        centred -= centred.mean(axis=1, keepdims=True)
+    return centred
+
+
+def _norms(row: np.ndarray) -> np.ndarray:
+    """Frobenius norm of each block of a row: (A_in, L, A_out) to (L,)."""
+    return np.sqrt(np.einsum("ajb,ajb->j", row, row, dtype=np.float64))
