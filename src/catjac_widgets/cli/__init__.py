@@ -1,0 +1,5 @@
+"""The door in the shell: the command ``catjac``."""
+
+from catjac_widgets.cli.group import main
+
+__all__ = ["main"]

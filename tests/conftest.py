@@ -1,0 +1,77 @@
+"""What every test shares: a cache of its own, and the rule that continuous integration skips nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything reads it: no test ever touches the cache of the person who runs them.
+_FOLDER = tempfile.TemporaryDirectory(prefix="catjac-tests-")
+os.environ["CATJAC_CACHE"] = str(Path(_FOLDER.name) / "cache")
+os.environ.pop("CATJAC_CACHE_LIMIT", None)
+os.environ.pop("CATJAC_DEBUG", None)
+
+#: What a machine may lack even there: the protein families, and a GPU.
+_MAY_LACK = re.compile(r"CATJAC_DATA|GPU|CUDA")
+
+
+def nothing_may_skip() -> bool:
+    """Whether this is continuous integration, where a skipped group of tests is a failure."""
+    return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+def pytest_unconfigure() -> None:
+    _FOLDER.cleanup()
+
+
+def _refuse_skip(report: Any) -> None:
+    if not report.skipped or not nothing_may_skip() or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    lacking = _MAY_LACK.search(reason)
+    if lacking is None or (lacking[0] == "CATJAC_DATA" and os.environ.get("CATJAC_DATA")):
+        report.outcome = "failed"
+        report.longrepr = f"CI={os.environ['CI']} allows no skipped test, but this one was ({reason})"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test an empty cache folder of its own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CATJAC_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Find the repository's root."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Find the folder of protein families that CATJAC_DATA names."""
+    folder = os.environ.get("CATJAC_DATA", "")
+    if not (Path(folder) / "families").is_dir() or not folder:
+        pytest.skip("CATJAC_DATA names no folder with families/")
+    return Path(folder)
