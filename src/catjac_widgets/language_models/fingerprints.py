@@ -60,7 +60,7 @@ def policies(model: Any) -> dict[str, Any]:
     return {
         "class": type(model).__qualname__,
         "version": getattr(model, "model_version", "ESM-2"),
-        "heads": int(getattr(model, "attention_heads", 0) or getattr(model.args, "attention_heads", 0)),
+        "heads": int(model.layers[0].attention_heads),
         "token_dropout": token_dropout(model),
         "start_token": bool(model.prepend_bos),
         "end_token": bool(model.append_eos),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -118,28 +119,51 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 
 class _FullFloat32:
-    """No TF32 (nor bfloat16) in float32 products while any thread is inside; then the process's own setting again."""
+    """No TF32 (nor bfloat16) in float32 products while any thread is inside; then the process's own setting."""
 
     def __init__(self) -> None:
-        self._guard, self._inside, self._before = threading.Lock(), 0, "highest"
+        self._guard, self._inside = threading.Lock(), 0
+        self._restore: Callable[[], None] = _nothing
 
     def __enter__(self) -> None:
-        import torch
-
         with self._guard:
             if not self._inside:
-                self._before = torch.get_float32_matmul_precision()
-                if self._before != "highest":
-                    torch.set_float32_matmul_precision("highest")
+                self._restore = _raise_precision()
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
-        import torch
-
         with self._guard:
             self._inside -= 1
-            if not self._inside and self._before != "highest":
-                torch.set_float32_matmul_precision(self._before)
+            if not self._inside:
+                self._restore()
+
+
+def _raise_precision() -> Callable[[], None]:
+    """Set the process to full float32; the returned function puts back what was there."""
+    import torch
+
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # Set through torch's newer switches, one a backend, after which the older ones refuse to answer.
+        switches = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+        found = [switch.fp32_precision for switch in switches]
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+
+        def restore() -> None:
+            for switch, precision in zip(switches, found, strict=True):
+                switch.fp32_precision = precision
+
+        return restore
+    if before == "highest":
+        return _nothing
+    torch.set_float32_matmul_precision("highest")
+    return functools.partial(torch.set_float32_matmul_precision, before)
+
+
+def _nothing() -> None:
+    """Leave everything as it is."""
 
 
 #: The one such context of the process.

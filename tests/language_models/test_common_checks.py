@@ -1,0 +1,242 @@
+"""What every adapter must do, whatever its family: one battery over all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import random_esm1, random_esm1b, random_esm2
+
+from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.errors import ModelError, SequenceError, UsageError
+from catjac_widgets.language_models import embedded
+from catjac_widgets.language_models.fair_esm import FairEsm
+from catjac_widgets.language_models.protocol import ContactHead, LanguageModel, Substitution
+from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
+from catjac_widgets.masks import Mask
+
+RESIDUES = "MKTAYIAKQRQISFVKSHFSRQ"
+
+
+class Subclassed(type(random_esm2())):
+    """A model of somebody's own: fair-esm's with sharper logits."""
+
+    def forward(self, tokens: torch.Tensor, *others: Any, **named: Any) -> Any:
+        found = super().forward(tokens, *others, **named)
+        return {**found, "logits": 2 * found["logits"]}
+
+
+def subclassed() -> Any:
+    model = Subclassed(2, 32, 4)
+    model.load_state_dict(random_esm2().state_dict())
+    return model.eval()
+
+
+def mini() -> LanguageModel:
+    if not (embedded.FOLDER / embedded.WEIGHTS).is_file():
+        pytest.skip("the embedded model is not in this checkout")
+    return load_model("mini", device="cpu")
+
+
+ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
+    "ESM-2": lambda: wrap(random_esm2()),
+    "ESM-1b": lambda: wrap(random_esm1b(), name="my ESM-1b"),
+    "ESM-1": lambda: wrap(random_esm1()),
+    "a subclass of ESM-2": lambda: wrap(subclassed()),
+    "ESM-2 in float64": lambda: wrap(random_esm2().double()),
+    "mini": mini,
+}
+
+
+@pytest.fixture(params=ADAPTERS)
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    return ADAPTERS[request.param]()
+
+
+def test_it_says_what_it_is(model: LanguageModel) -> None:
+    assert model.name
+    assert sorted(model.letters) == sorted(ESM_LETTERS)
+    assert model.causal is False
+    assert model.parameters > 1000
+    assert model.device == torch.device("cpu")
+    assert model.row_bytes(100) > model.row_bytes(10) > 0
+    assert model.seconds_per_sequence(100) > model.seconds_per_sequence(10) > 0
+    assert identify(model).fingerprint == model.fingerprint
+    assert identify(model).letters == model.letters
+    assert resolve_model(model) is model
+
+
+def test_tokens_are_integers_one_a_residue_and_the_ends(model: LanguageModel) -> None:
+    tokens = model.encode(RESIDUES)
+    assert tokens.dtype == torch.int64
+    assert tokens.device == torch.device("cpu")
+    assert len(RESIDUES) < len(tokens) <= len(RESIDUES) + 2
+    hidden = model.encode(RESIDUES, Mask.hiding(RESIDUES, [(3, 4)]))
+    assert (tokens != hidden).nonzero()[:, 0].tolist() == [3, 4]
+    assert hidden[3] == hidden[4]
+
+
+def test_logits_of_a_batch_have_residue_rows_and_letter_columns(model: LanguageModel) -> None:
+    tokens = torch.stack([model.encode(RESIDUES), model.encode(RESIDUES[::-1])])
+    logits = model.logits(tokens)
+    assert logits.shape == (2, len(RESIDUES), len(model.letters))
+    np.testing.assert_allclose(
+        logits[0].float().numpy(), model.prepare(RESIDUES).wild_type(), rtol=0, atol=1e-5 * abs(logits).max()
+    )
+
+
+def test_columns_are_in_the_order_of_the_letters(model: LanguageModel) -> None:
+    """The bias of a letter's logit moves that letter's column and no other."""
+    network = model.model
+    bias = network.lm_head.bias if hasattr(network, "lm_head") else network.embed_out_bias
+    before = model.prepare(RESIDUES).wild_type()
+    for column, letter in enumerate(model.letters):
+        with torch.no_grad():
+            bias[model.alphabet.get_idx(letter)] += 1 + column
+    moved = (model.prepare(RESIDUES).wild_type() - before).mean(axis=0)
+    factor = 2 if isinstance(network, Subclassed) else 1
+    np.testing.assert_allclose(moved, factor * np.arange(1, 21), rtol=1e-4)
+    with torch.no_grad():
+        for column, letter in enumerate(model.letters):
+            bias[model.alphabet.get_idx(letter)] -= 1 + column
+
+
+def test_a_substitution_is_the_sequence_with_that_letter(model: LanguageModel) -> None:
+    runner = model.prepare(RESIDUES)
+    rows = runner.rows([Substitution(4, "W"), Substitution(0, MASK_LETTER), Substitution(21, RESIDUES[21])])
+    changed = RESIDUES[:4] + "W" + RESIDUES[5:]
+    scale = abs(rows).max()
+    np.testing.assert_allclose(rows[0], model.prepare(changed).wild_type(), rtol=0, atol=1e-5 * scale)
+    masked = model.prepare(RESIDUES, Mask.hiding(RESIDUES, [(1, 1)])).wild_type()
+    np.testing.assert_allclose(rows[1], masked, rtol=0, atol=1e-5 * scale)
+    np.testing.assert_allclose(rows[2], runner.wild_type(), rtol=0, atol=1e-5 * scale)
+    assert abs(rows[0] - runner.wild_type()).max() > 1e-3
+
+
+def test_a_row_does_not_depend_on_its_batch(model: LanguageModel) -> None:
+    runner = model.prepare(RESIDUES, Mask.showing(RESIDUES, [(2, 15)]))
+    changes = [Substitution(position, letter) for position in (1, 7) for letter in model.letters]
+    together = runner.rows(changes)
+    one_by_one = np.concatenate([runner.rows([change]) for change in changes])
+    np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-5 * abs(together).max())
+    assert runner.rows([]).shape == (0, len(RESIDUES), 20)
+
+
+@pytest.mark.parametrize(("numerics", "dtype"), [("exact", np.float32), ("float64", np.float64)])
+def test_numerics(model: LanguageModel, numerics: str, dtype: type) -> None:
+    runner = model.prepare(RESIDUES, None, numerics)
+    assert runner.wild_type().dtype == dtype
+    assert runner.rows([Substitution(0, "A")]).dtype == dtype
+    exact = model.prepare(RESIDUES).wild_type()
+    np.testing.assert_allclose(runner.wild_type(), exact, rtol=0, atol=1e-5 * abs(exact).max())
+
+
+def test_contact_probabilities(model: LanguageModel) -> None:
+    assert isinstance(model, ContactHead)
+    found = model.contact_probabilities(RESIDUES, [None, Mask.hiding(RESIDUES, [(3, 9)])])
+    assert found.dtype == np.float32
+    assert found.shape == (2, len(RESIDUES), len(RESIDUES))
+    assert np.isfinite(found).all()
+    assert ((found > 0) & (found < 1)).all()
+    np.testing.assert_allclose(found, found.transpose(0, 2, 1), atol=1e-6)
+    assert abs(found[0] - found[1]).max() > 0
+    assert model.contact_probabilities(RESIDUES, []).shape == (0, len(RESIDUES), len(RESIDUES))
+
+
+def test_the_fingerprint_is_stable_and_follows_the_weights(model: LanguageModel) -> None:
+    before = model.fingerprint
+    assert model.fingerprint == before
+    weight = model.model.layers[0].fc1.weight
+    for change in (lambda: weight[0, 0].add_(1), lambda: weight.data[0, 0].add_(1)):
+        value = weight[0, 0].item()
+        with torch.no_grad():
+            change()
+            assert model.fingerprint != before
+            weight[0, 0] = value
+        assert identify(wrap(model.model, model.alphabet)).fingerprint == wrap(model.model).fingerprint
+
+
+def test_bad_input_is_one_sentence(model: LanguageModel) -> None:
+    cases: list[tuple[Callable[[], Any], type[Exception]]] = [
+        (lambda: model.encode(""), SequenceError),
+        (lambda: model.encode("MKXT"), SequenceError),
+        (lambda: model.prepare("MKT", None, "float16"), UsageError),
+        (lambda: model.prepare("MKT").rows([Substitution(3, "A")]), ModelError),
+        (lambda: model.prepare("MKT").rows([Substitution(-1, "A")]), ModelError),
+        (lambda: model.prepare("MKT").rows([Substitution(0, "X")]), ModelError),
+    ]
+    if model.max_residues is not None:
+        assert model.prepare("A" * model.max_residues).wild_type().shape == (model.max_residues, 20)
+        cases.append((lambda: model.encode("A" * (model.max_residues + 1)), SequenceError))
+    for call, kind in cases:
+        with pytest.raises(kind) as failure:
+            call()
+        assert "\n" not in str(failure.value)
+    with pytest.raises(SequenceError, match="residue 3 is 'X'"):
+        model.encode("MKXT")
+
+
+def test_every_module_keeps_its_mode_and_its_gradients(model: LanguageModel) -> None:
+    network = model.model
+    modes = {name: index % 3 == 0 for index, (name, _) in enumerate(network.named_modules())}
+    before = {name: module.training for name, module in network.named_modules()}
+    gradients = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    try:
+        for name, module in network.named_modules():
+            module.training = modes[name]
+        wild_type = model.prepare(RESIDUES).wild_type()
+        model.prepare(RESIDUES, None, "float64").rows([Substitution(1, "A")])
+        model.contact_probabilities(RESIDUES, [None])
+        model.logits(model.encode(RESIDUES)[None])
+        with pytest.raises(Exception, match="index out of range"):
+            model.logits(torch.full((1, 5), 10**6))
+        assert {name: module.training for name, module in network.named_modules()} == modes
+        assert {name: parameter.requires_grad for name, parameter in network.named_parameters()} == gradients
+        network.eval()
+        np.testing.assert_array_equal(model.prepare(RESIDUES).wild_type(), wild_type)
+    finally:
+        for name, module in network.named_modules():
+            module.training = before[name]
+
+
+def test_it_can_be_trained_after_it_was_looked_at(model: LanguageModel) -> None:
+    """Nothing that a pass leaves behind (such as remembered rotary tables) stands in the way of a gradient."""
+    network = model.model
+    model.prepare(RESIDUES).wild_type()
+    model.contact_probabilities(RESIDUES, [None])
+    logits = network(model.encode(RESIDUES)[None])["logits"]
+    logits.square().mean().backward()
+    assert network.layers[0].self_attn.q_proj.weight.grad.abs().max() > 0
+    network.zero_grad(set_to_none=True)
+
+
+def test_threads_do_not_disturb_each_other(model: LanguageModel) -> None:
+    sequences = [RESIDUES[k:] + RESIDUES[:k] for k in range(4)]
+    wanted = [model.prepare(residues).wild_type() for residues in sequences]
+    model.model.train()
+    found: dict[int, np.ndarray] = {}
+
+    def work(index: int) -> None:
+        for _ in range(3):
+            found[index] = model.prepare(sequences[index]).wild_type()
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(module.training for module in model.model.modules())
+    model.model.eval()
+    for index in range(4):
+        np.testing.assert_allclose(found[index], wanted[index], rtol=0, atol=1e-5 * abs(wanted[index]).max())
+
+
+def test_float64_leaves_the_model_as_it_is(model: LanguageModel) -> None:
+    assert isinstance(model, FairEsm)
+    before = model.model.embed_tokens.weight.dtype, model.fingerprint
+    model.prepare(RESIDUES, None, "float64").wild_type()
+    assert (model.model.embed_tokens.weight.dtype, model.fingerprint) == before
