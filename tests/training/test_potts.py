@@ -1,0 +1,83 @@
+"""Pseudo-likelihood, its gradient, and conditionals under masks."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from training.families import MISSING
+from training.potts import Potts, PseudoLikelihood, coupling_map, fit, perplexity, strongest_pairs
+
+from made_up_family import synthetic_family
+
+
+def profile_at_random(length: int, rng: np.random.Generator) -> torch.Tensor:
+    return torch.from_numpy(rng.dirichlet(np.ones(MISSING), length))
+
+
+def potts_at_random(length: int, rng: np.random.Generator) -> Potts:
+    raw = torch.from_numpy(rng.normal(size=(length * MISSING, length * MISSING)))
+    couplings = ((raw + raw.T) / 2).view(length, MISSING, length, MISSING)
+    couplings = couplings * ~torch.eye(length, dtype=torch.bool)[:, None, :, None]
+    return Potts(torch.from_numpy(rng.normal(size=(length, MISSING))), couplings, profile_at_random(length, rng))
+
+
+def test_gradient_is_the_loss_s_slope() -> None:
+    rng = np.random.default_rng(0)
+    states = torch.from_numpy(rng.integers(0, MISSING + 1, (30, 5)).astype(np.int8))
+    allowed = ~torch.eye(5, dtype=torch.bool)
+    allowed[0, 3] = allowed[3, 0] = False
+    objective = PseudoLikelihood(states, torch.from_numpy(rng.random(30)), profile_at_random(5, rng), allowed)
+    point = torch.from_numpy(rng.normal(size=objective.size + objective.size**2))
+    _, gradient = objective(point)
+    for _ in range(5):
+        direction = torch.from_numpy(rng.normal(size=len(point)))
+        slope = (objective(point + 1e-5 * direction)[0] - objective(point - 1e-5 * direction)[0]) / 2e-5
+        assert slope == pytest.approx(float(gradient @ direction), rel=1e-6)
+
+
+def test_masked_site_is_the_profile_average_of_logits() -> None:
+    rng = np.random.default_rng(1)
+    potts = potts_at_random(4, rng)
+    states = torch.from_numpy(rng.integers(0, MISSING, (1, 4)).astype(np.int8))
+    hidden = states.clone()
+    hidden[0, 1] = hidden[0, 3] = MISSING
+    expected = torch.zeros(4, MISSING, dtype=torch.float64)
+    for a, b in itertools.product(range(MISSING), repeat=2):
+        filled = states.clone()
+        filled[0, 1], filled[0, 3] = a, b
+        expected += potts.profile[1, a] * potts.profile[3, b] * potts.logits(filled)[0]
+    torch.testing.assert_close(potts.logits(hidden)[0], expected, atol=1e-10, rtol=0)
+
+
+def test_conditional_ignores_its_own_site_and_jacobian_is_the_coupling() -> None:
+    rng = np.random.default_rng(2)
+    potts = potts_at_random(5, rng)
+    states = torch.from_numpy(rng.integers(0, MISSING, (1, 5)).astype(np.int8))
+    mutant = states.clone()
+    mutant[0, 2] = (states[0, 2] + 7) % MISSING
+    change = potts.logits(mutant)[0] - potts.logits(states)[0]
+    wanted = potts.couplings[2, int(mutant[0, 2])] - potts.couplings[2, int(states[0, 2])]
+    torch.testing.assert_close(change, wanted, atol=1e-12, rtol=0)
+    assert torch.equal(change[2], torch.zeros(MISSING, dtype=torch.float64))
+
+
+def test_fit_finds_the_coupled_pair(tmp_path) -> None:
+    family = synthetic_family()
+    potts = fit(family, iterations=30)
+    scores = coupling_map(potts.couplings)
+    assert np.unravel_index(int(scores.argmax()), scores.shape) in {(2, 9), (9, 2)}
+    assert strongest_pairs(potts.couplings, 1).nonzero().tolist() == [[2, 9], [9, 2]]
+    states = torch.from_numpy(family.held_out)
+    by_profile = potts.profile.log().expand(len(states), -1, -1)
+    assert perplexity(potts.logits(states), states) < 0.95 * perplexity(by_profile, states)
+    potts.save(tmp_path / "potts.npz")
+    torch.testing.assert_close(Potts.load(tmp_path / "potts.npz").couplings, potts.couplings)
+
+
+def test_uniform_conditionals_have_perplexity_twenty() -> None:
+    states = torch.tensor([[0, 5, MISSING]], dtype=torch.int8)
+    assert perplexity(torch.zeros(1, 3, MISSING), states) == pytest.approx(20)
