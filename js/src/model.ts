@@ -1,0 +1,96 @@
+// What this front end knows of the notebook: a model is a bag of traits that tells when one changes.
+
+export interface Model {
+  get<T>(name: string): T;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  on(name: string, callback: (...args: never[]) => void): void;
+  off(name: string, callback: (...args: never[]) => void): void;
+  send(content: unknown): void;
+  widget_manager?: { get_model(id: string): Promise<Model> };
+  /** False in a page without a kernel. */
+  comm_live?: boolean;
+}
+
+export interface RenderContext {
+  model: Model;
+  el: HTMLElement;
+}
+
+/** The sequence as `state.py` sends it. */
+export interface SequenceInfo {
+  name: string;
+  residues: string;
+  /** One text a residue: the number that a person knows it by. */
+  numbers: string[];
+  /** Chain name and its first and last position, 1-based, both included. */
+  chains: [string, number, number][];
+}
+
+export type Pair = [number, number];
+
+const REFERENCE = "IPY_MODEL_";
+
+/** The model that holds what views share: another widget's where `state` names one, else the view's own. */
+export async function sharedState(model: Model): Promise<Model> {
+  const reference = model.get<string | null>("state");
+  if (!reference || !model.widget_manager) return model;
+  return model.widget_manager.get_model(String(reference).replace(REFERENCE, ""));
+}
+
+/** Collects what must be undone when a view goes away. */
+export class Undo {
+  private steps: (() => void)[] = [];
+
+  add(step: () => void): void {
+    this.steps.push(step);
+  }
+
+  on(model: Model, names: string[], callback: (...args: never[]) => void): void {
+    for (const name of names) {
+      model.on(name, callback);
+      this.add(() => model.off(name, callback));
+    }
+  }
+
+  listen<K extends keyof HTMLElementEventMap>(
+    target: HTMLElement,
+    name: K,
+    callback: (event: HTMLElementEventMap[K]) => void,
+    options?: AddEventListenerOptions,
+  ): void {
+    target.addEventListener(name, callback, options);
+    this.add(() => target.removeEventListener(name, callback, options));
+  }
+
+  run(): void {
+    for (const step of this.steps.splice(0).reverse()) step();
+  }
+}
+
+/** Set a trait here at once and tell the kernel at most every `wait` milliseconds; the last value always goes. */
+export function throttledSave(model: Model, wait: number): { set(name: string, value: unknown): void; stop(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let again = false;
+  const send = (): void => {
+    model.save_changes();
+    again = false;
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (again) send();
+    }, wait);
+  };
+  return {
+    set(name, value) {
+      model.set(name, value);
+      if (timer === undefined) send();
+      else again = true;
+    },
+    stop() {
+      if (timer !== undefined) clearTimeout(timer);
+      timer = undefined;
+      if (again) model.save_changes();
+      again = false;
+    },
+  };
+}

@@ -1,0 +1,25 @@
+// Pairs of residues, 1-based: reading them from a trait, moving them with the keyboard.
+
+import type { Pair } from "./model";
+
+/** A pair from a trait's value; null for anything that is not two positions within 1 … `length`. */
+export function readPair(value: unknown, length: number): Pair | null {
+  if (!Array.isArray(value) || value.length !== 2) return null;
+  const [i, j] = value as [unknown, unknown];
+  const good = (position: unknown): position is number =>
+    typeof position === "number" && Number.isInteger(position) && position >= 1 && position <= length;
+  return good(i) && good(j) ? [i, j] : null;
+}
+
+export const samePair = (a: Pair | null, b: Pair | null): boolean =>
+  a === b || (a !== null && b !== null && a[0] === b[0] && a[1] === b[1]);
+
+/** Where an arrow key takes the selection (ten residues with `far`); null for other keys. */
+export function movePair(pair: Pair | null, key: string, far: boolean, length: number): Pair | null {
+  const moves: Record<string, Pair> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const move = moves[key];
+  if (!move || length < 1) return null;
+  if (!pair) return [1, Math.min(length, 2)];
+  const stay = (position: number): number => Math.min(length, Math.max(1, position));
+  return [stay(pair[0] + move[0] * (far ? 10 : 1)), stay(pair[1] + move[1] * (far ? 10 : 1))];
+}

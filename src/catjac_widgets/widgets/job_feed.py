@@ -1,0 +1,211 @@
+"""From a job to the views: rows, progress, blocks, the finished map. Nothing here knows how J is computed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catjac_widgets.errors import CatjacError
+from catjac_widgets.widgets.contact_map import ContactMap
+from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from catjac_widgets.engine.job import Job, Progress
+    from catjac_widgets.widgets.delivery import Delivery
+    from catjac_widgets.widgets.state import Pair
+
+HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
+ROWS_CAPTION = "norm of each 20 × 20 block, centred over letters"
+CONTACTS_CAPTION = "centred, symmetrised, normed, corrected by the average product"
+
+#: States in which nothing more will come.
+ENDED = ("done", "cancelled", "failed")
+
+
+def row_norms(row: np.ndarray) -> np.ndarray:
+    """Frobenius norm of each block of a row, centred over its letters: (A_in, L, A_out) to (L,) float32.
+
+    Letter axes of length 1 are not centred (METHODS: the fast variant).
+    """
+    centred = row - row.mean(axis=2, keepdims=True) if row.shape[2] > 1 else row
+    if row.shape[0] > 1:
+        centred = centred - centred.mean(axis=0, keepdims=True)
+    return np.sqrt(np.einsum("ajb,ajb->j", centred, centred, dtype=np.float64)).astype(np.float32)
+
+
+class JobFeed:
+    """Follows one job and tells a map and a slice what comes; to be dropped with `close`.
+
+    Parameters
+    ----------
+    job
+        What to follow.
+    contact_map, jacobian_slice
+        The views to tell.
+    report
+        Called by `deliver()` with (status, progress, error sentence) whenever one of them changed.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        contact_map: ContactMap,
+        jacobian_slice: JacobianSlice,
+        report: Callable[[str, Progress, str], None],
+    ) -> None:
+        self.job = job
+        self.finished = threading.Event()
+        self._map = contact_map
+        self._slice = jacobian_slice
+        self._report = report
+        self._lock = threading.Lock()
+        self._rows: dict[int, np.ndarray] = {}
+        self._filling = False
+        self._closed = False
+        job.add_listener(row=self._row, change=self._change)
+
+    @property
+    def _delivery(self) -> Delivery:
+        return self._map.delivery
+
+    @property
+    def _jacobian_label(self) -> str:
+        kind = "Jacobian, fast" if self.job.plan.variant == "fast" else "Jacobian"
+        return f"{kind} under a mask" if self.job.plan.mask else kind
+
+    def close(self) -> None:
+        """Tell nobody anything more; the job keeps its listener, which does nothing."""
+        self._closed = True
+        self.finished.set()
+        self._rows.clear()
+
+    def show_head(self, future: Future[xr.DataArray | None]) -> None:
+        """Show the attention head's map when it is there, unless rows came first."""
+
+        def come(done: Future[xr.DataArray | None]) -> None:
+            if done.cancelled() or done.exception() is not None or done.result() is None:
+                return  # A first impression only: if it fails, so will the job, and say why.
+            self._delivery.post("head", lambda _: self._send_head(done.result()))
+
+        future.add_done_callback(come)
+
+    def _send_head(self, head: Any) -> None:
+        if not self._filling and not self._closed and not self.finished.is_set():
+            self._map.show(head, label=HEAD_LABEL, caption=HEAD_CAPTION, quantity="probability")
+
+    # ---- on the worker's thread
+
+    def _row(self, position: int, row: np.ndarray) -> None:
+        if self._closed:
+            return
+        norms = row_norms(row)
+        # How a residue answers to itself is another question, and would outshine all contacts.
+        norms[position - 1] = 0.0
+        with self._lock:
+            self._rows[position] = norms
+        self._delivery.post("rows", lambda _: self._send_rows())
+        selection = self._slice.selection
+        if selection is not None and selection[0] == position:
+            self._slice.renew()
+
+    def _change(self, job: Job) -> None:
+        if self._closed:
+            return
+        if job.progress.state == "done":
+            self._delivery.post("end", self._send_end, prepare=self._contacts, urgent=True)
+        else:
+            self._delivery.post("change", lambda _: self._send_change())
+
+    # ---- in deliver()
+
+    def _send_rows(self) -> None:
+        with self._lock:
+            rows, self._rows = self._rows, {}
+        if self._closed or self.finished.is_set():
+            return
+        progress = self.job.progress
+        percent = int(100 * progress.rows_done / max(1, progress.rows_total))
+        label = f"{self._jacobian_label}, {min(percent, 99)} %"
+        if self._filling:
+            self._map.add_rows(rows)
+            self._map.label = label
+        else:
+            length = self.job.plan.length
+            values = np.full((length, length), np.nan, dtype=np.float32)
+            for position, norms in rows.items():
+                values[position - 1] = norms
+            self._filling = True
+            self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm")
+        self._report("running", progress, "")
+
+    def _send_change(self) -> None:
+        if self._closed or self.finished.is_set():
+            return
+        progress = self.job.progress
+        if progress.state in ("cancelled", "failed"):
+            self._send_rows()
+            # Rows went as messages; the trait is what a saved notebook shows.
+            self._map.send_state("values")
+            self._slice.renew()
+            self.finished.set()
+            self._report(progress.state, progress, sentence(self.job.error) if progress.state == "failed" else "")
+        elif progress.state != "done":
+            self._report(progress.state, progress, "")
+
+    def _contacts(self) -> xr.DataArray | Exception:
+        from catjac_widgets.analysis.contact_maps import contacts
+
+        try:
+            return contacts(self.job.result())
+        except Exception as error:
+            return error
+
+    def _send_end(self, contacts: Any) -> None:
+        if self._closed or self.finished.is_set():
+            return
+        progress = self.job.progress
+        self._slice.renew()
+        if isinstance(contacts, Exception):
+            self.finished.set()
+            self._report("failed", progress, sentence(contacts))
+            return
+        self._map.show(contacts, label=self._jacobian_label, caption=CONTACTS_CAPTION, quantity="score")
+        self.finished.set()
+        self._report("done", progress, "")
+
+    # ---- blocks
+
+    def block(self, pair: Pair) -> Block:
+        """The block of a pair as far as it is known; safe on any thread."""
+        plan = self.job.plan
+        label = plan.sequence.labels[pair[0] - 1]
+        if plan.mask.masked[pair[0] - 1]:
+            return Block(pair, "masked", f"{label} is masked, so nothing was put in its place; choose a visible residue.")
+        row = self.job.row(pair[0])
+        if row is None:
+            return Block(pair, "waiting", self._why_not(label))
+        values = np.array(row[:, pair[1] - 1, :], dtype=np.float32)
+        return Block(pair, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values)
+
+    def _why_not(self, label: str) -> str:
+        if self.job.progress.state in ENDED:
+            return f"The row of {label} was not computed before the work stopped; press Resume to go on."
+        return f"The row of {label} is not computed yet; its block appears here as soon as it is."
+
+
+def sentence(error: BaseException | None) -> str:
+    """What to tell a person about an error: its own sentence, or that it is our mistake."""
+    if error is None:
+        return ""
+    if isinstance(error, CatjacError):
+        return str(error)
+    return (
+        f"Something went wrong inside catjac ({type(error).__name__}: {error}); "
+        "the rows done so far are kept, and job.error has the whole story."
+    )

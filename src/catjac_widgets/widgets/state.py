@@ -1,0 +1,181 @@
+"""What the views share: one object holds it, each view follows it, none talks to another.
+
+A view alone is its own state. Views that are shown together are given one ``state`` (the explorer is one); in the
+browser they read and write that widget's model directly, so that hover, selection and separation need no kernel.
+"""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from catjac_widgets.errors import SequenceError
+from catjac_widgets.masks import Mask
+from catjac_widgets.sequences import Sequence
+from catjac_widgets.widgets.delivery import Delivery
+
+STATIC = Path(__file__).parent / "static"
+
+COLOUR_MAPS = ("ocean", "ember", "graphite")
+
+Pair = tuple[int, int]
+
+
+class PairTrait(traitlets.TraitType[Any, Any]):
+    """Two 1-based positions, or None."""
+
+    info_text = "a pair of 1-based positions (i, j), or None"
+    default_value = None
+    allow_none = True
+
+    def validate(self, obj: Any, value: Any) -> Pair | None:
+        """Make plain ints of whatever counts as two whole numbers."""
+        try:
+            i, j = (operator.index(position) for position in value)
+        except (TypeError, ValueError):
+            self.error(obj, value)
+        return (i, j)
+
+
+def _sequence_to_json(sequence: Sequence | None, widget: Any) -> dict[str, Any] | None:
+    if sequence is None:
+        return None
+    chains, first = [], 1
+    for chain in sequence.chains:
+        chains.append([chain.name, first, first + len(chain) - 1])
+        first += len(chain)
+    return {
+        "name": sequence.name,
+        "residues": sequence.residues,
+        "numbers": list(sequence.numbers),
+        "chains": chains,
+    }
+
+
+def _mask_to_json(mask: Mask | None, widget: Any) -> list[list[int]] | None:
+    return None if mask is None else [list(fragment) for fragment in mask.fragments]
+
+
+def _mask_from_json(fragments: Any, widget: SharedState) -> Mask | None:
+    if fragments is None or widget.sequence is None:
+        return None
+    return Mask.showing(widget.sequence, [(first, last) for first, last in fragments])
+
+
+class SharedState(traitlets.HasTraits):
+    """The traits that views share.
+
+    Attributes
+    ----------
+    sequence
+        Whose residues the views name; the front end never changes it.
+    selection, hover
+        Pair (i, j) of 1-based positions, or None: i is substituted, j is read.
+    mask
+        Which residues the model did not see, or None.
+    min_separation
+        Pairs nearer than that along one chain are dimmed and not counted.
+    colour_map
+        One of `COLOUR_MAPS`.
+    colour_percentile
+        Percentile of the counted values at which the colour scale ends.
+    """
+
+    sequence = traitlets.Instance(Sequence, allow_none=True).tag(
+        sync=True, to_json=_sequence_to_json, from_json=lambda value, widget: widget.sequence
+    )
+    selection = PairTrait().tag(sync=True)
+    hover = PairTrait().tag(sync=True)
+    mask = traitlets.Instance(Mask, allow_none=True).tag(
+        sync=True, to_json=_mask_to_json, from_json=_mask_from_json
+    )
+    min_separation = traitlets.Int(6, min=0).tag(sync=True)
+    colour_map = traitlets.Enum(COLOUR_MAPS, "ocean").tag(sync=True)
+    colour_percentile = traitlets.Float(99.5, min=0.0, max=100.0).tag(sync=True)
+
+    @traitlets.validate("selection", "hover")
+    def _within_sequence(self, proposal: Any) -> Pair | None:
+        pair: Pair | None = proposal["value"]
+        if pair is None or self.sequence is None:
+            return pair
+        length = len(self.sequence)
+        for position in pair:
+            if not 1 <= position <= length:
+                raise SequenceError(
+                    f"There is no position {position} in a sequence of {length} residues; "
+                    "give (i, j) counted from 1."
+                )
+        return pair
+
+    @property
+    def delivery(self) -> Delivery:
+        """The queue through which this state's views are told things; made when first needed."""
+        if not hasattr(self, "_delivery"):
+            self._delivery = Delivery()
+        return self._delivery
+
+    def _handle_msg(self, message: dict[str, Any]) -> None:
+        # Messages may come in on any thread while deliver() sends from another.
+        with self.delivery.lock:
+            super()._handle_msg(message)  # type: ignore[misc]
+
+
+#: Names of the shared traits.
+SHARED = tuple(SharedState.class_own_traits())
+
+
+def refuse_unknown(widget: traitlets.HasTraits, traits: dict[str, Any]) -> None:
+    """Raise TypeError for keywords that are no traits of the widget."""
+    unknown = sorted(name for name in traits if not widget.has_trait(name))
+    if unknown:
+        raise TypeError(f"{type(widget).__name__} has no option {unknown[0]!r}; see help({type(widget).__name__}).")
+
+
+class View(SharedState, anywidget.AnyWidget):
+    """Base of the views: an anywidget that follows its own shared traits or those of another widget.
+
+    Parameters
+    ----------
+    state
+        The widget whose shared traits to follow (any `SharedState`); None for a view that stands alone.
+    **traits
+        Initial values.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that is no trait.
+    """
+
+    state = traitlets.Instance(SharedState, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
+
+    def __init__(self, *, state: SharedState | None = None, **traits: Any) -> None:
+        refuse_unknown(self, traits)
+        self._links: list[traitlets.link] = []
+        if state is not None:
+            self._delivery = state.delivery
+            traits = {name: getattr(state, name) for name in SHARED} | traits
+        super().__init__(state=state, **traits)
+        if state is not None:
+            self._links = [traitlets.link((state, name), (self, name)) for name in SHARED]
+
+    @traitlets.default("keys")
+    def _default_keys(self) -> list[str]:
+        # In the browser a view that follows another widget reads that widget's model; its own copies stay here.
+        return [name for name in self.traits(sync=True) if self.state is None or name not in SHARED]
+
+    def close(self) -> None:
+        """Close the comm and let go of the shared state."""
+        for link in self._links:
+            link.unlink()
+        self._links = []
+        if self.state is None:
+            self.delivery.close()
+        if self.layout is not None:
+            self.layout.close()
+        super().close()
