@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import shutil
 import urllib.error
 import urllib.request
@@ -66,6 +68,8 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
         raise CheckpointError(
             f"{url} cannot be downloaded (the server answers {error.code}); try again later."
         ) from error
+    except http.client.HTTPException as error:
+        raise CheckpointError(f"The download of {target.name} broke off ({error!r}); try again.") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise CheckpointError(
@@ -77,4 +81,5 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
     except OSError as error:
         raise CheckpointError(f"{target.name} cannot be written into torch hub's cache ({error}).") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

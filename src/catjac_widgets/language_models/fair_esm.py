@@ -318,6 +318,11 @@ def _float64_copy(model: Any) -> Any:
     """A copy in float64, on the CPU where the device has no float64; the model itself stays as it is."""
     from esm.rotary_embedding import RotaryEmbedding
 
+    if any("forward" in vars(module) for module in model.modules()):
+        raise ModelError(
+            "The model cannot be copied to float64 because the forward of a module was replaced; "
+            "subclass the module instead, or use numerics='exact'."
+        )
     with lock_of(model):
         made = copy.deepcopy(model)
     made = (made.cpu() if model.embed_tokens.weight.device.type == "mps" else made).double()

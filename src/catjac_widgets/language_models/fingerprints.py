@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -156,13 +157,11 @@ class FileMemory:
             if file is None:
                 return
             partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-            try:
+            # A cache folder that cannot be written is the store's to report; here it only costs hashing again.
+            with contextlib.suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 partial.write_text(json.dumps({**self._read(), **self._entries}, indent=1), encoding="utf-8")
                 partial.replace(file)
-            except OSError:
-                # A cache folder that cannot be written is the store's to report; this only costs hashing again.
-                partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
 
     def _read(self) -> dict[str, dict[str, Any]]:
         file = self.file()

@@ -1,0 +1,215 @@
+"""Models in memory that somebody has altered: their own forward runs, and fingerprints tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import random_esm1b, random_esm2
+
+from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models import fair_esm_forward
+from catjac_widgets.language_models.plainness import altered_modules, full_float32
+from catjac_widgets.language_models.registry import resolve_model, wrap
+
+RESIDUES = "MKTAYIAKQRQISFVK"
+
+
+class LowRank(torch.nn.Linear):
+    """A dense layer with an adapter, as fine-tuning libraries put in."""
+
+    scale = 0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + self.scale * x.mean(-1, keepdim=True)
+
+
+def hook_on_a_layer(model: Any) -> None:
+    model.layers[0].register_forward_hook(lambda module, args, output: (output[0] * 1.5, output[1]))
+
+
+def hook_before_a_layer(model: Any) -> None:
+    model.layers[1].fc1.register_forward_pre_hook(lambda module, args: (args[0] * 1.5,))
+
+
+def replaced_forward(model: Any) -> None:
+    dense = model.layers[0].fc2
+    original = dense.forward
+    dense.forward = lambda x: 1.5 * original(x)
+
+
+def replaced_layer(model: Any) -> None:
+    old = model.layers[0].fc1
+    new = LowRank(old.in_features, old.out_features)
+    new.load_state_dict(old.state_dict())
+    model.layers[0].fc1 = new
+
+
+def parametrised(model: Any) -> None:
+    class Half(torch.nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight / 2
+
+    torch.nn.utils.parametrize.register_parametrization(model.layers[0].fc1, "weight", Half())
+
+
+def another_norm(model: Any) -> None:
+    model.emb_layer_norm_after = torch.nn.Sequential(model.emb_layer_norm_after, torch.nn.Tanh())
+
+
+ALTERATIONS: dict[str, Callable[[Any], None]] = {
+    function.__name__: function
+    for function in (
+        hook_on_a_layer, hook_before_a_layer, replaced_forward, replaced_layer, parametrised, another_norm,
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [random_esm2, random_esm1b])
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_an_altered_model_runs_as_its_owner_made_it(make: Callable[[], Any], alteration: str) -> None:
+    model = make()
+    adapter = wrap(model)
+    plain, fingerprint = adapter.prepare(RESIDUES).wild_type(), adapter.fingerprint
+    assert altered_modules(model) == []
+    ALTERATIONS[alteration](model)
+    assert altered_modules(model)
+    alphabet = adapter.alphabet
+    _, _, tokens = alphabet.get_batch_converter()([("", RESIDUES)])
+    with torch.no_grad():
+        wanted = model(tokens)["logits"][0, 1:-1, 4:24].numpy()
+        contacts = model.predict_contacts(tokens)[0].numpy()
+    assert abs(wanted - plain).max() > 1e-3
+    np.testing.assert_allclose(adapter.prepare(RESIDUES).wild_type(), wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(adapter.contact_probabilities(RESIDUES, [None])[0], contacts, rtol=0, atol=1e-6)
+    if alteration == "replaced_forward":
+        # What such a function holds on to cannot be copied.
+        with pytest.raises(ModelError, match="cannot be copied to float64"):
+            adapter.prepare(RESIDUES, None, "float64")
+    else:
+        wide = adapter.prepare(RESIDUES, None, "float64").wild_type()
+        np.testing.assert_allclose(wide, wanted, rtol=0, atol=1e-5 * abs(wanted).max())
+    assert adapter.fingerprint != fingerprint
+    assert adapter.fingerprint == adapter.fingerprint
+    assert adapter.row_bytes(100) > wrap(make()).row_bytes(100)
+
+
+def test_a_hook_everywhere_is_seen() -> None:
+    model = random_esm2()
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda module, args, output: None)
+    try:
+        assert altered_modules(model)
+    finally:
+        handle.remove()
+    assert not altered_modules(model)
+
+
+def test_fingerprints_of_foreign_code_follow_its_settings() -> None:
+    first, second = random_esm2(), random_esm2()
+    for model in (first, second):
+        replaced_layer(model)
+    assert wrap(first).fingerprint == wrap(second).fingerprint
+    second.layers[0].fc1.scale = 0.7
+    assert wrap(first).fingerprint != wrap(second).fingerprint
+
+
+def test_two_hooks_that_look_alike_are_told_apart() -> None:
+    first, second = random_esm2(), random_esm2()
+    for model in (first, second):
+        hook_on_a_layer(model)
+    assert wrap(first).fingerprint != wrap(second).fingerprint
+
+
+def test_policies_are_part_of_the_fingerprint() -> None:
+    model = random_esm2()
+    before = wrap(model).fingerprint
+    model.token_dropout = False
+    assert wrap(model).fingerprint != before
+    other = random_esm1b()
+    before = wrap(other).fingerprint
+    other.args.token_dropout = False
+    assert wrap(other).fingerprint != before
+
+
+def test_equal_models_have_equal_fingerprints_whatever_their_names() -> None:
+    assert wrap(random_esm2(), name="one").fingerprint == wrap(random_esm2(), name="two").fingerprint
+    assert wrap(random_esm2(seed=1)).fingerprint != wrap(random_esm2(seed=2)).fingerprint
+    assert wrap(random_esm2()).fingerprint != wrap(random_esm2().half()).fingerprint
+
+
+def test_a_fine_tuned_model_has_a_new_fingerprint() -> None:
+    model = random_esm2()
+    adapter = wrap(model)
+    before = adapter.fingerprint
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(adapter.encode(RESIDUES)[None])["logits"].square().mean().backward()
+    optimiser.step()
+    assert adapter.fingerprint != before
+
+
+def test_weights_made_in_inference_mode_work() -> None:
+    with torch.inference_mode():
+        model = random_esm2()
+    assert wrap(model).fingerprint == wrap(random_esm2()).fingerprint
+
+
+def test_what_may_be_wrapped() -> None:
+    model = random_esm2()
+    adapter = wrap(model, name="mine")
+    assert (adapter.name, wrap(model).name) == ("mine", "ESM2 in memory")
+    assert wrap(adapter) is adapter
+    assert resolve_model((model, model.alphabet)).fingerprint == resolve_model(model).fingerprint
+    for wrong in (torch.nn.Linear(2, 2), object(), 3, None):
+        with pytest.raises(ModelError, match="is not a model of fair-esm"):
+            resolve_model(wrong)
+    with pytest.raises(ModelError, match=r"\(model, alphabet\)"):
+        resolve_model((model, 1, 2))
+
+
+def test_an_unfitted_contact_head_is_refused() -> None:
+    import esm
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        adapter = wrap(esm.ESM2(2, 32, 4))
+        assert adapter.has_contact_head is False
+        with pytest.raises(ModelError, match="no fitted contact head"):
+            adapter.contact_probabilities(RESIDUES, [None])
+
+
+@pytest.fixture
+def precision() -> Iterator[None]:
+    switches = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    yield
+    for switch in switches:
+        switch.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("through", ["the older switch", "the newer switch"])
+@pytest.mark.usefixtures("precision")
+def test_float32_is_full_during_a_pass_and_the_setting_comes_back(
+    through: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matmul = torch.backends.cuda.matmul
+    if through == "the older switch":
+        torch.set_float32_matmul_precision("medium")
+    else:
+        matmul.fp32_precision = "tf32"
+    assert matmul.fp32_precision == "tf32"
+    seen = []
+    original = fair_esm_forward.letter_logits
+    monkeypatch.setattr(
+        fair_esm_forward,
+        "letter_logits",
+        lambda *given: (seen.append(matmul.fp32_precision), original(*given))[1],
+    )
+    wrap(random_esm2()).prepare(RESIDUES).wild_type()
+    assert seen == ["ieee"]
+    assert matmul.fp32_precision == "tf32"
+    with full_float32, full_float32:
+        assert matmul.fp32_precision == "ieee"
+    assert matmul.fp32_precision == "tf32"
