@@ -48,31 +48,32 @@ def jacobian(
 ) -> xr.DataArray:
     """Compute the categorical Jacobian of a sequence, or read it from the cache.
 
-    ``J[i, a, j, b] = z_jb(x with x_i ← a) − z_jb(x)``: the logits z of residue j for letter b, with letter a put at
-    position i, minus those of the wild type x. Positive means that the letter became more favourable. The
-    numbers are raw: neither centred nor symmetrised.
+    ``J[i, a, j, b] = z_jb(x with x_i ← a) − z_jb(x)``: the logits z of residue j for letter b, with letter a
+    put at position i, minus those of the wild type x. Positive means that the letter became more favourable.
+    The numbers are raw: neither centred nor symmetrised.
 
     Parameters
     ----------
     sequence
         Residues, pasted FASTA, chains joined by ":", the `pathlib.Path` of a FASTA file, or a `Sequence`.
     model
-        A name or checkpoint path, a model of `catjac.load_model` or `catjac.wrap`, or ``(model, alphabet)``. With a
-        name, an answer from the cache loads no checkpoint.
+        A name or checkpoint path, a model of `catjac.load_model` or `catjac.wrap`, or ``(model, alphabet)``.
+        With a name, an answer from the cache loads no checkpoint.
     positions
         1-based positions to substitute at; all by default.
     mask
-        Which residues the model may not see (`catjac.Mask`, or one bool a residue, True = masked). The baseline is
-        then the masked input, and rows at masked positions are NaN.
+        Which residues the model may not see (`catjac.Mask`, or one bool a residue, True = masked). The
+        baseline is then the masked input, and rows at masked positions are NaN.
     variant
-        "full" substitutes every letter; "fast" masks each position instead (A times fewer passes, ``aa_in`` is
-        ``["<mask>"]``).
+        "full" substitutes every letter; "fast" masks each position instead (one pass a position,
+        ``aa_in`` is ``["<mask>"]``).
     numerics
         "exact" (float32) or "float64" (slow, for checks).
     batch_size
         Sequences run at once; chosen from the device's memory by default and halved when that runs out.
     linker
-        Residues put between chains for the model, for instance ``"G" * 25``; their rows and columns are dropped.
+        Residues put between chains for the model, for instance ``"G" * 25``; their rows and columns are
+        dropped.
     unknown
         What to put for letters that the model does not know, for instance ``{"U": "C"}``.
     cache
@@ -89,7 +90,8 @@ def jacobian(
     xarray.DataArray
         "jacobian", dims (pos_in, aa_in, pos_out, aa_out), float32 (float64 for that numerics), shape
         (positions, A, L, A), in logits. Positions are 1-based, letters in the model's order; chain, number,
-        wild_type and residue ride along on both sides, and `wild_type_logits` (pos_out, aa_out) is the baseline.
+        wild_type and residue ride along on both sides, and `wild_type_logits` (pos_out, aa_out) is the
+        baseline.
 
     Raises
     ------
@@ -105,8 +107,8 @@ def jacobian(
 
     References
     ----------
-    Zhang, Wayment-Steele, Brixi, Wang, Kern, Ovchinnikov: Protein language models learn evolutionary statistics
-    of interacting sequence motifs. PNAS 121 (2024) e2406285121.
+    Zhang, Wayment-Steele, Brixi, Wang, Kern, Ovchinnikov: Protein language models learn evolutionary
+    statistics of interacting sequence motifs. PNAS 121 (2024) e2406285121.
     """
     job, resolved = _make_job(
         sequence,
@@ -144,7 +146,7 @@ def jacobian(
         done = job.progress
         if done.state == "done":
             return job.result()
-        raise KeyboardInterrupt(job._kept_message("interrupted")) from None
+        raise KeyboardInterrupt(job.kept_message("interrupted")) from None
     return job.result()
 
 
@@ -260,8 +262,8 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
     )
     if plan.rows == "all" and plan.mask:
         raise ModelError(
-            f"{identity.name} does not offer rows='all' (substitutions at masked positions with the number of masks "
-            "held constant); leave it out."
+            f"{identity.name} does not offer rows='all' (substitutions at masked positions, with the number "
+            "of masks held constant); leave it out."
         )
     return plan, resolved
 

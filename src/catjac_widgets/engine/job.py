@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 import warnings
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine import resources
-from catjac_widgets.engine.entries import CorruptRowError, Entry, FolderEntry
-from catjac_widgets.engine.labels import label_jacobian
-from catjac_widgets.engine.store import CacheWarning, cache
-from catjac_widgets.engine.summaries import Accumulator
-from catjac_widgets.engine.sweep import batches, wild_type_logits
+from catjac_widgets.engine.cache_info import CacheWarning
+from catjac_widgets.engine.gathering import READING_SECONDS, Gathering
 from catjac_widgets.engine.worker import Priority, Worker, worker_for
-from catjac_widgets.errors import Cancelled, ModelError, UsageError
+from catjac_widgets.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.engine.plan import Plan
-    from catjac_widgets.language_models.protocol import LanguageModel
 
 _LOG = logging.getLogger("catjac")
 
-#: Rows are read from the cache for about this long before something more urgent gets its turn.
-_READING_SECONDS = 0.02
-
 RowListener = Callable[[int, np.ndarray], None]
 ChangeListener = Callable[["Job"], None]
-
-#: Models that this process has loaded by name, to count each once.
-_LOADED_MODELS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -73,18 +60,17 @@ class Progress:
         return self.rows_done / self.rows_total if self.rows_total else 1.0
 
 
-@dataclass
 class _Listener:
-    row: RowListener | None
-    change: ChangeListener | None
-    #: 0-based positions it has still to be told; live rows queue up behind those replayed.
-    pending: deque[int] = field(default_factory=deque)
+    """Somebody who wants to be told, and the 0-based positions that it has still to be told of."""
+
+    def __init__(self, row: RowListener | None, change: ChangeListener | None, pending: deque[int]) -> None:
+        self.row, self.change, self.pending = row, change, pending
 
 
 class Job:
     """One Jacobian in the making.
 
-    Made by `catjac.submit`. All its work happens on the worker's thread of the model's device.
+    Made by `catjac.submit`. Its work happens on the worker's thread of the model's device.
 
     Attributes
     ----------
@@ -94,6 +80,8 @@ class Job:
         How urgent it is; see `raise_priority`.
     error
         What went wrong, or None.
+    notes
+        What a person should know although the result is right, for instance that the disk is full.
     """
 
     def __init__(
@@ -109,32 +97,27 @@ class Job:
         self.plan = plan
         self.priority = Priority(priority)
         self.error: BaseException | None = None
-        self._model = model
-        self._batch_size = batch_size
-        self._use_cache = use_cache
+        self.notes: list[str] = []
+        self._told = 0
         self._lock = threading.RLock()
         self._finished = threading.Event()
         self._cancelled = False
         self._state = "queued"
-        self._message = "waiting for its turn"
-        self._notes: list[str] = []
-        self._untold: list[str] = []
         self._started: float | None = None
         self._ended: float | None = None
-        self._seconds_a_row: float | None = None
         self._listeners: list[_Listener] = []
         self._worker: Worker | None = None
-        self._needs_model = False
-        self._entry: Entry | None = None
-        self._data: np.ndarray | None = None
-        self._done: set[int] = set()
-        self._baseline: np.ndarray | None = None
-        self._devices: set[str] = set()
-        self._accumulator: Accumulator | None = None
         self._result: xr.DataArray | None = None
-        self._slots = {position - 1: slot for slot, position in enumerate(plan.positions)}
-        self._lazy = self._decide_lazy(lazy)
-        self._steps: Iterator[None] | None = self._work()
+        self._gathering = Gathering(
+            plan,
+            model,
+            batch_size=batch_size,
+            use_cache=use_cache,
+            lazy=lazy,
+            on_row=self._row_came,
+            on_note=self._note,
+        )
+        self._steps: Iterator[None] | None = self._gathering.work()
 
     # ---- what a person uses
 
@@ -142,14 +125,16 @@ class Job:
     def progress(self) -> Progress:
         """How far it is, now."""
         with self._lock:
-            done, total = len(self._done), len(self.plan.wanted)
+            gathering, state = self._gathering, self._state
+            done, total = len(gathering.done), len(self.plan.wanted)
             left: float | None = None
-            if self._state in ("done", "cancelled", "failed"):
-                left = 0.0 if self._state == "done" else None
-            elif self._seconds_a_row is not None:
-                left = self._seconds_a_row * (total - done)
+            if state == "done":
+                left = 0.0
+            elif state in ("queued", "running") and gathering.seconds_a_row is not None:
+                left = gathering.seconds_a_row * (total - done)
             seconds = 0.0 if self._started is None else (self._ended or time.monotonic()) - self._started
-            return Progress(self._state, done, total, seconds, left, self._message)
+            message = str(self.error) if self.error is not None else gathering.message
+            return Progress(state, done, total, seconds, left, message)
 
     @property
     def done(self) -> bool:
@@ -159,24 +144,11 @@ class Job:
     @property
     def partial(self) -> xr.DataArray:
         """The Jacobian so far; rows that are still to come are NaN and the attribute ``complete`` is 0."""
-        if self._result is not None:
-            return self._result
-        with self._lock:
-            if self._data is None and isinstance(self._entry, FolderEntry):
-                return self._label(self._entry.lazy(), complete=False)
-            values = np.full((len(self.plan.positions), *self.plan.row_shape), np.nan, dtype=self.plan.dtype)
-            if self._data is not None:
-                for index in self._done:
-                    values[self._slots[index]] = self._data[self._slots[index]]
-            return self._label(values, complete=False)
+        return self._result if self._result is not None else self._gathering.partial()
 
     def row(self, position: int) -> np.ndarray | None:
         """Row (A_in, L, A_out) of a 1-based position, None where it is not there yet; not to be changed."""
-        index = position - 1
-        with self._lock:
-            if index not in self._done:
-                return None
-            return self._row(index)
+        return self._gathering.row(position - 1) if position - 1 in self._gathering.done else None
 
     def cancel(self) -> None:
         """Stop after the batch in flight; its rows are kept."""
@@ -200,20 +172,20 @@ class Job:
         TimeoutError
             If it takes longer than `timeout` seconds; the job goes on.
         """
-        if self._worker is not None and self._worker.owns_this_thread() and not self._finished.is_set():
-            raise UsageError(
-                "job.result() was called on the thread that computes the job; wait for it elsewhere."
-            )
-        if not self._finished.wait(timeout):
+        if not self.done and self._worker is not None and self._worker.owns_this_thread():
+            raise UsageError("job.result() was called on the thread that computes the job; wait elsewhere.")
+        if not self.wait(timeout):
             raise TimeoutError(f"The Jacobian was not ready after {timeout:g} s; the job goes on.")
-        self._tell()
+        for note in self.notes[self._told :]:
+            self._told += 1
+            warnings.warn(note, CacheWarning, stacklevel=2)
         if self.error is not None:
             raise self.error
         assert self._result is not None
         return self._result
 
     def add_listener(self, row: RowListener | None = None, change: ChangeListener | None = None) -> None:
-        """Be told of rows and changes, on the worker's thread; rows that are there already are replayed first.
+        """Be told of rows and changes, on the worker's thread; rows that are there are replayed first.
 
         Parameters
         ----------
@@ -223,16 +195,26 @@ class Job:
             Called with the job when its state, progress or message changed, and once after the replay.
         """
         with self._lock:
-            listener = _Listener(row, change, deque(sorted(self._done)) if row is not None else deque())
+            missed = sorted(self._gathering.done) if row is not None else ()
+            listener = _Listener(row, change, deque(missed))
             self._listeners.append(listener)
-        worker = self._worker or worker_for("cache")
-        worker.add(_Replay(self, listener))
+        (self._worker or worker_for("cache")).add(_Replay(self, listener))
 
     def raise_priority(self, priority: Priority) -> None:
         """Make it at least that urgent."""
         self.priority = min(self.priority, Priority(priority))
         if self._worker is not None:
             self._worker.wake()
+
+    def kept_message(self, what: str) -> str:
+        """Say that it was `what` ("cancelled") after how many rows, and what becomes of them."""
+        done, total = len(self._gathering.done), len(self.plan.wanted)
+        kept = (
+            "they are kept, and calling again continues"
+            if self._gathering.keeps_rows
+            else "they are not kept"
+        )
+        return f"The Jacobian was {what} after {done} of {total} rows; {kept}."
 
     def __repr__(self) -> str:
         progress = self.progress
@@ -242,19 +224,19 @@ class Job:
             f"{progress.rows_done} of {progress.rows_total} rows>"
         )
 
-    # ---- what the worker uses
+    # ---- what drives it
 
     @property
     def urgency(self) -> Priority:
-        """Ending a cancelled job and reading from the cache go before other sweeps."""
+        """See `Task`: ending a cancelled job, and reading from the cache, go before other sweeps."""
         if self._cancelled:
             return Priority.DRAG
-        return self.priority if self._needs_model else min(self.priority, Priority.SCREEN)
+        return self.priority if self._gathering.needs_model else min(self.priority, Priority.SCREEN)
 
     @property
     def yields_to_drags(self) -> bool:
-        """A sweep waits while somebody drags, unless that is what it is for."""
-        return self._needs_model and not self._cancelled and self.priority > Priority.DRAG
+        """See `Task`: a sweep waits while somebody drags, unless that is what it is for."""
+        return self._gathering.needs_model and not self._cancelled and self.priority > Priority.DRAG
 
     def start_on(self, worker: Worker) -> None:
         """Queue it."""
@@ -263,338 +245,71 @@ class Job:
 
     def read_here(self) -> bool:
         """Do the steps that need no model on the caller's thread; True if that was all."""
-        while not self._needs_model and not self._finished.is_set():
+        while not self._gathering.needs_model and not self.done:
             self.step()
-        return self._finished.is_set()
+        return self.done
 
     def step(self) -> bool:
         """See `Task`."""
-        if self._finished.is_set() or self._steps is None:
+        if self.done or self._steps is None:
             return True
         if self._started is None:
-            self._started = time.monotonic()
-            self._state = "running"
+            self._started, self._state = time.monotonic(), "running"
         try:
             if self._cancelled:
-                raise Cancelled(self._kept_message("cancelled"))
+                raise Cancelled(self.kept_message("cancelled"))
             next(self._steps)
         except StopIteration:
-            self._end("done", "done")
+            self._end("done")
         except Cancelled as error:
-            self.error = error
-            self._end("cancelled", str(error))
+            self._end("cancelled", error)
         except Exception as error:
-            self.error = error
-            self._end("failed", str(error))
+            self._end("failed", error)
         else:
-            self._changed()
+            self._tell_change(self._listeners)
             return False
         return True
 
-    def _end(self, state: str, message: str) -> None:
+    def _end(self, state: str, error: Exception | None = None) -> None:
         self._steps = None
-        self._accumulator = None
         with self._lock:
-            self._state, self._message, self._ended = state, message, time.monotonic()
-            entry = self._entry
-            # A Jacobian that is read from the folder piece by piece keeps its entry from eviction while we live.
-            if entry is not None and not (self._data is None and state == "done"):
-                cache.release(entry)
+            if error is None:
+                self._result = self._gathering.result()
+            self._gathering.close(complete=error is None)
+            self.error, self._state, self._ended = error, state, time.monotonic()
         self._finished.set()
-        self._changed()
-
-    def _kept_message(self, what: str) -> str:
-        done, total = len(self._done), len(self.plan.wanted)
-        kept = (
-            "they are kept, and calling again continues"
-            if self._entry is not None
-            else "calling again starts anew"
-        )
-        return f"The Jacobian was {what} after {done} of {total} rows; {kept}."
-
-    # ---- the work itself
-
-    def _work(self) -> Iterator[None]:
-        self._open()
-        yield
-        yield from self._read_rows()
-        if len(self._done) < len(self.plan.wanted) or self._baseline is None:
-            self._needs_model = True
-            yield
-            yield from self._compute()
-        yield from self._summarise()
-        values: Any = self._data
-        if values is None:
-            assert isinstance(self._entry, FolderEntry)
-            values = self._entry.lazy()
-        self._result = self._label(values, complete=True)
-
-    def _decide_lazy(self, lazy: bool | str) -> bool:
-        if lazy not in (True, False, "auto"):
-            raise UsageError(f"lazy={lazy!r} is unknown; use 'auto', True or False.")
-        folder = cache.entry_folder(self.plan) if self._use_cache else None
-        wanted = lazy is True or (lazy == "auto" and self.plan.result_bytes > resources.LAZY_BYTES)
-        if wanted and folder is not None and cache.folder is not None:
-            missing = cache.find(self.plan) is None
-            if missing:
-                resources.check_disk(self.plan, cache.limit, _free_disk(cache.folder))
-            return True
-        if lazy is True:
-            raise UsageError(
-                "lazy=True reads the Jacobian from the cache folder, but there is none; "
-                "leave out cache=False and set CATJAC_CACHE to a folder that can be written."
-            )
-        resources.check_memory(self.plan)
-        return False
-
-    def _open(self) -> None:
-        plan = self.plan
-        self._message = "looking into the cache"
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", CacheWarning)
-            entry = cache.open(plan) if self._use_cache else None
-        for warning in caught:
-            self._note(str(warning.message))
-        if entry is not None:
-            for note in entry.notes:
-                self._note(note)
-            cache.hold(entry)
-            self._entry = entry
-            done = entry.done()
-            if isinstance(entry, FolderEntry) and not done.issuperset(plan.wanted):
-                if not cache.make_room(entry):
-                    self._note(
-                        f"The Jacobian is larger than the cache may be ({cache.limit / 1e9:.2g} GB) and is not kept; "
-                        "set CATJAC_CACHE_LIMIT to more."
-                    )
-                    cache.release(entry)
-                    self._entry = None
-                elif (message := cache.where_message(entry)) is not None:
-                    self._message = message
-                    _LOG.info(message)
-            self._baseline = entry.read_beside("wild_type_logits")
-            self._devices.update(entry.devices())
-        if not (self._lazy and isinstance(self._entry, FolderEntry)):
-            if self._lazy:
-                resources.check_memory(plan)
-            self._data = np.full((len(plan.positions), *plan.row_shape), np.nan, dtype=plan.dtype)
-        visible = int(np.count_nonzero(~plan.mask.array))
-        if self._entry is not None and sum(not plan.mask.masked[index] for index in plan.wanted) == visible:
-            self._accumulator = Accumulator(plan)
-
-    def _read_rows(self) -> Iterator[None]:
-        """Take the rows that are in the cache already."""
-        if self._entry is None:
-            return
-        self._message = "reading the cache"
-        found = [index for index in sorted(self._entry.done()) if index in self._slots]
-        until = time.monotonic() + _READING_SECONDS
-        for index in found:
-            if self._data is None:
-                self._take(index)
-            else:
-                self._read_row(index)
-            if time.monotonic() > until:
-                yield
-                until = time.monotonic() + _READING_SECONDS
-
-    def _read_row(self, index: int) -> bool:
-        """Take one row from the cache into memory; False if it is corrupt and has to be computed again."""
-        assert self._entry is not None
-        try:
-            row = self._entry.read(index)
-        except CorruptRowError as error:
-            self._entry.discard(index)
-            self._note(f"A row in the cache was corrupt and is computed again ({error}).")
-            return False
-        self._take(index, row)
-        return True
-
-    def _take(self, index: int, row: np.ndarray | None = None) -> None:
-        """Count a row that came from the cache; without `row` it stays on disk."""
-        cache.count(rows_read=1)
-        if row is not None and self._data is not None:
-            self._data[self._slots[index]] = row
-        self._deliver(index, row)
-
-    def _compute(self) -> Iterator[None]:
-        plan = self.plan
-        self._message = f"loading {plan.model}"
-        self._changed()
-        model = self._load()
-        missing = [index for index in plan.wanted if index not in self._done]
-        self._seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
-        self._message = "preparing the model"
-        yield
-        runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics)
-        if self._baseline is None:
-            self._baseline = wild_type_logits(runner, plan)
-            self._keep(lambda entry: entry.write_beside("wild_type_logits", self._baseline))  # type: ignore[arg-type]
-        device = str(model.device)
-        self._devices.add(device)
-        self._keep(lambda entry: entry.add_device(device))
-        self._message = "computing"
-        yield
-        started = time.monotonic()
-        for rows in batches(
-            runner,
-            plan,
-            missing,
-            resources.choose_batch_size(plan, model, self._batch_size),
-            baseline=self._baseline,
-            out=None if self._data is None else self._slot,
-            still_missing=self._still_missing,
-            on_smaller_batch=self._smaller_batch,
-        ):
-            for index, row in rows:
-                cache.count(rows_computed=1)
-                if self._accumulator is not None:
-                    self._accumulator.add(index, row)
-                self._keep(lambda entry, index=index, row=row: entry.write(index, row))  # type: ignore[misc]
-                self._deliver(index, row)
-            now = time.monotonic()
-            if rows:
-                measured = (now - started) / len(rows)
-                first = len(missing) - len(rows) == len(plan.wanted) - len(self._done)
-                known = measured if first or self._seconds_a_row is None else self._seconds_a_row
-                self._seconds_a_row = 0.7 * known + 0.3 * measured
-                started = now
-            if isinstance(self._entry, FolderEntry):
-                self._entry.touch()
-            yield
-            if rows:
-                started = time.monotonic()  # Whatever was more urgent in between is not this job's time.
-
-    def _load(self) -> LanguageModel:
-        from pathlib import Path
-
-        from catjac_widgets.language_models.protocol import LanguageModel
-        from catjac_widgets.language_models.registry import resolve_model
-
-        if isinstance(self._model, LanguageModel):
-            return self._model
-        model = resolve_model(self._model)
-        if isinstance(self._model, str | Path):
-            if _LOADED_MODELS.get(id(model)) is not model:
-                _LOADED_MODELS[id(model)] = model
-                cache.count(models_loaded=1)
-            if model.fingerprint != self.plan.fingerprint:
-                raise ModelError(
-                    f"The checkpoint of {self.plan.model} changed while it was read; call again."
-                )
-        return model
-
-    def _slot(self, index: int) -> np.ndarray:
-        assert self._data is not None
-        return self._data[self._slots[index]]
-
-    def _still_missing(self, index: int) -> bool:
-        """Whether a row is still to be computed; another process or job may have made it meanwhile."""
-        if index in self._done:
-            return False
-        if self._entry is None or not self._entry.has(index):
-            return True
-        if self._data is None:
-            self._take(index)
-            return False
-        return not self._read_row(index)
-
-    def _smaller_batch(self, size: int) -> None:
-        self._note(f"The device ran out of memory; going on with {size} sequences a batch.")
-
-    def _keep(self, write: Callable[[Entry], None]) -> None:
-        """Write to the entry; where that fails, go on in memory."""
-        if self._entry is None:
-            return
-        try:
-            write(self._entry)
-        except OSError as error:
-            entry = self._entry
-            self._note(
-                f"The cache folder cannot be written any more ({error.strerror or error}); "
-                "the Jacobian goes on in memory and is not kept after this."
-            )
-            if self._data is None:
-                resources.check_memory(self.plan)
-                data = np.full(
-                    (len(self.plan.positions), *self.plan.row_shape), np.nan, dtype=self.plan.dtype
-                )
-                for index in self._done:
-                    data[self._slots[index]] = entry.read(index)
-                self._data = data
-            self._accumulator = None
-            cache.release(entry)
-            self._entry = None
-
-    def _summarise(self) -> Iterator[None]:
-        """Store the contact map, block norms and means beside the completed rows."""
-        if (
-            self._entry is None
-            or self._accumulator is None
-            or self._entry.read_beside("contacts") is not None
-        ):
-            return
-        self._message = "making the contact map"
-        try:
-            for made in self._accumulator.finish(self._row):
-                if made is not None:
-                    for name, values in made.items():
-                        self._keep(lambda entry, name=name, values=values: entry.write_beside(name, values))  # type: ignore[misc]
-                yield
-        except CorruptRowError as error:
-            self._note(f"A row in the cache was corrupt and will be computed again ({error}).")
-
-    def _row(self, index: int) -> np.ndarray:
-        if self._data is not None:
-            return self._data[self._slots[index]]
-        assert self._entry is not None
-        return self._entry.read(index)
-
-    def _label(self, values: Any, *, complete: bool) -> xr.DataArray:
-        return label_jacobian(
-            values,
-            self.plan,
-            wild_type_logits=self._baseline,
-            devices=sorted(self._devices),
-            complete=complete,
-        )
+        self._tell_change(self._listeners)
 
     # ---- telling
 
     def _note(self, text: str) -> None:
-        """Remember something that a person should know; `result` passes it on as a warning."""
-        if text not in self._notes:
-            self._notes.append(text)
-            self._untold.append(text)
-            self._message = text
+        if text not in self.notes:
+            self.notes.append(text)
 
-    def _tell(self) -> None:
-        while self._untold:
-            warnings.warn(self._untold.pop(0), CacheWarning, stacklevel=3)
-
-    def _deliver(self, index: int, row: np.ndarray | None = None) -> None:
+    def _row_came(self, index: int, row: np.ndarray | None) -> None:
         with self._lock:
-            self._done.add(index)
             ready = []
             for listener in self._listeners:
                 if listener.row is None:
                     continue
                 if listener.pending:
-                    listener.pending.append(index)
+                    # The replay is not over; this row waits behind those before it.
+                    if index not in listener.pending:
+                        listener.pending.append(index)
                 else:
                     ready.append(listener)
         for listener in ready:
-            self._call_row(listener, index, row)
+            self._tell_row(listener, index, row)
 
-    def _call_row(self, listener: _Listener, index: int, row: np.ndarray | None = None) -> None:
+    def _tell_row(self, listener: _Listener, index: int, row: np.ndarray | None = None) -> None:
         assert listener.row is not None
         try:
-            listener.row(index + 1, self._row(index) if row is None else row)
+            listener.row(index + 1, self._gathering.row(index) if row is None else row)
         except Exception:
             _LOG.exception("a row listener failed")
 
-    def _changed(self, listeners: list[_Listener] | None = None) -> None:
-        for listener in list(self._listeners) if listeners is None else listeners:
+    def _tell_change(self, listeners: list[_Listener]) -> None:
+        for listener in list(listeners):
             if listener.change is not None and not listener.pending:
                 try:
                     listener.change(self)
@@ -612,21 +327,14 @@ class _Replay:
         self.job, self.listener = job, listener
 
     def step(self) -> bool:
-        until = time.monotonic() + _READING_SECONDS
+        until = time.monotonic() + READING_SECONDS
         pending = self.listener.pending
         while pending:
-            self.job._call_row(self.listener, pending[0])
+            self.job._tell_row(self.listener, pending[0])
             pending.popleft()
             if time.monotonic() > until:
                 break
         if pending:
             return False
-        self.job._changed([self.listener])
+        self.job._tell_change([self.listener])
         return True
-
-
-def _free_disk(folder: Any) -> int:
-    for existing in (folder, *folder.parents):
-        if existing.exists():
-            return shutil.disk_usage(existing).free
-    return 0

@@ -1,4 +1,4 @@
-"""Labels: how a Jacobian's numbers are named, so that they mean something far from the model that made them."""
+"""Labels: how a Jacobian's numbers are named, so that they mean something far from their model."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def label_jacobian(
     -------
     xarray.DataArray
         "jacobian", dims (pos_in, aa_in, pos_out, aa_out). Positions are 1-based; chain, number, wild type and
-        residue ride along on both sides; `wild_type_logits` (pos_out, aa_out) where given. Attributes are text and
-        numbers only.
+        residue ride along on both sides; `wild_type_logits` (pos_out, aa_out) where given. Attributes are
+        text and numbers only.
     """
     import xarray as xr
 

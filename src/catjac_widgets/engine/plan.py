@@ -115,7 +115,7 @@ class Plan:
 
     @property
     def model_mask(self) -> Mask | None:
-        """The mask over the residues given to the model (a linker is visible), None where nothing is masked."""
+        """The mask over what is given to the model (a linker is visible), None where nothing is masked."""
         if not self.mask:
             return None
         masked = np.zeros(len(self.model_residues), dtype=bool)
@@ -138,7 +138,7 @@ class Plan:
         return tuple(index for index in self.runnable if index in asked)
 
     def substitutions(self, index: int) -> list[Substitution]:
-        """What is run for the row of that 0-based position; the wild type is not."""
+        """List what is run for the row of that 0-based position; the wild type is not."""
         from catjac_widgets.language_models.protocol import Substitution
 
         where = int(self.kept[index])
@@ -155,8 +155,8 @@ class Plan:
     def groups(self, batch_size: int) -> list[tuple[int, ...]]:
         """Divide the positions asked for into those that share a batch.
 
-        The division is fixed over all runnable positions, so that it depends on the key and the batch size only;
-        what is done already never changes a batch.
+        The division is fixed over all runnable positions, so that it depends on the key and the batch size
+        only; what is done already never changes a batch.
         """
         size = max(1, batch_size // self.substitutions_per_row)
         wanted = set(self.wanted)

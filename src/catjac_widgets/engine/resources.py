@@ -17,8 +17,12 @@ LAZY_BYTES = 10**9
 HOURS_VARIABLE = "CATJAC_MAX_HOURS"
 DEFAULT_MAX_HOURS = 24.0
 
-#: Sequences a batch at most; beyond it small models gain nothing, and a drag would wait longer for its turn.
+#: Sequences a batch at most; beyond it small models gain nothing.
 LARGEST_BATCH = 128
+
+#: A batch on a CPU takes about this long if one row allows it, so that what is more urgent waits no longer.
+_CPU_BATCH_SECONDS = 0.15
+_CPU_OPERATIONS_PER_SECOND = 5e10
 
 
 def total_memory() -> int:
@@ -76,13 +80,13 @@ def check_disk(plan: Plan, limit: int, free: int) -> None:
     needed = plan.store_bytes
     if needed > limit:
         raise ResourceError(
-            f"The Jacobian takes {_gigabytes(needed)} on disk but the cache may hold {_gigabytes(limit)}; set "
-            "CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."
+            f"The Jacobian takes {_gigabytes(needed)} on disk but the cache may hold {_gigabytes(limit)}; "
+            "set CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."
         )
     if needed > free:
         raise ResourceError(
-            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; free some space, set "
-            "CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
+            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; free some space, "
+            "set CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
         )
 
 
@@ -100,29 +104,33 @@ def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
     if seconds > allowed * 3600:
         raise ResourceError(
             f"The Jacobian needs about {seconds / 3600:.0f} hours with {plan.model} on {model.device} "
-            f"({sequences:,} sequences); use variant='fast', positions=, a smaller model or a GPU, or allow more "
-            f"with {HOURS_VARIABLE}."
+            f"({sequences:,} sequences); use variant='fast', positions=, a smaller model or a GPU, or allow "
+            f"more with {HOURS_VARIABLE}."
         )
     return seconds
 
 
 def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None) -> int:
-    """Sequences a batch: what was asked, or what fits the device's memory, in whole rows where that is possible.
+    """Sequences a batch: what was asked, or what fits the device, in whole rows where that is possible.
 
-    It depends on the device's total memory, not on what is free now, so that a resumed sweep makes the same batches.
+    It depends on the model and the device's total memory, not on what is free or how fast it was just now, so
+    that a resumed sweep makes the same batches.
     """
     if asked is not None:
         return asked
-    device = model.device
+    device, length = model.device, len(plan.model_residues)
+    size = LARGEST_BATCH
     if device.type == "cuda":
         import torch
 
         budget = torch.cuda.get_device_properties(device).total_memory // 3
     else:
         budget = min(total_memory() // 8, 4 * 2**30)
-    fits = max(1, int(budget // max(1, model.row_bytes(len(plan.model_residues)))))
-    size = min(LARGEST_BATCH, fits)
     whole = plan.substitutions_per_row
+    if device.type == "cpu":
+        operations = 2.0 * max(1, model.parameters) * (length + 2)
+        size = min(size, max(whole, int(_CPU_BATCH_SECONDS * _CPU_OPERATIONS_PER_SECOND / operations)))
+    size = min(size, max(1, int(budget // max(1, model.row_bytes(length)))))
     return size // whole * whole if size >= whole else size
 
 

@@ -1,8 +1,8 @@
 """What is stored beside a completed Jacobian: its order-A contact map, block norms and position means.
 
-Order A: centre all four axes, symmetrise the tensor, Frobenius norm of each block, zero the diagonal, correct by the
-average product, zero the diagonal again. Letters are centred as rows arrive; centring over `pos_in` and pairing a
-block with its transpose need all rows, so they wait for the end, where rows are read in tiles.
+Order A: centre all four axes, symmetrise the tensor, Frobenius norm of each block, zero the diagonal, correct
+by the average product, zero the diagonal again. Letters are centred as rows arrive; centring over `pos_in`
+and pairing a block with its transpose need all rows, so they wait for the end, where rows are read in tiles.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Accumulator:
         return [int(index) for index in self.visible if not self._seen[index]]
 
     def add(self, index: int, row: np.ndarray) -> None:
-        """Take the row (A_in, L, A_out) of a 0-based position; one that came before, or is masked, changes nothing."""
+        """Take the row (A_in, L, A_out) of a 0-based position; a second or a masked one changes nothing."""
         if self._seen[index] or self.plan.mask.masked[index]:
             return
         self._seen[index] = True
@@ -82,7 +82,7 @@ class Accumulator:
             row -= mean_row
             return row
 
-        norms = np.zeros((len(visible), len(visible)))
+        norms: np.ndarray = np.zeros((len(visible), len(visible)))
         square = len(plan.letters_in) == len(plan.letters) > 1
         if square:
             yield from self._paired_norms(centred, norms)
@@ -90,7 +90,7 @@ class Accumulator:
             for k, index in enumerate(visible):
                 norms[k] = _norms(centred(index))
                 yield None
-            norms = (norms + norms.T) / 2
+            norms = 0.5 * (norms + norms.T)
         contacts = np.full((plan.length, plan.length), np.nan, dtype=plan.dtype)
         contacts[np.ix_(visible, visible)] = average_product_corrected(norms)
         yield {
@@ -123,7 +123,7 @@ class Accumulator:
 
 
 def average_product_corrected(norms: np.ndarray) -> np.ndarray:
-    """Zero the diagonal of a map (n, n), subtract the product of its margins over its sum, zero the diagonal again.
+    """Correct a map (n, n): zero its diagonal, subtract the margins' product over the sum, zero it again.
 
     A map that sums to nothing gives zeros.
     """

@@ -36,8 +36,8 @@ def wild_type_logits(runner: Runner, plan: Plan) -> np.ndarray:
     if not np.isfinite(logits).all():
         index = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
         raise ModelError(
-            f"{plan.model} gives logits that are not finite at residue {plan.sequence.labels[index]} of the unchanged "
-            "sequence; its weights or its number type cannot be used."
+            f"{plan.model} gives logits that are not finite at residue {plan.sequence.labels[index]} of the "
+            "unchanged sequence; its weights or its number type cannot be used."
         )
     return logits
 
@@ -59,8 +59,8 @@ def sweep(
     plan
         What to run.
     rows
-        0-based positions that are still missing; all of the plan's by default. A batch is run whole if any of its
-        rows is missing, so that resuming gives the same bits.
+        0-based positions that are still missing; all of the plan's by default. A batch is run whole if any of
+        its rows is missing, so that resuming gives the same bits.
     batch_size
         Sequences a batch; halved when the device runs out of memory.
     baseline
@@ -143,7 +143,7 @@ def _run_group(
     baseline: np.ndarray,
     out: Callable[[int], np.ndarray] | None,
 ) -> Iterator[list[Row]]:
-    """Run the substitutions of one group, in parts of at most `size`, and yield its pending rows at the end."""
+    """Run one group's substitutions, in parts of at most `size`, and yield its pending rows at the end."""
     owners = [(index, substitution) for index in group for substitution in plan.substitutions(index)]
     slots = {letter: slot for slot, letter in enumerate(plan.letters_in)}
     rows: dict[int, np.ndarray] = {}
@@ -206,7 +206,8 @@ def _on_device(call: Callable[[], np.ndarray]) -> np.ndarray:
         if any(words in text for words in _DEVICE_LOST):
             reason = str(error).strip().splitlines()[0]
             raise DeviceError(
-                f"The device was lost ({reason}); the rows made before are kept: restart the kernel and call again."
+                f"The device was lost ({reason}); the rows made before are kept: restart the kernel and "
+                "call again."
             ) from error
         raise
 

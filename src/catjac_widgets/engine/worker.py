@@ -70,8 +70,8 @@ class _Call:
 class Worker:
     """One daemon thread that runs tasks in steps: the most urgent first, then in the order they came.
 
-    The thread starts with the first task and lives as long as the process: threads that come and go would each
-    leave torch a pool of threads of their own.
+    The thread starts with the first task and lives as long as the process: threads that come and go would
+    each leave torch a pool of threads of their own.
     """
 
     def __init__(self, name: str) -> None:
@@ -144,7 +144,7 @@ class Worker:
         self._held_until = time.monotonic() + DRAG_HOLD_SECONDS
 
     def _next(self) -> tuple[int, Task] | None:
-        """Wait for the task that is to do a step now; None when the worker closes. Called under the condition."""
+        """Wait, under the condition, for the task that is to do a step now; None when the worker closes."""
         while not self._closing:
             held = self._held_until - time.monotonic()
             ready = [
@@ -178,7 +178,7 @@ _WORKERS_LOCK = threading.Lock()
 
 
 def worker_for(device: object) -> Worker:
-    """Return the worker of a device ("cpu", "cuda:0", a torch device): the same object for the same device."""
+    """Return the worker of a device ("cpu", "cuda:0", a torch device), always the same."""
     name = str(device)
     if name == "cuda":
         name = "cuda:0"
