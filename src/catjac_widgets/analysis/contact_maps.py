@@ -63,8 +63,8 @@ def contacts(
     -------
     xr.DataArray
         float64, dims (pos_i, pos_j) over all output positions; NaN where masked or without a row.
-        Scores, neither probabilities nor positive. `attrs["kind"]` says what it is: "Jacobian", "Jacobian, fast",
-        "Jacobian, 63 %".
+        Scores, neither probabilities nor positive. `attrs["kind"]` says what it is: "Jacobian",
+        "Jacobian, fast", "Jacobian, 63 %".
 
     Raises
     ------
@@ -87,7 +87,10 @@ def contacts(
             "want."
         )
     used = labels.usable_positions(J, allow_partial=allow_partial)
-    if order == "plain":
+    stored = _stored(J) if (order, diag, removed) in (("A", "zero", 1), ("B", "zero", 1)) else None
+    if stored is not None:
+        values = stored[np.ix_(used.columns, used.columns)]
+    elif order == "plain":
         values = _norms(J, used, centred=False, symmetrised=False)
     else:
         values = _corrected(J, used, order, diag, removed)
@@ -104,6 +107,16 @@ def contacts(
     return xr.DataArray(
         full, dims=("pos_i", "pos_j"), coords=labels.map_coordinates(J), name="contacts", attrs=attrs
     )
+
+
+def _stored(J: xr.DataArray) -> np.ndarray | None:
+    """Take the map that was stored with a Jacobian on disk; numbers in memory may be others by now."""
+    if J.variable._in_memory or J.chunks is not None:
+        return None
+    from catjac_widgets.engine.stored import stored_contacts
+
+    found = stored_contacts(J)
+    return None if found is None else np.asarray(found.values, dtype=np.float64)
 
 
 def _corrected(

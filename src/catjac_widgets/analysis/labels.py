@@ -115,7 +115,7 @@ def rows_present(J: xr.DataArray) -> np.ndarray:
     return ~np.isnan(np.asarray(corner.values))
 
 
-def visible_positions(J: xr.DataArray) -> set[int] | None:
+def visible_positions(J: xr.DataArray | xr.Dataset) -> set[int] | None:
     """Return the positions that the model saw, from the attribute `visible`; None where that is gone."""
     text, residues = J.attrs.get("visible"), J.attrs.get("sequence")
     if text is None or residues is None:
