@@ -123,7 +123,7 @@ export function paintRows(pixels: Uint32Array, values: ArrayLike<number>, length
  */
 export function poolHighest(values: ArrayLike<number>, length: number, x: number, y: number, span: number, target: number): Float32Array {
   const pooled = new Float32Array(target * target).fill(NaN);
-  const first = (start: number, k: number): number => Math.min(length - 1, Math.floor(start + (k * span) / target));
+  const first = (start: number, k: number): number => Math.min(length, Math.floor(start + (k * span) / target));
   for (let r = 0; r < target; r++) {
     const top = first(y, r);
     const bottom = Math.max(top + 1, first(y, r + 1));

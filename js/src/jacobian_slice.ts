@@ -148,7 +148,8 @@ class JacobianSliceView {
   private paint(): void {
     const { pair, sequence } = this;
     const block = pair && this.known.get(String(pair));
-    this.title.textContent = pair ? `${residueLabel(sequence, pair[0])} → ${residueLabel(sequence, pair[1])}` : "Pair";
+    this.title.textContent = pair ? `${residueLabel(sequence, pair[0])} → ${residueLabel(sequence, pair[1])}` : "No pair selected";
+    this.caption.hidden = !pair;
     this.swap.hidden = !pair || pair[0] === pair[1];
     this.el.classList.toggle("cj-empty", !block);
     this.note.textContent = block ? "" : this.absence(pair);

@@ -54,7 +54,7 @@ class JobStatusView {
     // In a page without a kernel there is nobody to ask.
     this.button.hidden = status === "done" || state.comm_live === false;
     this.button.disabled = false;
-    this.button.textContent = this.running ? "Cancel" : "Resume";
+    this.button.textContent = this.running ? "Cancel" : status === "failed" ? "Try again" : "Resume";
     const [done, total] = [progress.rows_done ?? 0, progress.rows_total ?? 0];
     this.filled.style.width = `${total ? (100 * done) / total : 0}%`;
     this.bar.classList.toggle("cj-restless", this.running && !done);

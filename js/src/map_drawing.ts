@@ -145,13 +145,15 @@ export function drawMarks(frame: Frame, cells: [number, number][], colour: strin
   }
   context.save();
   clipToPlot(frame);
+  // A rim in the page's colour keeps a mark in sight on any cell.
+  context.strokeStyle = cssColour(theme.surface);
   if (kind === "ring") {
+    context.lineWidth = cell > 7 ? 3.2 : 2.4;
+    context.stroke(paths);
     context.strokeStyle = colour;
-    context.lineWidth = cell > 7 ? 1.3 : 1;
+    context.lineWidth = cell > 7 ? 1.4 : 1;
     context.stroke(paths);
   } else {
-    // A rim in the page's colour keeps a dot in sight on any cell.
-    context.strokeStyle = cssColour(theme.surface);
     context.lineWidth = 1.6;
     context.stroke(paths);
     context.fillStyle = colour;
@@ -169,6 +171,9 @@ function tag(frame: Frame, text: string, x: number, y: number, side: "left" | "b
   context.fillStyle = strong ? theme.accent : theme.ink;
   context.beginPath();
   context.roundRect(left, top, width, 16, 3);
+  context.strokeStyle = cssColour(theme.surface);
+  context.lineWidth = 4;
+  context.stroke();
   context.fill();
   const ground = parseCss(strong ? theme.accent : theme.ink);
   context.fillStyle = ground ? readable(ground) : cssColour(theme.surface);
@@ -196,14 +201,19 @@ export function drawPair(frame: Frame, pair: Pair, pinned: boolean): void {
   context.strokeStyle = pinned ? theme.accent : theme.ink;
   context.globalAlpha = pinned ? 0.75 : 0.45;
   context.lineWidth = 1;
+  // The lines stop at the cell, so that its colour can be seen.
+  const side = Math.max(cell, 7);
   context.beginPath();
   context.moveTo(x, MARGIN.top);
+  context.lineTo(x, y - side / 2);
+  context.moveTo(x, y + side / 2);
   context.lineTo(x, MARGIN.top + size);
   context.moveTo(MARGIN.left, y);
+  context.lineTo(x - side / 2, y);
+  context.moveTo(x + side / 2, y);
   context.lineTo(MARGIN.left + size, y);
   context.stroke();
   context.globalAlpha = 1;
-  const side = Math.max(cell, 7);
   context.strokeStyle = cssColour(theme.surface);
   context.lineWidth = 4;
   context.strokeRect(x - side / 2, y - side / 2, side, side);

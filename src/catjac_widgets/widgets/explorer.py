@@ -69,7 +69,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         self.add_class("catjac-explorer")
         self._start = start
         self._feed: JobFeed | None = None
-        self.contact_map = ContactMap(state=self, native=native, label="nothing computed yet")
+        self.contact_map = ContactMap(state=self, native=native, label="No map yet")
         self.jacobian_slice = JacobianSlice(state=self, find=self._block)
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
         self._views = ipywidgets.Box([self.contact_map, self.jacobian_slice])

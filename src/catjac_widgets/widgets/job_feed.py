@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from catjac_widgets.widgets.state import Pair
 
 HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
-ROWS_CAPTION = "norm of each 20 × 20 block, centred over letters"
-CONTACTS_CAPTION = "centred, symmetrised, normed, corrected by the average product"
+ROWS_CAPTION = "block norms, centred over letters"
+CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
 
 #: States in which nothing more will come.
 ENDED = ("done", "cancelled", "failed")
@@ -159,9 +159,9 @@ class JobFeed:
             self._report(progress.state, progress, "")
 
     def _contacts(self) -> xr.DataArray | Exception:
-        from catjac_widgets.analysis.contact_maps import contacts
-
         try:
+            from catjac_widgets.analysis.contact_maps import contacts
+
             return contacts(self.job.result())
         except Exception as error:
             return error
@@ -172,6 +172,8 @@ class JobFeed:
         progress = self.job.progress
         self._slice.renew()
         if isinstance(contacts, Exception):
+            self._send_rows()
+            self._map.send_state("values")
             self.finished.set()
             self._report("failed", progress, sentence(contacts))
             return
@@ -195,7 +197,7 @@ class JobFeed:
 
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:
-            return f"The row of {label} was not computed before the work stopped; press Resume to go on."
+            return f"The row of {label} was not computed before the work stopped; press the button above to go on."
         return f"The row of {label} is not computed yet; its block appears here as soon as it is."
 
 
