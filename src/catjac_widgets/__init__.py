@@ -1,7 +1,7 @@
 """Look inside protein language models with the categorical Jacobian.
 
-`import catjac` gives the same objects under the short name. Nothing heavy is imported until a name is used, so that
-the import (and ``%load_ext catjac``) is quick.
+`import catjac` gives the same objects under the short name. Nothing heavy is imported until a name is used,
+so that the import (and ``%load_ext catjac``) is quick.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 #: The 20 amino acids in the order of the ESM family's tokens 4 to 23.
 ESM_LETTERS = "LAGVSERTIDPKQNFYMHWC"
 
-#: The same letters grouped by chemistry, for 20 × 20 pictures (aliphatic, aromatic, acidic, basic, polar, special).
+#: The same letters by chemistry, for 20 × 20 pictures: aliphatic, aromatic, acidic, basic, polar, special.
 DISPLAY_LETTERS = "AFILVMWYDEKRHNQSTGPC"
 
 #: The order of alignments and Potts models, without and with the gap.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,10 +70,10 @@ class Mask:
         masked = list(self.masked)
         for fragment in fragments:
             try:
-                first, last = (int(end) for end in fragment)
+                first, last = (operator.index(end) for end in fragment)
             except (TypeError, ValueError) as error:
                 raise MaskError(
-                    f"A fragment is a pair (first, last) of positions, not {fragment!r}."
+                    f"A fragment is a pair (first, last) of whole positions, not {fragment!r}."
                 ) from error
             if not 1 <= first <= last <= len(masked):
                 raise MaskError(
@@ -89,10 +90,17 @@ class Mask:
         return Mask(tuple(not value for value in self.masked))
 
     def __or__(self, other: Mask) -> Mask:
-        return Mask(tuple(a or b for a, b in zip(self.masked, other.masked, strict=True)))
+        return self._with(other, operator.or_)
 
     def __and__(self, other: Mask) -> Mask:
-        return Mask(tuple(a and b for a, b in zip(self.masked, other.masked, strict=True)))
+        return self._with(other, operator.and_)
+
+    def _with(self, other: Mask, combine: Callable[[bool, bool], bool]) -> Mask:
+        if len(self) != len(other):
+            raise MaskError(
+                f"Masks of {len(self)} and of {len(other)} residues cannot be combined; make both anew."
+            )
+        return Mask(tuple(map(combine, self.masked, other.masked)))
 
     @property
     def array(self) -> np.ndarray:
@@ -115,7 +123,7 @@ class Mask:
         return any(self.masked)
 
     def __str__(self) -> str:
-        """The visible fragments, for instance "12-22,80-90" ("" where nothing is visible)."""
+        """Write the visible fragments, for instance "12-22,80-90" ("" where nothing is visible)."""
         return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in self.fragments)
 
     @classmethod
@@ -129,8 +137,8 @@ class Mask:
         """
         fragments = []
         for part in filter(None, (piece.strip() for piece in text.replace("–", "-").split(","))):
-            first, _, last = part.partition("-")
-            if not first.strip().isdigit() or (last and not last.strip().isdigit()):
+            first, dash, last = (end.strip() for end in part.partition("-"))
+            if not first.isdecimal() or (dash and not last.isdecimal()):
                 raise MaskError(f"{part!r} is not a fragment; write ranges such as 12-22,80-90.")
             fragments.append((int(first), int(last or first)))
         return cls.showing(sequence, fragments)

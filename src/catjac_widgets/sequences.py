@@ -39,8 +39,8 @@ class Chain:
             object.__setattr__(self, "numbers", tuple(str(k + 1) for k in range(len(self.residues))))
         if len(self.numbers) != len(self.residues):
             raise SequenceError(
-                f"Chain {self.name} has {len(self.residues)} residues but {len(self.numbers)} residue numbers; "
-                "give one number a residue."
+                f"Chain {self.name} has {len(self.residues)} residues but {len(self.numbers)} residue "
+                "numbers; give one number a residue."
             )
 
     def __len__(self) -> int:
@@ -115,25 +115,30 @@ class Sequence:
         if not self.chains or not len(self):
             raise SequenceError("The sequence is empty; give at least two residues.")
         table = {key.upper(): value.upper() for key, value in (unknown or {}).items()}
+        for key, value in table.items():
+            if len(key) != 1 or len(value) != 1 or value not in letters:
+                raise SequenceError(
+                    f"unknown= puts {value!r} for {key!r}; give one letter for one, of {', '.join(letters)}."
+                )
         checked = []
         for chain in self.chains:
             if not len(chain):
-                raise SequenceError(
-                    f"Chain {chain.name} is empty; remove the extra ':' or give its residues."
-                )
-            residues = "".join(table.get(letter, letter) for letter in chain.residues)
+                raise SequenceError(f"Chain {chain.name} is empty; remove a ':' or give its residues.")
+            # Letters that the model knows are never mapped away.
+            known = (letter if letter in letters else table.get(letter, letter) for letter in chain.residues)
+            residues = "".join(known)
             for index, letter in enumerate(residues):
                 if letter not in letters:
                     where = f" of chain {chain.name}" if len(self.chains) > 1 else ""
                     raise SequenceError(
-                        f"residue {index + 1}{where} is {letter!r}; only {', '.join(sorted(letters))} are allowed "
-                        f"(to replace it, pass unknown={{{letter!r}: 'A'}})."
+                        f"residue {index + 1}{where} is {letter!r}; only {', '.join(sorted(letters))} are "
+                        f"allowed (to replace it, pass unknown={{{letter!r}: 'A'}})."
                     )
             checked.append(Chain(chain.name, residues, chain.numbers))
         return Sequence(tuple(checked), self.name)
 
     def position_of(self, number: int | str, chain: str | None = None) -> int:
-        """Position (1 … L) of the residue with that number in that chain.
+        """Find the position (1 … L) of the residue with that number in that chain.
 
         Raises
         ------
@@ -147,10 +152,11 @@ class Sequence:
         ]
         if len(found) == 1:
             return found[0]
+        within = f" in chain {chain}" if chain else ""
         if not found:
-            raise SequenceError(
-                f"There is no residue number {number}{f' in chain {chain}' if chain else ''}."
-            )
+            raise SequenceError(f"There is no residue number {number}{within}.")
+        if len({self.chain_names[position - 1] for position in found}) == 1:
+            raise SequenceError(f"Residue number {number} occurs {len(found)} times{within}; use positions.")
         raise SequenceError(f"Residue number {number} exists in several chains; name one with chain=….")
 
 
@@ -163,8 +169,8 @@ def as_sequence(
 ) -> Sequence:
     """Read one sequence from text: plain, pasted FASTA, or chains joined by ":".
 
-    Spaces, digits as in GenBank listings, line breaks, lower case and a `*` at the end are forgiven; any other
-    letter that is not in `letters` is refused with its position.
+    Spaces, digits as in GenBank listings, line breaks, lower case and a `*` at the end are forgiven; any
+    other letter that is not in `letters` is refused with its position.
 
     Parameters
     ----------
@@ -183,15 +189,16 @@ def as_sequence(
         Empty text, several records, or a residue that is not one of `letters`.
     """
     if isinstance(what, Sequence):
-        return what.check(letters, unknown=unknown)
+        return Sequence(what.chains, name or what.name).check(letters, unknown=unknown)
     if not isinstance(what, str | Path):
         raise SequenceError(
-            f"A sequence is text, a path or a catjac Sequence, not {type(what).__name__}; give its one-letter residues."
+            f"A sequence is text, a path or a catjac Sequence, not {type(what).__name__}; "
+            "give its one-letter residues."
         )
     records = list(read_fasta(what))
     if len(records) > 1:
         raise SequenceError(
-            f"The FASTA text holds {len(records)} records; choose one, or join chains of one complex with ':'."
+            f"The FASTA text holds {len(records)} records; choose one, or join chains of a complex with ':'."
         )
     record = records[0]
     return Sequence(record.chains, name or record.name).check(letters, unknown=unknown)
@@ -223,7 +230,9 @@ def read_fasta(what: str | Path) -> Iterator[Sequence]:
         source = f"the FASTA file {what}"
     else:
         text, source = what, "the sequence"
-    text = text.lstrip("\ufeff").strip()
+    # Line ends of every system; ";" lines are comments in the old FASTA format.
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if not line.lstrip().startswith(";")]
+    text = "\n".join(lines).strip()
     if not text:
         raise SequenceError(f"There is nothing in {source}; give at least two residues.")
     blocks = re.split(r"^\s*>", text, flags=re.MULTILINE)
@@ -239,8 +248,8 @@ def read_fasta(what: str | Path) -> Iterator[Sequence]:
 
 def _record(header: str, lines: Iterable[str]) -> Sequence:
     name = header.split()[0] if header else ""
-    # ";" lines are comments in the old FASTA format; digits and blanks come with listings pasted from databases.
-    body = "".join(line for line in lines if not line.lstrip().startswith(";"))
+    # Digits and blanks come with listings pasted from databases.
+    body = "".join(lines)
     body = re.sub(r"[\s\d]", "", body).upper()
     parts = [part.removesuffix("*") for part in body.split(":")]
     if not any(parts):
