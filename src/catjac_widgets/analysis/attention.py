@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis import labels
 from catjac_widgets.engine.worker import Priority, worker_for
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.protocol import ContactHead
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.masks import Mask, as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
+from catjac_widgets.structures.residue_labels import residue_coordinates
 
 
 def contact_head(
@@ -76,7 +76,7 @@ def contact_head(
     return xr.DataArray(
         found[0],
         dims=("pos_i", "pos_j"),
-        coords=labels.sequence_coordinates(parsed),
+        coords=residue_coordinates(parsed),
         name="contact_head",
         attrs={
             "kind": "attention head",

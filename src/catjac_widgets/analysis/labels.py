@@ -201,22 +201,6 @@ def map_coordinates(
     return made
 
 
-def sequence_coordinates(sequence: Sequence, sides: Iterable[str] = ("i", "j")) -> dict[Hashable, tuple]:
-    """Make the same coordinates from a sequence."""
-    values = {
-        "pos": sequence.positions,
-        "chain": np.array(sequence.chain_names, dtype=str),
-        "number": np.array(sequence.numbers, dtype=str),
-        "wild_type": np.array(list(sequence.residues), dtype=str),
-        "residue": np.array(sequence.labels, dtype=str),
-    }
-    return {
-        name + (f"_{side}" if side else ""): (f"pos_{side}" if side else "pos", array)
-        for side in sides
-        for name, array in values.items()
-    }
-
-
 def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
     """Recover the sequence that a Jacobian, a map or a table is about: coordinates first, then attributes.
 

@@ -145,13 +145,13 @@ def _refuse_position_centred(J: xr.DataArray) -> None:
         or _looks_position_centred(J)
     ):
         raise JacobianError(
-            "This Jacobian was centred over positions or symmetrised, and what mutations do cannot be had back "
-            "from it; pass the raw one."
+            "This Jacobian was centred over positions or symmetrised; what mutations do cannot be had back "
+            "from it, so pass the raw one."
         )
 
 
 def _looks_position_centred(J: xr.DataArray) -> bool:
-    """Tell by one column whether J averages to zero over `pos_in`: attributes survive arithmetic."""
+    """Tell by one column whether J averages to zero over `pos_in`: attributes outlive arithmetic."""
     if not J.variable._in_memory or J.sizes["pos_in"] < 2:
         return False
     column = J.isel(pos_out=0).values

@@ -1,0 +1,144 @@
+"""Atoms from PDB, mmCIF and BinaryCIF files, plain or gzipped, or from the Protein Data Bank by id."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catjac_widgets.errors import StructureError
+
+if TYPE_CHECKING:
+    from biotite.structure import AtomArray
+
+_FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif", ".bcif": "bcif"}
+_PDB_ID = re.compile(r"(pdb_0000)?[1-9][A-Za-z0-9]{3}")
+
+
+def read_atoms(path: Path) -> AtomArray:
+    """Read the first model, first alternate locations, of a structure file.
+
+    Parameters
+    ----------
+    path
+        A .pdb, .ent, .cif, .mmcif or .bcif file, or one of these with .gz at the end.
+
+    Raises
+    ------
+    StructureError
+        If the file is missing, of another kind, or not what its name says.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = bool(suffixes) and suffixes[-1] == ".gz"
+    ending = suffixes[-2] if packed and len(suffixes) > 1 else suffixes[-1] if suffixes else ""
+    kind = _FORMATS.get(ending)
+    if kind is None:
+        raise StructureError(
+            f"{path.name} is no structure file by its name; give a .pdb, .cif or .bcif file (.gz as well), "
+            'or "pdb:" and an id.'
+        )
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if packed else content
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a whole gzip file"
+        raise StructureError(f"The structure file {path} cannot be read ({reason}); check it.") from error
+    return parse_atoms(content, kind, path.name)
+
+
+def parse_atoms(content: bytes, kind: str, name: str) -> AtomArray:
+    """Parse the content of a file of one of the kinds "pdb", "cif" and "bcif".
+
+    Raises
+    ------
+    StructureError
+        If there are no atoms in it.
+    """
+    from biotite.structure.io import pdb, pdbx
+
+    atoms = None
+    with warnings.catch_warnings():
+        # Missing element columns and the like are guessed by biotite and nothing to worry a person with.
+        warnings.simplefilter("ignore")
+        try:
+            if kind == "pdb":
+                file = pdb.PDBFile.read(io.StringIO(content.decode("utf-8", errors="replace")))
+                atoms = file.get_structure(model=1, altloc="first")
+            elif kind == "cif":
+                cif = pdbx.CIFFile.read(io.StringIO(content.decode("utf-8", errors="replace")))
+                atoms = pdbx.get_structure(cif, model=1, altloc="first")
+            else:
+                atoms = pdbx.get_structure(
+                    pdbx.BinaryCIFFile.read(io.BytesIO(content)), model=1, altloc="first"
+                )
+        except Exception as error:  # biotite raises whatever its parsers stumble over
+            raise StructureError(
+                f"{name} is not a readable {kind} file ({_short(error)}); get it anew."
+            ) from error
+    if not len(atoms):
+        raise StructureError(f"{name} holds no atoms; get it anew.")
+    return atoms
+
+
+def download(pdb_id: str) -> AtomArray:
+    """Read an entry of the Protein Data Bank, from the cache folder if it was fetched before.
+
+    Raises
+    ------
+    StructureError
+        If it is no PDB id, there is no such entry, or there is no network.
+    """
+    from catjac_widgets.engine.store import cache
+
+    if not _PDB_ID.fullmatch(pdb_id):
+        raise StructureError(f"{pdb_id!r} is no PDB id; an id has four characters, as in pdb:1A3A.")
+    name = pdb_id.lower()
+    folder = None if cache.folder is None else cache.folder / "structures"
+    kept = None if folder is None else folder / f"{name}.cif.gz"
+    if kept is not None and kept.is_file():
+        try:
+            return read_atoms(kept)
+        except StructureError:
+            kept.unlink(missing_ok=True)  # broken off or damaged: fetched anew
+    content = _fetch(name)
+    atoms = parse_atoms(content, "cif", f"PDB entry {name.upper()}")
+    if kept is not None:
+        _keep(kept, content)
+    return atoms
+
+
+def _fetch(name: str) -> bytes:
+    import requests
+    from biotite.database import RequestError, rcsb
+
+    try:
+        file = rcsb.fetch(name, "cif")
+    except RequestError as error:
+        raise StructureError(f"The Protein Data Bank has no entry {name.upper()}; check the id.") from error
+    except (requests.RequestException, OSError) as error:
+        raise StructureError(
+            f"PDB entry {name.upper()} could not be downloaded (is there a network?); "
+            "give the path of a .pdb or .cif file instead."
+        ) from error
+    return file.getvalue().encode("utf-8")
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write whole or not at all; a cache that cannot be written is no reason to fail."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+            part.write(gzip.compress(content))
+        os.replace(part.name, path)
+    except OSError:
+        return
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 100 else text[:97] + "…"
