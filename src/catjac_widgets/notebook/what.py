@@ -161,7 +161,7 @@ def _uniprot(word: str, chain: str | None, record: str | None) -> Protein:
 
     accession = word.upper()
     try:
-        text = uniprot.fetch([accession], "fasta").getvalue()
+        text = uniprot.fetch(accession, "fasta").getvalue()
     except RequestError as error:
         raise SequenceError(f"UniProt has no entry {accession} ({error}); check the accession.") from error
     except OSError as error:  # requests' errors are OSErrors

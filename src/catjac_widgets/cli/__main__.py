@@ -1,0 +1,5 @@
+"""``python -m catjac_widgets.cli``: the command where scripts are not on the path."""
+
+from catjac_widgets.cli.group import main
+
+main(prog_name="catjac")

@@ -1,0 +1,72 @@
+"""A JupyterLab server and a Chromium for the session; a fresh page a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lab import CHROMIUM_FLAGS, Notebook, Server
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def find_chromium(playwright: Playwright) -> str | None:
+    named = os.environ.get("CHROMIUM")
+    if named:
+        return named
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    own = playwright.chromium.executable_path
+    return found or (own if Path(own).exists() else None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = find_chromium(playwright)
+        if path is None:
+            pytest.skip("there is no Chromium here (install one, or name it in CHROMIUM)")
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=list(CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("lab")
+    made = Server(folder)
+    # Notebooks of these tests use the stub models.
+    made.start(PYTHONPATH=str(repository / "tests"), CATJAC_CACHE=str(folder / "cache"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1400, "height": 1150}, device_scale_factor=2)
+    context.set_default_timeout(60_000)
+    made = context.new_page()
+    yield made
+    context.close()
+
+
+@pytest.fixture
+def open_notebook(
+    page: Page, server: Server, results: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Notebook]]:
+    """Open a notebook of the server's folder; its kernel ends with the test, and a screenshot is kept."""
+    yield lambda name: Notebook(page, server, name)
+    page.screenshot(path=results / f"{request.node.name}.png")
+    page.goto("about:blank")
+    server.end_sessions()
+
+
+@pytest.fixture(scope="session")
+def results(repository: Path) -> Path:
+    """The folder of screenshots, for people; git does not track it."""
+    folder = repository / "test-results"
+    folder.mkdir(exist_ok=True)
+    return folder

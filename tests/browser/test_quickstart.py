@@ -1,0 +1,208 @@
+"""The quickstart, with the mouse, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lab import PATIENCE, Notebook, Server, differing, pixels, write_notebook
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+# What JupyterLab itself complains about, with why it is none of ours.
+NOT_OURS = ("favicon", "/api/kernels", "ResizeObserver loop")
+
+Open = Callable[[str], Notebook]
+
+
+def no_complaints(notebook: Notebook) -> None:
+    ours = [text for text in notebook.complaints if not any(part in text for part in NOT_OURS)]
+    assert not ours, ours
+
+
+@pytest.mark.parametrize("subshells", ["perCommTarget", "disabled"])
+def test_quickstart_from_the_kernel_to_the_pixel_and_back(
+    open_notebook: Open, server: Server, repository: Path, results: Path, subshells: str
+) -> None:
+    server.set("kernels-settings", commsOverSubshells=subshells)
+    name = f"quickstart-{subshells}.ipynb"
+    shutil.copy(repository / "examples" / "quickstart.ipynb", server.notebooks / name)
+    notebook = open_notebook(name)
+    notebook.run_all()
+
+    notebook.wait_for_status("complete")
+    block = notebook.explorer.locator(".cj-slice canvas.cj-block")
+    first = notebook.click_map(0.30, 0.60)
+    assert (
+        notebook.python(
+            "i, j = ex.selection; print(f'{ex.sequence.labels[i-1]} – {ex.sequence.labels[j-1]}')"
+        )
+        == first
+    )
+    notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
+    before = pixels(block)
+
+    second = notebook.click_map(0.70, 0.25)
+    assert second != first
+    notebook.until(
+        "(ex.sequence.labels[ex.selection[0]-1] + ' – ' + ex.sequence.labels[ex.selection[1]-1]) == "
+        + repr(second)
+    )
+    title = notebook.explorer.locator(".cj-slice .cj-title", has_text=second.replace("–", "→"))
+    title.wait_for(timeout=PATIENCE)
+    notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
+    notebook.page.wait_for_timeout(200)
+    assert differing(before, pixels(block)) > 0.02
+
+    # The other way round: Python moves, the picture follows.
+    before = pixels(notebook.map)
+    notebook.python("ex.selection = (5, 30)")
+    label = notebook.python("print(ex.sequence.labels[4], '→', ex.sequence.labels[29])")
+    notebook.explorer.locator(".cj-slice .cj-title", has_text=label).wait_for(timeout=PATIENCE)
+    notebook.page.wait_for_timeout(200)
+    assert pixels(notebook.map) != before
+    notebook.page.screenshot(path=results / f"quickstart-{subshells}.png")
+    no_complaints(notebook)
+
+
+def test_map_shows_what_python_holds(open_notebook: Open, server: Server) -> None:
+    """The colours on the canvas follow the numbers: the best pair is among the most intense cells."""
+    write_notebook(
+        server.notebooks / "map.ipynb",
+        "import catjac",
+        "protein = catjac.examples()['bpti']\nex = catjac.explore(protein.sequence, 'mini')\nex",
+    )
+    notebook = open_notebook("map.ipynb")
+    notebook.run_all()
+    notebook.wait_for_status("complete")
+    found = notebook.python(
+        "import numpy as np\n"
+        "C = ex.contacts.values.copy(); L = len(C)\n"
+        "C[np.abs(np.subtract.outer(np.arange(L), np.arange(L))) < 6] = -np.inf\n"
+        "i, j = np.unravel_index(np.argmax(C), C.shape); print(L, i, j)"
+    )
+    length, i, j = map(int, found.split())
+    # Distance from the background colour, cell by cell, read from the base canvas.
+    brightest = notebook.explorer.locator(".cj-map canvas.cj-layer").first.evaluate(
+        """(canvas, [length, separation, left, top, right, bottom]) => {
+          const scale = canvas.width / canvas.getBoundingClientRect().width;
+          const size = canvas.getBoundingClientRect().width - left - right;
+          const context = canvas.getContext("2d");
+          const at = (row, column) => context.getImageData(
+            Math.floor((left + ((column + 0.5) / length) * size) * scale),
+            Math.floor((top + ((row + 0.5) / length) * size) * scale), 1, 1).data;
+          const sums = [];
+          for (let row = 0; row < length; row++) {
+            for (let column = row + separation; column < length; column++) {
+              const [red, green, blue] = at(row, column);
+              sums.push([red + green + blue, row, column]);
+            }
+          }
+          sums.sort((one, other) => one[0] - other[0]);
+          return sums.slice(0, 8).map(([, row, column]) => [row, column]);
+        }""",
+        [length, 6, 46, 6, 6, 34],
+    )
+    assert [min(i, j), max(i, j)] in brightest
+    no_complaints(notebook)
+
+
+def test_cancel_stops_a_slow_job_and_keeps_its_rows(open_notebook: Open, server: Server) -> None:
+    write_notebook(
+        server.notebooks / "cancel.ipynb",
+        "import catjac\nfrom stubs import SlowModel\nmodel = SlowModel(seconds=0.2)",
+        "ex = catjac.explore('ACDEFGHIKLMNPQRSTVWY' * 10, model, batch_size=20)\nex",
+    )
+    notebook = open_notebook("cancel.ipynb")
+    notebook.run_all()
+    # The kernel answers while the job runs, and the map fills meanwhile.
+    notebook.until("ex.job.progress.rows_done >= 2")
+    base = notebook.explorer.locator(".cj-map canvas.cj-layer").first
+    early = pixels(base)
+    notebook.until("ex.job.progress.rows_done >= 12")
+    notebook.page.wait_for_timeout(500)
+    assert pixels(base) != early
+    notebook.explorer.get_by_role("button", name="Cancel").click()
+    notebook.wait_for_status("stopped at")
+    assert notebook.python("print(ex.job.progress.state)") == "cancelled"
+    done = int(
+        notebook.python("print(int((~ex.jacobian.isnull()).any(['aa_in', 'pos_out', 'aa_out']).sum()))")
+    )
+    assert 12 <= done < 200
+    no_complaints(notebook)
+
+
+def test_a_hostile_header_is_only_text(open_notebook: Open, server: Server) -> None:
+    hostile = "<img/src=x/onerror=window.hacked=1><b>bold</b>"
+    write_notebook(
+        server.notebooks / "hostile.ipynb",
+        "%load_ext catjac",
+        f"%%catjac explore --to ex --variant fast\n>{hostile}\nNLYIQWLKDGGPSSGRPPPS",
+    )
+    notebook = open_notebook("hostile.ipynb")
+    notebook.run_all()
+    notebook.wait_for_status("complete")
+    assert notebook.explorer.locator(".cj-protein").inner_text() == hostile
+    assert notebook.explorer.locator("img").count() == 0
+    assert notebook.page.evaluate("window.hacked === undefined")
+    no_complaints(notebook)
+
+
+def test_errors_are_shown_in_the_widget(open_notebook: Open, server: Server) -> None:
+    write_notebook(
+        server.notebooks / "error.ipynb",
+        "import catjac\nfrom stubs import FailingModel",
+        "ex = catjac.explore('NLYIQWLKDGGPSSGRPPPS', FailingModel(position=12, letter='W'))\nex",
+    )
+    notebook = open_notebook("error.ipynb")
+    notebook.run_all()
+    notebook.wait_for_status("failed")
+    said = notebook.explorer.locator(".cj-error").inner_text()
+    assert said.strip()
+    assert "Traceback" not in said
+    assert said == notebook.python("print(ex.error)")
+    no_complaints(notebook)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_picture_of_the_explorer(
+    open_notebook: Open, server: Server, repository: Path, results: Path, theme: str
+) -> None:
+    """The README's picture; CATJAC_PICTURES=docs takes it anew."""
+    write_notebook(
+        server.notebooks / f"picture-{theme}.ipynb",
+        "%load_ext catjac\nimport catjac",
+        "ex = %catjac explore bpti\nex.wait()\nC = ex.contacts\n"
+        "far = C.where(abs(C.pos_i - C.pos_j) >= 6)\n"
+        "best = far.where(far == far.max(), drop=True)\n"
+        "ex.selection = tuple(sorted((int(best.pos_i[0]), int(best.pos_j[0]))))\nex",
+    )
+    notebook = open_notebook(f"picture-{theme}.ipynb")
+    if theme == "dark":
+        notebook.page.evaluate(
+            "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+        )
+        notebook.page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    notebook.run_all()
+    notebook.wait_for_status("complete")
+    notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
+    notebook.page.mouse.move(5, 5)
+    notebook.page.wait_for_timeout(500)
+    picture = results / f"explorer-{theme}.png"
+    notebook.explorer.screenshot(path=picture)
+    # Paper and ink: the theme is the page's.
+    red, green, blue = notebook.explorer.evaluate(
+        """(element) => {
+          const { color } = getComputedStyle(element.querySelector(".cj-map .cj-title"));
+          return color.match(/[0-9.]+/g).slice(0, 3).map(Number);
+        }"""
+    )
+    assert (red + green + blue < 384) == (theme == "light")
+    folder = os.environ.get("CATJAC_PICTURES")
+    if folder:
+        (repository / folder).mkdir(exist_ok=True)
+        shutil.copy(picture, repository / folder / picture.name)
+    no_complaints(notebook)
