@@ -12,15 +12,16 @@ import numpy as np
 import torch
 
 from .families import MISSING, Family
-from .network import EOS, FIRST_LETTER, GAP, MASK, PAD, CLS
+from .network import CLS, EOS, FIRST_LETTER, GAP, MASK, PAD, with_ends
 
 KINDS = {"aligned": 0.72, "heavy": 0.14, "crop": 0.06, "ungapped": 0.08}
 QUERY_SHARE = 0.15
 NATURAL_SHARE, UNIFORM_SHARE = 0.35, 0.40
-"""Rows left as they are, and rows with up to half their sites redrawn uniformly; the others from the profile."""
+"""Rows left as they are; rows with up to half their sites redrawn uniformly; the others from the profile."""
 FILL_SHARE = 0.3
 """Rows whose missing sites are filled from the profile, as a complete query is."""
 SHORTEST_CROP = 20
+PLAIN_MASKED_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Group:
     targets: torch.Tensor
 
 
-def redraw(states: np.ndarray, profile: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def redraw(
+    states: np.ndarray, profile: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Redraws up to half the sites of some rows: (N, L) -> ((N, L), (N,) bool natural rows)."""
     number, length = states.shape
     kind = rng.random(number)
@@ -47,7 +50,9 @@ def redraw(states: np.ndarray, profile: np.ndarray, rng: np.random.Generator) ->
     natural = kind > 1 - NATURAL_SHARE
     share = np.where(natural, 0.0, rng.uniform(0.02, 0.5, number))
     chosen = rng.random((number, length)) < share[:, None]
-    from_profile = (profile.cumsum(axis=1)[None] < rng.random((number, length, 1))).sum(axis=2).clip(max=MISSING - 1)
+    from_profile = (
+        (profile.cumsum(axis=1)[None] < rng.random((number, length, 1))).sum(axis=2).clip(max=MISSING - 1)
+    )
     drawn = np.where(uniform, rng.integers(0, MISSING, (number, length)), from_profile)
     fill = (~natural & (rng.random(number) < FILL_SHARE))[:, None]
     known = states < MISSING
@@ -77,10 +82,15 @@ def heavy_mask(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def draw(family: Family, index: int, tokens: int, rng: np.random.Generator) -> Group:
-    """A group of about `tokens` tokens of one family."""
+def draw(family: Family, index: int, tokens: int, rng: np.random.Generator, rehearsal: float = 1.0) -> Group:
+    """Draw a group of about `tokens` tokens of one family.
+
+    rehearsal: factor of the shares of heavy masks, crops and ungapped rows, 0-1.
+    """
     length = family.length
-    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+    if rng.random() > rehearsal:
+        kind = "aligned"
     columns = np.arange(length)
     if kind == "crop" and length > SHORTEST_CROP:
         size = int(rng.integers(SHORTEST_CROP, length))
@@ -103,9 +113,21 @@ def draw(family: Family, index: int, tokens: int, rng: np.random.Generator) -> G
     return assemble(index, letters, seen, targets, kept)
 
 
-def assemble(index: int, letters: np.ndarray, seen: np.ndarray, targets: np.ndarray,
-             kept: list[np.ndarray]) -> Group:
-    """Puts the kept columns of each row between start and end tokens, padded to the longest row."""
+def draw_plain(family: Family, index: int, tokens: int, rng: np.random.Generator) -> Group:
+    """Draw natural aligned rows with 15 % of their residues masked, for plain masked-language training."""
+    length = family.length
+    chances = family.weights / family.weights.sum()
+    states = family.rows[rng.choice(len(chances), max(1, round(tokens / (length + 2))), p=chances)]
+    mask = (rng.random(states.shape) < PLAIN_MASKED_SHARE) & (states < MISSING)
+    seen, targets = np.where(mask, MISSING, states), np.where(mask, states, -1)
+    letters = np.where(mask, MASK, np.where(states < MISSING, states + FIRST_LETTER, GAP))
+    return assemble(index, letters, seen, targets, [np.arange(length)] * len(states))
+
+
+def assemble(
+    index: int, letters: np.ndarray, seen: np.ndarray, targets: np.ndarray, kept: list[np.ndarray]
+) -> Group:
+    """Put the kept columns of each row between start and end tokens, padded to the longest row."""
     width = max(map(len, kept)) + 2
     shape = (len(kept), width)
     tokens, places = np.full(shape, PAD, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
@@ -120,7 +142,5 @@ def assemble(index: int, letters: np.ndarray, seen: np.ndarray, targets: np.ndar
 
 def aligned_tokens(states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Tokens with ends of aligned rows: (N, L) states -> (N, L + 2)."""
-    from .network import with_ends
-
     tokens = torch.where(states < MISSING, states.long() + FIRST_LETTER, torch.tensor(GAP))
     return with_ends(tokens if mask is None else tokens.masked_fill(mask, MASK))

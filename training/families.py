@@ -43,18 +43,22 @@ class Family:
 
     @property
     def length(self) -> int:
+        """Residues of the query."""
         return len(self.query)
 
     @property
     def neff(self) -> float:
+        """Effective number of training rows."""
         return float(self.weights.sum())
 
 
 def data_folder() -> Path:
-    """The folder that CATJAC_DATA names; raises DataError where it is unset or holds no families."""
+    """Find the folder that CATJAC_DATA names; DataError where it is unset or holds no families."""
     named = os.environ.get("CATJAC_DATA")
     if not named:
-        raise DataError("CATJAC_DATA is not set: let it name the data folder that holds families/families.json.")
+        raise DataError(
+            "CATJAC_DATA is not set: let it name the data folder that holds families/families.json."
+        )
     folder = Path(named).expanduser()
     if not (folder / "families" / "families.json").is_file():
         raise DataError(f"CATJAC_DATA names {named!r}, but there is no families/families.json in it.")
@@ -62,7 +66,7 @@ def data_folder() -> Path:
 
 
 def records(folder: Path) -> list[dict]:
-    """The entries of families.json, shortest query first."""
+    """Read families.json, shortest query first."""
     entries = json.loads((folder / "families" / "families.json").read_text(encoding="utf-8"))
     return sorted(entries, key=lambda entry: (entry["length"], entry["id"]))
 
@@ -78,7 +82,7 @@ def encode(rows: Sequence[str]) -> np.ndarray:
 
 
 def read_a3m(path: Path) -> list[str]:
-    """The rows of a (gzipped) A3M file, the query first; lower-case insertions are dropped."""
+    """Read a (gzipped) A3M file, the query first; lower-case insertions are dropped."""
     opener = gzip.open if path.suffix == ".gz" else open
     rows: list[list[str]] = []
     with opener(path, "rt", encoding="ascii") as lines:
@@ -136,5 +140,6 @@ def load(folder: Path, record: dict) -> Family:
     training, held_out = split(states)
     rows = states[training]
     weights = row_weights(rows)
-    return Family(record["id"], record["query"], rows, states[held_out], weights,
-                  profile_of(rows, weights), record)
+    return Family(
+        record["id"], record["query"], rows, states[held_out], weights, profile_of(rows, weights), record
+    )

@@ -1,4 +1,4 @@
-"""The contact head: sparse logistic regression on symmetrised, corrected attention maps (Rao et al. 2021, ICLR)."""
+"""The contact head: sparse logistic regression on corrected attention maps (Rao et al. 2021, ICLR)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def fit(features: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> tuple[t
         i, j = np.triu_indices(len(truth), SEPARATION)
         inputs.append(feature[i, j])
         labels.append(truth[i, j])
-    regression = LogisticRegression(penalty="l1", C=INVERSE_PENALTY, solver="liblinear", max_iter=1000,
-                                    random_state=0)
+    regression = LogisticRegression(
+        penalty="l1", C=INVERSE_PENALTY, solver="liblinear", max_iter=1000, random_state=0
+    )
     regression.fit(np.concatenate(inputs), np.concatenate(labels))
     return torch.from_numpy(regression.coef_).float(), torch.from_numpy(regression.intercept_).float()
 

@@ -30,8 +30,9 @@ def native_contacts(folder: Path, record: dict) -> np.ndarray:
 
 
 @torch.no_grad()
-def jacobian(network: Network, states: torch.Tensor, mask: torch.Tensor | None = None,
-             rows: int = 160) -> torch.Tensor:
+def jacobian(
+    network: Network, states: torch.Tensor, mask: torch.Tensor | None = None, rows: int = 160
+) -> torch.Tensor:
     """Categorical Jacobian at the visible sites of one row: (V, 20, V, 20) mutant minus wild-type logits.
 
     states: (L,) letters without gaps; mask: (L,) bool, True where masked.
@@ -41,7 +42,8 @@ def jacobian(network: Network, states: torch.Tensor, mask: torch.Tensor | None =
     base = aligned_tokens(states[None], hidden[None])
     mutants = base.repeat(len(visible) * MISSING, 1)
     mutants[torch.arange(len(mutants)), visible.repeat_interleave(MISSING) + 1] = (
-        torch.arange(MISSING).repeat(len(visible)) + FIRST_LETTER)
+        torch.arange(MISSING).repeat(len(visible)) + FIRST_LETTER
+    )
 
     def logits(tokens: torch.Tensor) -> torch.Tensor:
         return network([tokens]).view(len(tokens), -1, MISSING)[:, 1:-1][:, visible]

@@ -26,7 +26,9 @@ class Monitor:
         self.states = [torch.from_numpy(family.held_out[:ROWS]) for family in families]
         self.masks = [torch.from_numpy(rng.random(tuple(rows.shape)) < MASKED_SHARE) for rows in self.states]
         self.redrawn = [self._redraw(rows, rng) for rows in self.states]
-        self.wanted = [_centred(teacher.logits(rows)) for teacher, rows in zip(teachers, self.redrawn, strict=True)]
+        self.wanted = [
+            _centred(teacher.logits(rows)) for teacher, rows in zip(teachers, self.redrawn, strict=True)
+        ]
         self.profiles = [_centred(teacher.fields) for teacher in teachers]
         self.log_profiles = [torch.from_numpy(family.profile).float().log() for family in families]
 
@@ -50,11 +52,17 @@ class Monitor:
             at = self.masks[index] & (states < MISSING)
             letters = states[at].long()
             wanted, fields = self.wanted[index], self.profiles[index]
-            results.append({
-                "masked": float(F.cross_entropy(masked[at], letters)),
-                "profile": float(F.nll_loss(self.log_profiles[index].expand(*states.shape, -1)[at], letters)),
-                "missed": float((_centred(redrawn) - wanted).square().sum() / (wanted - fields).square().sum()),
-            })
+            results.append(
+                {
+                    "masked": float(F.cross_entropy(masked[at], letters)),
+                    "profile": float(
+                        F.nll_loss(self.log_profiles[index].expand(*states.shape, -1)[at], letters)
+                    ),
+                    "missed": float(
+                        (_centred(redrawn) - wanted).square().sum() / (wanted - fields).square().sum()
+                    ),
+                }
+            )
         return results
 
 

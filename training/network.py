@@ -1,7 +1,7 @@
 """ESM-2's forward pass for packed groups of short rows, with fair-esm's parameter names.
 
-The state_dict of `Network` loads into `esm.model.esm2.ESM2`. Rows of one length form a group; the dense layers
-run over all tokens of a step at once, attention runs group by group, so that nothing is padded.
+The state_dict of `Network` loads into `esm.model.esm2.ESM2`. Rows of one length form a group; the dense
+layers run over all tokens of a step at once, attention group by group, so that nothing is padded.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Shape:
     attention_heads: int = 8
 
     def as_dict(self) -> dict[str, int]:
+        """Name the arguments of fair-esm's class."""
         return asdict(self)
 
 
@@ -65,9 +66,17 @@ class Attention(nn.Module):
         self.q_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.rot_emb = RotaryEmbedding(self.size)
 
-    def forward(self, x: torch.Tensor, groups: Sequence[tuple[int, int]],
-                hidden: Sequence[torch.Tensor | None]) -> torch.Tensor:
-        """x: (tokens, width); groups: (rows, length) each; hidden: (rows, length) True at padding, or None."""
+    def forward(
+        self,
+        x: torch.Tensor,
+        groups: Sequence[tuple[int, int]],
+        hidden: Sequence[torch.Tensor | None],
+        record: list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """x: (tokens, width); groups: (rows, length) each; hidden: (rows, length) True at padding, or None.
+
+        `record` receives each group's attention, averaged over the heads: (rows, length, length).
+        """
         weight = torch.cat([self.q_proj.weight * self.size**-0.5, self.k_proj.weight, self.v_proj.weight])
         bias = torch.cat([self.q_proj.bias * self.size**-0.5, self.k_proj.bias, self.v_proj.bias])
         packed = F.linear(x, weight, bias)
@@ -78,8 +87,16 @@ class Attention(nn.Module):
             cos, sin = self.rot_emb.tables(length)
             q, k = rotate(part[:, :, 0], cos, sin), rotate(part[:, :, 1], cos, sin)
             visible = None if padding is None else ~padding[:, None, None, :]
-            mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2),
-                                                   part[:, :, 2].transpose(1, 2), attn_mask=visible, scale=1.0)
+            q, k, v = q.transpose(1, 2), k.transpose(1, 2), part[:, :, 2].transpose(1, 2)
+            if record is None:
+                mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=1.0)
+            else:
+                scores = q @ k.mT
+                attention = (scores if visible is None else scores.masked_fill(~visible, -torch.inf)).softmax(
+                    -1
+                )
+                record.append(attention.mean(dim=1))
+                mixed = attention @ v
             outputs.append(mixed.transpose(1, 2).reshape(rows * length, -1))
         return self.out_proj(torch.cat(outputs))
 
@@ -94,9 +111,15 @@ class Block(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.final_layer_norm = nn.LayerNorm(width)
 
-    def forward(self, x: torch.Tensor, groups: Sequence[tuple[int, int]],
-                hidden: Sequence[torch.Tensor | None]) -> torch.Tensor:
-        x = x + self.self_attn(self.self_attn_layer_norm(x), groups, hidden)
+    def forward(
+        self,
+        x: torch.Tensor,
+        groups: Sequence[tuple[int, int]],
+        hidden: Sequence[torch.Tensor | None],
+        record: list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """x: (tokens, width); the rest as in `Attention`."""
+        x = x + self.self_attn(self.self_attn_layer_norm(x), groups, hidden, record)
         return x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
 
 
@@ -109,6 +132,7 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(VOCABULARY))
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """(tokens, width) and (33, width) -> (tokens, 33)."""
         return F.linear(self.layer_norm(F.gelu(self.dense(x))), embedding, self.bias)
 
 
@@ -119,7 +143,9 @@ class Network(nn.Module):
         super().__init__()
         self.shape = shape
         self.embed_tokens = nn.Embedding(VOCABULARY, shape.embed_dim, padding_idx=PAD)
-        self.layers = nn.ModuleList(Block(shape.embed_dim, shape.attention_heads) for _ in range(shape.num_layers))
+        self.layers = nn.ModuleList(
+            Block(shape.embed_dim, shape.attention_heads) for _ in range(shape.num_layers)
+        )
         self.emb_layer_norm_after = nn.LayerNorm(shape.embed_dim)
         self.lm_head = Head(shape.embed_dim)
         self.initialise()
@@ -137,15 +163,20 @@ class Network(nn.Module):
             for output in (layer.self_attn.out_proj, layer.fc2):
                 output.weight.data.mul_(shrink)
 
-    def forward(self, tokens: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Letter logits of all tokens: groups of (rows, length) tokens -> (sum of rows * length, 20)."""
+    def forward(
+        self, tokens: Sequence[torch.Tensor], record: dict[int, list[torch.Tensor]] | None = None
+    ) -> torch.Tensor:
+        """Letter logits of all tokens: groups of (rows, length) tokens -> (sum of rows * length, 20).
+
+        `record` receives the mean attention of the layers that it has lists for.
+        """
         groups = [tuple(group.shape) for group in tokens]
         hidden = [padding if bool((padding := group == PAD).any()) else None for group in tokens]
         flat = torch.cat([group.reshape(-1) for group in tokens])
         scale = torch.cat([dropout_scale(group).reshape(-1) for group in tokens])
         x = self.embed_tokens(flat) * scale[:, None]
-        for layer in self.layers:
-            x = layer(x, groups, hidden)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, groups, hidden, None if record is None else record.get(index))
         logits = self.lm_head(self.emb_layer_norm_after(x), self.embed_tokens.weight)
         return logits[:, FIRST_LETTER : FIRST_LETTER + 20]
 
@@ -158,6 +189,6 @@ def dropout_scale(tokens: torch.Tensor) -> torch.Tensor:
 
 
 def with_ends(tokens: torch.Tensor) -> torch.Tensor:
-    """Adds the start and end tokens: (N, L) -> (N, L + 2)."""
+    """Add the start and end tokens: (N, L) -> (N, L + 2)."""
     ends = tokens.new_full((len(tokens), 1), CLS), tokens.new_full((len(tokens), 1), EOS)
     return torch.cat([ends[0], tokens, ends[1]], dim=1)

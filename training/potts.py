@@ -31,6 +31,7 @@ class Potts:
 
     @property
     def length(self) -> int:
+        """Number of sites."""
         return self.fields.shape[0]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -40,16 +41,24 @@ class Potts:
         return self.fields + (features.flatten(1) @ flat).view(len(states), self.length, A)
 
     def save(self, path: Path) -> None:
+        """Write an .npz file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        np.savez(part, fields=self.fields.numpy(), couplings=self.couplings.numpy().astype(np.float32),
-                 profile=self.profile.numpy())
+        np.savez(
+            part,
+            fields=self.fields.numpy(),
+            couplings=self.couplings.numpy().astype(np.float32),
+            profile=self.profile.numpy(),
+        )
         part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Potts:
+        """Read an .npz file that `save` wrote."""
         with np.load(path) as stored:
-            return cls(*(torch.from_numpy(stored[name]).float() for name in ("fields", "couplings", "profile")))
+            return cls(
+                *(torch.from_numpy(stored[name]).float() for name in ("fields", "couplings", "profile"))
+            )
 
 
 def centred_features(states: torch.Tensor, profile: torch.Tensor) -> torch.Tensor:
@@ -62,9 +71,14 @@ def centred_features(states: torch.Tensor, profile: torch.Tensor) -> torch.Tenso
 class PseudoLikelihood:
     """The regularised negative pseudo-log-likelihood per effective row, with its gradient."""
 
-    def __init__(self, states: torch.Tensor, weights: torch.Tensor, profile: torch.Tensor,
-                 allowed: torch.Tensor | None = None) -> None:
-        """`allowed`: (L, L) bool, pairs that may couple; all but the diagonal by default."""
+    def __init__(
+        self,
+        states: torch.Tensor,
+        weights: torch.Tensor,
+        profile: torch.Tensor,
+        allowed: torch.Tensor | None = None,
+    ) -> None:
+        """Take all pairs but the diagonal unless `allowed`, (L, L) bool, says which may couple."""
         self.number, self.length = states.shape
         self.size = self.length * A
         self.features = centred_features(states, profile).flatten(1)
@@ -87,12 +101,17 @@ class PseudoLikelihood:
         return fields, both.reshape(self.size, self.size)
 
     def __call__(self, parameters: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """(value, gradient) at a flat vector of fields and couplings."""
         fields, couplings = self.unpack(parameters)
         logits = fields + (self.features @ couplings).view(self.number, self.length, A)
         log_p = torch.log_softmax(logits, dim=-1)
         weight = self.weights[:, None] * self.known
         loss = -(log_p.gather(-1, self.letters)[..., 0] * weight).sum()
-        loss = loss + self.field_penalty * fields.square().sum() + self.coupling_penalty * couplings.square().sum()
+        loss = (
+            loss
+            + self.field_penalty * fields.square().sum()
+            + self.coupling_penalty * couplings.square().sum()
+        )
         residual = log_p.exp_()
         residual.scatter_add_(-1, self.letters, -torch.ones_like(self.letters, dtype=residual.dtype))
         residual = residual * weight[..., None]
@@ -103,15 +122,19 @@ class PseudoLikelihood:
         return float(loss), torch.cat([d_fields.flatten(), d_couplings.flatten()])
 
 
-def fit(family: Family, iterations: int = 60, allowed: torch.Tensor | None = None,
-        start: Potts | None = None) -> Potts:
+def fit(
+    family: Family, iterations: int = 60, allowed: torch.Tensor | None = None, start: Potts | None = None
+) -> Potts:
     """Fits fields and couplings to a family's training rows by L-BFGS; starts from its profile."""
     profile = torch.from_numpy(family.profile).float()
-    objective = PseudoLikelihood(torch.from_numpy(family.rows), torch.from_numpy(family.weights).float(),
-                                 profile, allowed)
+    objective = PseudoLikelihood(
+        torch.from_numpy(family.rows), torch.from_numpy(family.weights).float(), profile, allowed
+    )
     if start is None:
         fields = profile.log()
-        first = torch.cat([(fields - fields.mean(dim=1, keepdim=True)).flatten(), torch.zeros(objective.size**2)])
+        first = torch.cat(
+            [(fields - fields.mean(dim=1, keepdim=True)).flatten(), torch.zeros(objective.size**2)]
+        )
     else:
         first = torch.cat([start.fields.flatten(), start.couplings.flatten()])
 
@@ -119,8 +142,13 @@ def fit(family: Family, iterations: int = 60, allowed: torch.Tensor | None = Non
         loss, gradient = objective(torch.from_numpy(vector).float())
         return loss, gradient.double().numpy()
 
-    found = minimize(value_and_gradient, first.double().numpy(), jac=True, method="L-BFGS-B",
-                     options={"maxiter": iterations, "maxcor": 6})
+    found = minimize(
+        value_and_gradient,
+        first.double().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxcor": 6},
+    )
     fields, couplings = objective.unpack(torch.from_numpy(found.x).float())
     length = family.length
     return Potts(fields.clone(), couplings.view(length, A, length, A).clone(), profile)

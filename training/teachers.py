@@ -16,6 +16,7 @@ ITERATIONS = 60
 
 
 def teacher_path(cache: Path, identifier: str) -> Path:
+    """Where a family's teacher is kept."""
     return cache / "teachers" / f"{identifier}.npz"
 
 
@@ -40,4 +41,5 @@ def fit_all(folder: Path, records: Sequence[dict], cache: Path, processes: int) 
 
 
 def load_teacher(cache: Path, identifier: str) -> Potts:
+    """Read a fitted teacher."""
     return Potts.load(teacher_path(cache, identifier))

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .corruption import draw
+from .corruption import Group, draw, draw_plain
 from .families import Family
-from .loss import LossWeights, losses
+from .loss import LossWeights, losses, teacher_partners
 from .monitor import Monitor
 from .network import Network, Shape
 from .optimiser import Muon
@@ -24,30 +24,42 @@ from .potts import Potts
 class Settings:
     """Everything that a run depends on besides its seed and data."""
 
-    steps: int = 16000
+    steps: int = 9000
     tokens: int = 1024
     families_a_step: int = 3
     shape: Shape = field(default_factory=Shape)
     weights: LossWeights = field(default_factory=LossWeights)
     muon_rate: float = 3e-3
-    adam_rate: float = 2e-3
-    warm_up: int = 150
+    adam_rate: float = 5e-3
+    guided_layers: tuple[int, ...] = (2, 3)
+    warm_up: int = 100
     constant_until: float = 0.4
-    check_every: int = 500
-    average: float = 0.998
+    rehearsal_from: float = 0.05
+    rehearsal_full: float = 0.3
+    check_every: int = 250
+    average: float = 0.995
+
+
+def rehearsal(step: int, settings: Settings) -> float:
+    """Share of the heavy masks, crops and ungapped rows that is drawn at a step: none first, all later."""
+    begin, full = settings.rehearsal_from * settings.steps, settings.rehearsal_full * settings.steps
+    return min(1.0, max(0.0, (step - begin) / (full - begin)))
 
 
 def rate(step: int, settings: Settings) -> float:
     """Factor of the learning rate: linear warm-up, constant, linear decay to zero at the last step."""
     turn = settings.constant_until * settings.steps
-    return min(1.0, (step + 1) / settings.warm_up, max(0.0, (settings.steps - step) / (settings.steps - turn)))
+    return min(
+        1.0, (step + 1) / settings.warm_up, max(0.0, (settings.steps - step) / (settings.steps - turn))
+    )
 
 
 class Trainer:
     """One training run; everything that changes is in `state()`."""
 
-    def __init__(self, families: Sequence[Family], teachers: Sequence[Potts], settings: Settings,
-                 seed: int) -> None:
+    def __init__(
+        self, families: Sequence[Family], teachers: Sequence[Potts], settings: Settings, seed: int
+    ) -> None:
         self.families, self.teachers, self.settings = families, teachers, settings
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
@@ -57,22 +69,38 @@ class Trainer:
         matrices = [p for p in self.network.layers.parameters() if p.ndim == 2]
         chosen = set(map(id, matrices))
         others = [p for p in self.network.parameters() if id(p) not in chosen]
-        self.optimisers = [Muon(matrices, lr=settings.muon_rate),
-                           torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)]
+        self.optimisers = [
+            Muon(matrices, lr=settings.muon_rate),
+            torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
         self.rates = [settings.muon_rate, settings.adam_rate]
+        self.partners = [teacher_partners(teacher) for teacher in teachers]
         self.monitor = Monitor(families, teachers)
         self.chances = np.ones(len(families)) / len(families)
         self.step, self.seconds = 0, 0.0
 
+    def group(self, index: int, tokens: int) -> Group:
+        """Rows of one family as the loss wants them: with no teacher, plainly masked natural ones."""
+        if not self.settings.weights.from_teacher:
+            return draw_plain(self.families[index], index, tokens, self.rng)
+        return draw(self.families[index], index, tokens, self.rng, rehearsal(self.step, self.settings))
+
     def train_step(self) -> dict[str, float]:
         """One step of both optimisers; returns the loss terms."""
         settings = self.settings
-        picked = self.rng.choice(len(self.families), settings.families_a_step, p=self.chances,
-                                 replace=len(self.families) < settings.families_a_step)
+        picked = self.rng.choice(
+            len(self.families),
+            settings.families_a_step,
+            p=self.chances,
+            replace=len(self.families) < settings.families_a_step,
+        )
         each = settings.tokens // settings.families_a_step
-        groups = [draw(self.families[index], int(index), each, self.rng) for index in picked]
-        loss, terms = losses(self.network([group.tokens for group in groups]), groups, self.teachers,
-                             settings.weights)
+        groups = [self.group(int(index), each) for index in picked]
+        record = {layer: [] for layer in settings.guided_layers} if settings.weights.attention else {}
+        logits = self.network([group.tokens for group in groups], record)
+        loss, terms = losses(
+            logits, groups, self.teachers, settings.weights, list(record.values()), self.partners
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         factor = rate(self.step, settings)
@@ -90,8 +118,12 @@ class Trainer:
     def check(self) -> list[dict[str, float]]:
         """Held-out numbers of the averaged weights; families that miss more are drawn more often."""
         results = self.monitor(self.average)
-        wanted = np.array([(0.1 + max(result["missed"], 0.0)) * family.length**0.5
-                           for result, family in zip(results, self.families, strict=True)])
+        wanted = np.array(
+            [
+                (0.1 + max(result["missed"], 0.0)) * family.length**0.5
+                for result, family in zip(results, self.families, strict=True)
+            ]
+        )
         self.chances = wanted / wanted.sum()
         return results
 
@@ -128,12 +160,19 @@ class Trainer:
         return line
 
     def state(self) -> dict:
-        return {"network": self.network.state_dict(), "average": self.average.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-                "rng": self.rng.bit_generator.state, "chances": self.chances, "step": self.step,
-                "seconds": self.seconds}
+        """Everything that a resumed run needs."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "rng": self.rng.bit_generator.state,
+            "chances": self.chances,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
 
     def load(self, state: dict) -> None:
+        """Take up a run where `state` was taken."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
@@ -143,7 +182,7 @@ class Trainer:
 
 
 def write_log(path: Path, line: dict[str, object]) -> None:
-    """Appends one line, with the header first."""
+    """Append one line, with the header first."""
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(line))

@@ -1,4 +1,4 @@
-"""The weights file: fair-esm's own state_dict in safetensors, with what is needed to build the model again."""
+"""The weights file: fair-esm's own state_dict in safetensors, and what builds the model again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REGRESSION = "contact_head.regression"
 
 
 def save(path: Path, network: Network, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> None:
-    """Writes a network and its contact head's (1, layers * heads) weight and (1,) bias; zeros without one."""
+    """Write a network and its contact head: (1, layers * heads) weight and (1,) bias, zeros without one."""
     shape = network.shape
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     weight, bias = head or (torch.zeros(1, shape.num_layers * shape.attention_heads), torch.zeros(1))
@@ -41,13 +41,17 @@ def load_network(path: Path) -> Network:
     """Our own forward pass with the weights of a file."""
     shape, tensors = read(path)
     network = Network(shape)
-    network.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(REGRESSION)})
+    network.load_state_dict(
+        {name: tensor for name, tensor in tensors.items() if not name.startswith(REGRESSION)}
+    )
     return network.eval()
 
 
 def load_esm(path: Path) -> ESM2:
     """fair-esm's class with the weights of a file, contact head included."""
     shape, tensors = read(path)
-    model = ESM2(shape.num_layers, shape.embed_dim, shape.attention_heads, alphabet="ESM-1b", token_dropout=True)
+    model = ESM2(
+        shape.num_layers, shape.embed_dim, shape.attention_heads, alphabet="ESM-1b", token_dropout=True
+    )
     model.load_state_dict(tensors | {"lm_head.weight": tensors["embed_tokens.weight"]})
     return model.eval()

@@ -15,5 +15,12 @@ def synthetic_family(number: int = 400, length: int = 12) -> Family:
     rows[:, 9] = rows[:, 2]
     weights = families.row_weights(rows)
     query = "".join(families.LETTERS[state] for state in rows[0])
-    return Family("made_up", query, rows[:350], rows[350:], weights[:350],
-                  families.profile_of(rows[:350], weights[:350]), {})
+    return Family(
+        "made_up",
+        query,
+        rows[:350],
+        rows[350:],
+        weights[:350],
+        families.profile_of(rows[:350], weights[:350]),
+        {},
+    )

@@ -20,7 +20,8 @@ def pair() -> tuple[Network, ESM2]:
     reference = ESM2(3, 32, 4, alphabet="ESM-1b", token_dropout=True)
     state = network.state_dict()
     missing, unexpected = reference.load_state_dict(
-        state | {"lm_head.weight": state["embed_tokens.weight"]}, strict=False)
+        state | {"lm_head.weight": state["embed_tokens.weight"]}, strict=False
+    )
     assert not unexpected
     assert set(missing) == {"contact_head.regression.weight", "contact_head.regression.bias"}
     return network, reference.eval()
@@ -49,8 +50,9 @@ def test_forward_is_fair_esm_s(pair: tuple[Network, ESM2]) -> None:
 def test_grouping_does_not_change_the_answer(pair: tuple[Network, ESM2]) -> None:
     network, _ = pair
     first, second = residues(2, 12), residues(3, 20)
-    torch.testing.assert_close(network([first, second]), torch.cat([network([first]), network([second])]),
-                               atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        network([first, second]), torch.cat([network([first]), network([second])]), atol=1e-5, rtol=0
+    )
 
 
 @torch.no_grad()
@@ -60,7 +62,9 @@ def test_weights_file_loads_into_fair_esm(pair: tuple[Network, ESM2], tmp_path) 
     weights.save(tmp_path / "model.safetensors", network, head)
     loaded = weights.load_esm(tmp_path / "model.safetensors")
     tokens = residues(2, 15)
-    torch.testing.assert_close(loaded(tokens)["logits"].flatten(0, 1)[:, 4:24], network([tokens]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        loaded(tokens)["logits"].flatten(0, 1)[:, 4:24], network([tokens]), atol=1e-5, rtol=0
+    )
     assert torch.equal(loaded.contact_head.regression.weight, head[0])
     again = weights.load_network(tmp_path / "model.safetensors")
     assert torch.equal(again([tokens]), network([tokens]))

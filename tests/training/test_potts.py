@@ -7,11 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from made_up_family import synthetic_family
 
 from training.families import MISSING
 from training.potts import Potts, PseudoLikelihood, coupling_map, fit, perplexity, strongest_pairs
-
-from made_up_family import synthetic_family
 
 
 def profile_at_random(length: int, rng: np.random.Generator) -> torch.Tensor:
@@ -22,7 +21,9 @@ def potts_at_random(length: int, rng: np.random.Generator) -> Potts:
     raw = torch.from_numpy(rng.normal(size=(length * MISSING, length * MISSING)))
     couplings = ((raw + raw.T) / 2).view(length, MISSING, length, MISSING)
     couplings = couplings * ~torch.eye(length, dtype=torch.bool)[:, None, :, None]
-    return Potts(torch.from_numpy(rng.normal(size=(length, MISSING))), couplings, profile_at_random(length, rng))
+    return Potts(
+        torch.from_numpy(rng.normal(size=(length, MISSING))), couplings, profile_at_random(length, rng)
+    )
 
 
 def test_gradient_is_the_loss_s_slope() -> None:

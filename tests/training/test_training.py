@@ -7,16 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from made_up_family import synthetic_family
 
 from training import corruption, maps
 from training.families import MISSING
 from training.loss import LossWeights, teacher_logits
-from training.network import EOS, FIRST_LETTER, GAP, MASK, PAD, CLS, Shape
+from training.network import CLS, EOS, FIRST_LETTER, GAP, MASK, PAD, Shape
 from training.optimiser import orthogonalise
 from training.potts import fit
 from training.train import Settings, Trainer, rate
-
-from made_up_family import synthetic_family
 
 SETTINGS = Settings(steps=20, tokens=256, families_a_step=1, shape=Shape(2, 32, 4), warm_up=5, check_every=10)
 
@@ -42,7 +41,8 @@ def test_groups_are_consistent(family, kind, monkeypatch) -> None:
     for _ in range(20):
         group = corruption.draw(family, 0, 200, rng)
         for tokens, states, columns, targets in zip(
-                group.tokens, group.states, group.columns, group.targets, strict=True):
+            group.tokens, group.states, group.columns, group.targets, strict=True
+        ):
             inside = columns >= 0
             assert tokens[0] == CLS
             assert tokens[int(inside.sum()) + 1] == EOS

@@ -1,0 +1,142 @@
+"""The steps from families to a finished model, each of which finds what an earlier run has left."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import card, evaluate, families, head, maps, teachers, weights
+from .families import Family
+from .network import Network
+from .recipe import EXAMPLES, TRAINED
+from .train import Settings, Trainer
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run reads and writes: data, intermediate files, scores, finished weights (or nowhere)."""
+
+    data: Path
+    cache: Path
+    results: Path
+    package: Path | None
+
+
+def load_trained(folders: Folders) -> list[Family]:
+    """Load the training families, shortest first."""
+    return [
+        families.load(folders.data, record)
+        for record in families.records(folders.data)
+        if record["id"] in TRAINED
+    ]
+
+
+def train(folders: Folders, chosen: Sequence[Family], settings: Settings, seed: int, name: str) -> Network:
+    """Trains (or resumes, or finds finished) one network and copies its log to the results."""
+    taught = [teachers.load_teacher(folders.cache, family.id) for family in chosen]
+    run = folders.cache / name
+    network = Trainer(chosen, taught, settings, seed).run(run)
+    folders.results.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / "log.csv", folders.results / f"log_{name}.csv")
+    return network.eval()
+
+
+def minutes_of(log: Path) -> float:
+    """Minutes that a logged run has taken."""
+    with log.open(encoding="utf-8") as stream:
+        return float(list(csv.DictReader(stream))[-1]["seconds"]) / 60
+
+
+def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path: Path) -> dict[str, float]:
+    """Write the weights with a head fitted without the examples; out-of-fold precision by family."""
+    weights.save(path, network)
+    model = weights.load_esm(path)
+    features = [head.attention_features(model, evaluate.query_states(family)) for family in chosen]
+    truths = [maps.native_contacts(folders.data, family.record) for family in chosen]
+    inside = [index for index, family in enumerate(chosen) if family.id not in EXAMPLES]
+    weights.save(path, network, head.fit([features[i] for i in inside], [truths[i] for i in inside]))
+    found = head.out_of_fold(features, truths)
+    return {family.id: precision for family, precision in zip(chosen, found, strict=True)}
+
+
+def score_one(folders: Folders, record: dict, path: Path, plain_path: Path | None) -> dict[str, object]:
+    """One line of families.csv."""
+    torch.set_num_threads(1)
+    family = families.load(folders.data, record)
+    truth = maps.native_contacts(folders.data, record)
+    potts = teachers.load_teacher(folders.cache, family.id)
+    trained = family.id in TRAINED
+    line = evaluate.scores(family, weights.load_network(path), path, potts, truth, trained)
+    if plain_path is not None and trained:
+        plain = weights.load_network(plain_path)
+        line["plain_precision"] = evaluate.jacobian_precision(plain, evaluate.query_states(family), truth)
+        line["plain_perplexity"] = evaluate.masked_perplexity(plain, family.held_out)
+    return line
+
+
+def score_all(
+    folders: Folders, path: Path, plain_path: Path | None, out_of_fold: dict[str, float], processes: int
+) -> list[dict[str, object]]:
+    """All lines of families.csv, shortest family first."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(score_one, folders, record, path, plain_path)
+            for record in families.records(folders.data)
+        ]
+        lines = []
+        for job in jobs:
+            line = job.result()
+            if line["id"] in out_of_fold:
+                line["head_out_of_fold"] = out_of_fold[str(line["id"])]
+            print(
+                f"{line['id']}: precision@L {line['mini_precision']:.3f}, p_at_l {line['p_at_l']:.3f}",
+                flush=True,
+            )
+            lines.append(line)
+    return lines
+
+
+def note_seed(path: Path, seed: int, steps: int, minutes: float, lines: Sequence[dict]) -> None:
+    """Write this seed's line of seeds.csv, next to those of others."""
+    trained = [line for line in lines if line["trained"]]
+    line = {
+        "seed": seed,
+        "steps": steps,
+        "minutes": round(minutes),
+        "mean_precision_trained": round(float(np.mean([line["mini_precision"] for line in trained])), 4),
+        "mean_precision_all": round(float(np.mean([line["mini_precision"] for line in lines])), 4),
+        "families_trained": len(trained),
+        "families_passing": sum(bool(line["passes"]) for line in trained),
+    }
+    others = []
+    if path.exists():
+        with path.open(encoding="utf-8") as stream:
+            others = [row for row in csv.DictReader(stream) if row["seed"] != str(seed)]
+    evaluate.write(path, sorted([*others, line], key=lambda row: int(row["seed"])))
+
+
+def release(
+    folders: Folders,
+    path: Path,
+    lines: Sequence[dict],
+    settings: Settings,
+    seed: int,
+    plain_steps: int,
+) -> None:
+    """Put weights and card into the package."""
+    assert folders.package is not None
+    folders.package.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folders.package / "mini.safetensors")
+    network = weights.load_network(path)
+    everything = [families.load(folders.data, record) for record in families.records(folders.data)]
+    card.write_json(folders.package / "mini.json", everything, lines, network, settings.shape)
+    minutes = minutes_of(folders.cache / f"seed_{seed}" / "log.csv")
+    card.write_markdown(folders.package / "mini.md", lines, settings, seed, minutes, network, plain_steps)
