@@ -1,4 +1,4 @@
-"""Small random models of fair-esm's classes, and files in the formats in which the real ones are published."""
+"""Small random models of fair-esm's classes, and files in the formats of the published ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if name.endswith("norm.weight") or "layer_norm" in name and name.endswith("weight"):
+            if "layer_norm" in name and name.endswith("weight"):
                 parameter.copy_(1 + 0.2 * noise)
             elif parameter.ndim > 1:
                 parameter.copy_(noise * parameter.shape[-1] ** -0.5)
             else:
                 parameter.copy_(0.2 * noise)
-        model.embed_tokens.weight.copy_(0.6 * torch.randn(model.embed_tokens.weight.shape, generator=generator))
+        model.embed_tokens.weight.copy_(
+            0.6 * torch.randn(model.embed_tokens.weight.shape, generator=generator)
+        )
         model.embed_tokens.weight[model.padding_idx] = 0
         regression = model.contact_head.regression
         # Sparse, with a negative offset, as the published ones are.
@@ -84,8 +86,10 @@ def random_esm1(layers: int = 2, width: int = 32, heads: int = 4, *, seed: int =
     return randomise(esm.ProteinBertModel(settings, esm.Alphabet.from_architecture("ESM-1")), seed)
 
 
-def write_esm2(model: Any, folder: Path, name: str = "esm2_t2_tiny_UR50D", *, regression: bool = True) -> Path:
-    """Write `name`.pt as ESM-2 files are: {"cfg": {"model": Namespace}, "model": weights}, regression beside it."""
+def write_esm2(
+    model: Any, folder: Path, name: str = "esm2_t2_tiny_UR50D", *, regression: bool = True
+) -> Path:
+    """Write `name`.pt as ESM-2 files are: {"cfg": {"model": Namespace}, "model": weights}."""
     settings = argparse.Namespace(
         encoder_layers=model.num_layers,
         encoder_embed_dim=model.embed_dim,
@@ -97,9 +101,14 @@ def write_esm2(model: Any, folder: Path, name: str = "esm2_t2_tiny_UR50D", *, re
 
 
 def write_esm1b(
-    model: Any, folder: Path, name: str = "esm1b_t2_tiny_UR50S", *, regression: bool = True, zipped: bool = True
+    model: Any,
+    folder: Path,
+    name: str = "esm1b_t2_tiny_UR50S",
+    *,
+    regression: bool = True,
+    zipped: bool = True,
 ) -> Path:
-    """Write `name`.pt as ESM-1b files are: {"args": Namespace, "model": weights} under fairseq's older names."""
+    """Write `name`.pt as ESM-1b files are: {"args": Namespace, "model": weights} in older names."""
     settings = argparse.Namespace(
         arch="roberta_large",
         encoder_layers=model.args.layers,
@@ -111,7 +120,10 @@ def write_esm1b(
     )
     # fair-esm strips "encoder_" from every argument's name, so the others carry it as well.
     settings = argparse.Namespace(
-        **{key if key.startswith("encoder_") else f"encoder_{key}": value for key, value in vars(settings).items()},
+        **{
+            key if key.startswith("encoder_") else f"encoder_{key}": value
+            for key, value in vars(settings).items()
+        },
         arch="roberta_large",
     )
     weights = {_fairseq(key): value for key, value in model.state_dict().items() if key not in REGRESSION}
@@ -164,5 +176,7 @@ def _write(
     torch.save(data, path, _use_new_zipfile_serialization=zipped)
     if regression:
         state = model.state_dict()
-        torch.save({"model": {key: state[key] for key in REGRESSION}}, folder / f"{name}-contact-regression.pt")
+        torch.save(
+            {"model": {key: state[key] for key in REGRESSION}}, folder / f"{name}-contact-regression.pt"
+        )
     return path

@@ -11,6 +11,7 @@ import pytest
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test has a cache folder and a torch hub of its own, and no model loaded by another test."""
     import torch
+
     from catjac_widgets.language_models import fingerprints, registry
 
     monkeypatch.setenv("CATJAC_CACHE", str(tmp_path / "cache"))

@@ -84,7 +84,9 @@ def test_an_altered_model_runs_as_its_owner_made_it(make: Callable[[], Any], alt
         contacts = model.predict_contacts(tokens)[0].numpy()
     assert abs(wanted - plain).max() > 1e-3
     np.testing.assert_allclose(adapter.prepare(RESIDUES).wild_type(), wanted, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(adapter.contact_probabilities(RESIDUES, [None])[0], contacts, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        adapter.contact_probabilities(RESIDUES, [None])[0], contacts, rtol=0, atol=1e-6
+    )
     if alteration == "replaced_forward":
         # What such a function holds on to cannot be copied.
         with pytest.raises(ModelError, match="cannot be copied to float64"):

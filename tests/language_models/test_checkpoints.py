@@ -41,7 +41,10 @@ WRITERS: dict[str, tuple[Callable[[], Any], Callable[[Any, Path], Path]]] = {
         lambda model, folder: write_esm1b(model, folder, zipped=False),
     ),
     "ESM-1": (random_esm1, write_esm1),
-    "ESM-2 safetensors": (random_esm2, lambda model, folder: write_safetensors(model, folder / "x.safetensors")),
+    "ESM-2 safetensors": (
+        random_esm2,
+        lambda model, folder: write_safetensors(model, folder / "x.safetensors"),
+    ),
     "ESM-1b safetensors": (
         random_esm1b,
         lambda model, folder: write_safetensors(model, folder / "x.safetensors"),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
+from stubs import PottsModel
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.alphabets import ALIGNMENT_LETTERS, ESM_LETTERS, MASK_LETTER
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models import embedded
 from catjac_widgets.language_models.fair_esm import FairEsm
@@ -52,25 +53,39 @@ ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
 }
 
 
+#: Models that are no network: the same promises hold, as far as they concern every family.
+OTHERS: dict[str, Callable[[], LanguageModel]] = {
+    "a Potts model": lambda: PottsModel(seed=3),
+    "a Potts model of other letters": lambda: PottsModel(seed=4, letters=ALIGNMENT_LETTERS),
+}
+
+
+@pytest.fixture(params=[*ADAPTERS, *OTHERS])
+def any_model(request: pytest.FixtureRequest) -> LanguageModel:
+    """One of each family."""
+    return {**ADAPTERS, **OTHERS}[request.param]()
+
+
 @pytest.fixture(params=ADAPTERS)
-def model(request: pytest.FixtureRequest) -> LanguageModel:
+def model(request: pytest.FixtureRequest) -> Any:
+    """One of each that is a network of fair-esm."""
     return ADAPTERS[request.param]()
 
 
-def test_it_says_what_it_is(model: LanguageModel) -> None:
-    assert model.name
-    assert sorted(model.letters) == sorted(ESM_LETTERS)
-    assert model.causal is False
-    assert model.parameters > 1000
-    assert model.device == torch.device("cpu")
-    assert model.row_bytes(100) > model.row_bytes(10) > 0
-    assert model.seconds_per_sequence(100) > model.seconds_per_sequence(10) > 0
-    assert identify(model).fingerprint == model.fingerprint
-    assert identify(model).letters == model.letters
-    assert resolve_model(model) is model
+def test_it_says_what_it_is(any_model: LanguageModel) -> None:
+    assert any_model.name
+    assert sorted(any_model.letters) == sorted(ESM_LETTERS)
+    assert any_model.causal is False
+    assert any_model.parameters > 100
+    assert any_model.device == torch.device("cpu")
+    assert any_model.row_bytes(100) > any_model.row_bytes(10) > 0
+    assert any_model.seconds_per_sequence(100) >= any_model.seconds_per_sequence(10) > 0
+    assert identify(any_model).fingerprint == any_model.fingerprint
+    assert identify(any_model).letters == any_model.letters
+    assert resolve_model(any_model) is any_model
 
 
-def test_tokens_are_integers_one_a_residue_and_the_ends(model: LanguageModel) -> None:
+def test_tokens_are_integers_one_a_residue_and_the_ends(model: Any) -> None:
     tokens = model.encode(RESIDUES)
     assert tokens.dtype == torch.int64
     assert tokens.device == torch.device("cpu")
@@ -80,16 +95,15 @@ def test_tokens_are_integers_one_a_residue_and_the_ends(model: LanguageModel) ->
     assert hidden[3] == hidden[4]
 
 
-def test_logits_of_a_batch_have_residue_rows_and_letter_columns(model: LanguageModel) -> None:
-    tokens = torch.stack([model.encode(RESIDUES), model.encode(RESIDUES[::-1])])
-    logits = model.logits(tokens)
-    assert logits.shape == (2, len(RESIDUES), len(model.letters))
-    np.testing.assert_allclose(
-        logits[0].float().numpy(), model.prepare(RESIDUES).wild_type(), rtol=0, atol=1e-5 * abs(logits).max()
-    )
+def test_logits_of_a_batch_have_residue_rows_and_letter_columns(any_model: LanguageModel) -> None:
+    tokens = torch.stack([any_model.encode(RESIDUES), any_model.encode(RESIDUES[::-1])])
+    logits = any_model.logits(tokens)
+    assert logits.shape == (2, len(RESIDUES), len(any_model.letters))
+    wanted = any_model.prepare(RESIDUES).wild_type()
+    np.testing.assert_allclose(logits[0].float().numpy(), wanted, rtol=0, atol=1e-5 * abs(wanted).max())
 
 
-def test_columns_are_in_the_order_of_the_letters(model: LanguageModel) -> None:
+def test_columns_are_in_the_order_of_the_letters(model: Any) -> None:
     """The bias of a letter's logit moves that letter's column and no other."""
     network = model.model
     bias = network.lm_head.bias if hasattr(network, "lm_head") else network.embed_out_bias
@@ -105,21 +119,21 @@ def test_columns_are_in_the_order_of_the_letters(model: LanguageModel) -> None:
             bias[model.alphabet.get_idx(letter)] -= 1 + column
 
 
-def test_a_substitution_is_the_sequence_with_that_letter(model: LanguageModel) -> None:
-    runner = model.prepare(RESIDUES)
+def test_a_substitution_is_the_sequence_with_that_letter(any_model: LanguageModel) -> None:
+    runner = any_model.prepare(RESIDUES)
     rows = runner.rows([Substitution(4, "W"), Substitution(0, MASK_LETTER), Substitution(21, RESIDUES[21])])
     changed = RESIDUES[:4] + "W" + RESIDUES[5:]
     scale = abs(rows).max()
-    np.testing.assert_allclose(rows[0], model.prepare(changed).wild_type(), rtol=0, atol=1e-5 * scale)
-    masked = model.prepare(RESIDUES, Mask.hiding(RESIDUES, [(1, 1)])).wild_type()
+    np.testing.assert_allclose(rows[0], any_model.prepare(changed).wild_type(), rtol=0, atol=1e-5 * scale)
+    masked = any_model.prepare(RESIDUES, Mask.hiding(RESIDUES, [(1, 1)])).wild_type()
     np.testing.assert_allclose(rows[1], masked, rtol=0, atol=1e-5 * scale)
     np.testing.assert_allclose(rows[2], runner.wild_type(), rtol=0, atol=1e-5 * scale)
     assert abs(rows[0] - runner.wild_type()).max() > 1e-3
 
 
-def test_a_row_does_not_depend_on_its_batch(model: LanguageModel) -> None:
-    runner = model.prepare(RESIDUES, Mask.showing(RESIDUES, [(2, 15)]))
-    changes = [Substitution(position, letter) for position in (1, 7) for letter in model.letters]
+def test_a_row_does_not_depend_on_its_batch(any_model: LanguageModel) -> None:
+    runner = any_model.prepare(RESIDUES, Mask.showing(RESIDUES, [(2, 15)]))
+    changes = [Substitution(position, letter) for position in (1, 7) for letter in any_model.letters]
     together = runner.rows(changes)
     one_by_one = np.concatenate([runner.rows([change]) for change in changes])
     np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-5 * abs(together).max())
@@ -127,15 +141,15 @@ def test_a_row_does_not_depend_on_its_batch(model: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize(("numerics", "dtype"), [("exact", np.float32), ("float64", np.float64)])
-def test_numerics(model: LanguageModel, numerics: str, dtype: type) -> None:
-    runner = model.prepare(RESIDUES, None, numerics)
+def test_numerics(any_model: LanguageModel, numerics: str, dtype: type) -> None:
+    runner = any_model.prepare(RESIDUES, None, numerics)
     assert runner.wild_type().dtype == dtype
     assert runner.rows([Substitution(0, "A")]).dtype == dtype
-    exact = model.prepare(RESIDUES).wild_type()
+    exact = any_model.prepare(RESIDUES).wild_type()
     np.testing.assert_allclose(runner.wild_type(), exact, rtol=0, atol=1e-5 * abs(exact).max())
 
 
-def test_contact_probabilities(model: LanguageModel) -> None:
+def test_contact_probabilities(model: Any) -> None:
     assert isinstance(model, ContactHead)
     found = model.contact_probabilities(RESIDUES, [None, Mask.hiding(RESIDUES, [(3, 9)])])
     assert found.dtype == np.float32
@@ -147,7 +161,7 @@ def test_contact_probabilities(model: LanguageModel) -> None:
     assert model.contact_probabilities(RESIDUES, []).shape == (0, len(RESIDUES), len(RESIDUES))
 
 
-def test_the_fingerprint_is_stable_and_follows_the_weights(model: LanguageModel) -> None:
+def test_the_fingerprint_is_stable_and_follows_the_weights(model: Any) -> None:
     before = model.fingerprint
     assert model.fingerprint == before
     weight = model.model.layers[0].fc1.weight
@@ -160,7 +174,7 @@ def test_the_fingerprint_is_stable_and_follows_the_weights(model: LanguageModel)
         assert identify(wrap(model.model, model.alphabet)).fingerprint == wrap(model.model).fingerprint
 
 
-def test_bad_input_is_one_sentence(model: LanguageModel) -> None:
+def test_bad_input_is_one_sentence(model: Any) -> None:
     cases: list[tuple[Callable[[], Any], type[Exception]]] = [
         (lambda: model.encode(""), SequenceError),
         (lambda: model.encode("MKXT"), SequenceError),
@@ -180,7 +194,7 @@ def test_bad_input_is_one_sentence(model: LanguageModel) -> None:
         model.encode("MKXT")
 
 
-def test_every_module_keeps_its_mode_and_its_gradients(model: LanguageModel) -> None:
+def test_every_module_keeps_its_mode_and_its_gradients(model: Any) -> None:
     network = model.model
     modes = {name: index % 3 == 0 for index, (name, _) in enumerate(network.named_modules())}
     before = {name: module.training for name, module in network.named_modules()}
@@ -203,8 +217,8 @@ def test_every_module_keeps_its_mode_and_its_gradients(model: LanguageModel) -> 
             module.training = before[name]
 
 
-def test_it_can_be_trained_after_it_was_looked_at(model: LanguageModel) -> None:
-    """Nothing that a pass leaves behind (such as remembered rotary tables) stands in the way of a gradient."""
+def test_it_can_be_trained_after_it_was_looked_at(model: Any) -> None:
+    """Nothing that a pass leaves behind (say, remembered rotary tables) stands in the way of a gradient."""
     network = model.model
     model.prepare(RESIDUES).wild_type()
     model.contact_probabilities(RESIDUES, [None])
@@ -214,7 +228,7 @@ def test_it_can_be_trained_after_it_was_looked_at(model: LanguageModel) -> None:
     network.zero_grad(set_to_none=True)
 
 
-def test_threads_do_not_disturb_each_other(model: LanguageModel) -> None:
+def test_threads_do_not_disturb_each_other(model: Any) -> None:
     sequences = [RESIDUES[k:] + RESIDUES[:k] for k in range(4)]
     wanted = [model.prepare(residues).wild_type() for residues in sequences]
     model.model.train()
@@ -235,7 +249,7 @@ def test_threads_do_not_disturb_each_other(model: LanguageModel) -> None:
         np.testing.assert_allclose(found[index], wanted[index], rtol=0, atol=1e-5 * abs(wanted[index]).max())
 
 
-def test_float64_leaves_the_model_as_it_is(model: LanguageModel) -> None:
+def test_float64_leaves_the_model_as_it_is(model: Any) -> None:
     assert isinstance(model, FairEsm)
     before = model.model.embed_tokens.weight.dtype, model.fingerprint
     model.prepare(RESIDUES, None, "float64").wild_type()

@@ -32,8 +32,12 @@ MODELS = {
 
 def plain_logits(model: Any, residues: str, mask: Mask, position: int = -1, letter: str = "") -> np.ndarray:
     """fair-esm's own tokens, forward and vocabulary, written out once more."""
-    alphabet = model.alphabet if hasattr(model, "alphabet") else esm.Alphabet.from_architecture(model.model_version)
-    letters = [MASK_LETTER if hidden else residue for residue, hidden in zip(residues, mask.masked, strict=True)]
+    alphabet = (
+        model.alphabet if hasattr(model, "alphabet") else esm.Alphabet.from_architecture(model.model_version)
+    )
+    letters = [
+        MASK_LETTER if hidden else residue for residue, hidden in zip(residues, mask.masked, strict=True)
+    ]
     if letter:
         letters[position] = letter
     _, _, tokens = alphabet.get_batch_converter()([("", "".join(letters))])
@@ -43,7 +47,7 @@ def plain_logits(model: Any, residues: str, mask: Mask, position: int = -1, lett
 
 
 def in_float64(model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A float64 copy of fair-esm's model without its two leftovers of float32: old rotary tables and the softmax."""
+    """A float64 copy of fair-esm's model without its leftovers of float32: old rotary tables, the softmax."""
     made = copy.deepcopy(model).double()
     for module in made.modules():
         if isinstance(module, RotaryEmbedding):
@@ -102,7 +106,11 @@ def test_rows_equal_fair_esm_in_float64(model: Any, length: int, monkeypatch: py
 def test_contacts_equal_fair_esm(model: Any, length: int) -> None:
     rng = np.random.default_rng(length)
     residues = "".join(rng.choice(list(ESM_LETTERS), length))
-    masks = [None, Mask.everything(length), *(Mask.from_array(rng.random(length) < share) for share in (0.2, 0.8))]
+    masks = [
+        None,
+        Mask.everything(length),
+        *(Mask.from_array(rng.random(length) < share) for share in (0.2, 0.8)),
+    ]
     adapter = FairEsm(model)
     found = adapter.contact_probabilities(residues, masks)
     assert found.dtype == np.float32
@@ -126,9 +134,7 @@ def test_contacts_do_not_depend_on_padding() -> None:
     padded[1] = adapter.encode("A" * (len(tokens) + 5))
     with torch.no_grad():
         wanted = model.predict_contacts(padded)[0, : len(residues), : len(residues)].numpy()
-    np.testing.assert_allclose(
-        adapter.contact_probabilities(residues, [mask])[0], wanted, rtol=0, atol=2e-6
-    )
+    np.testing.assert_allclose(adapter.contact_probabilities(residues, [mask])[0], wanted, rtol=0, atol=2e-6)
 
 
 def test_a_regression_of_zeros_gives_its_offset() -> None:

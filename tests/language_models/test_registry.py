@@ -20,8 +20,8 @@ import pytest
 import torch
 from checkpoints import random_esm1b, random_esm2, write_esm1b, write_esm2, write_safetensors
 
-from catjac_widgets.errors import CheckpointError, DeviceError, ModelNotFoundError, UsageError
-from catjac_widgets.language_models import catalogue, checkpoints, downloads, registry
+from catjac_widgets.errors import CheckpointError, DeviceError, ModelNotFoundError, ResourceError, UsageError
+from catjac_widgets.language_models import catalogue, checkpoints, devices, downloads, registry
 from catjac_widgets.language_models.catalogue import CATALOGUE
 from catjac_widgets.language_models.fair_esm import FairEsm
 from catjac_widgets.language_models.registry import identify, load_model, models, resolve_model
@@ -38,8 +38,48 @@ def fill_hub(name: str = SMALL, **how: Any) -> Path:
     return write(random_esm1b() if name.startswith("esm1") else random_esm2(), folder, name, **how)
 
 
+@dataclasses.dataclass
+class Published:
+    """A folder served over HTTP."""
+
+    folder: Path
+    server: Any
+
+    def publish(self) -> None:
+        path = write_esm2(random_esm2(), self.folder / "models", SMALL)
+        beside = path.with_name(f"{SMALL}-contact-regression.pt")
+        shutil.move(beside, self.folder / "regression" / beside.name)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
+    """A folder served over HTTP in place of the publisher's; its files are what can be downloaded."""
+    folder = tmp_path / "published"
+    for name in ("models", "regression"):
+        (folder / name).mkdir(parents=True)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def copyfile(self, source: Any, target: Any) -> None:
+            limit = getattr(self.server, "limit", None)
+            target.write(source.read() if limit is None else source.read(limit))
+
+    http_server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    )
+    thread = threading.Thread(target=http_server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setattr(catalogue, "HUB_URL", f"http://127.0.0.1:{http_server.server_port}")
+    yield Published(folder, http_server)
+    http_server.shutdown()
+    http_server.server_close()
+
+
 @pytest.mark.parametrize("name", [SMALL, "esm2_t48_15B_UR50D", "esm1b_t33_650M_UR50S"])
-def test_a_name_is_found_in_the_hub_cache(name: str) -> None:
+def test_a_name_is_found_in_the_hub_cache(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "physical_memory", lambda: None)
     path = fill_hub(name)
     model = load_model(name, device="cpu")
     assert model.name == name
@@ -106,13 +146,56 @@ def test_precision(tmp_path: Path) -> None:
         load_model(path, device="cpu", dtype="int8")
 
 
+def test_rotary_frequencies_are_never_rounded(tmp_path: Path) -> None:
+    """In bfloat16 they would be off by radians at the end of a long sequence."""
+    path = write_esm2(random_esm2(), tmp_path)
+    exact = load_model(path, device="cpu")
+    half = load_model(path, device="cpu", dtype="bfloat16")
+    for ours, theirs in zip(exact.model.layers, half.model.layers, strict=True):
+        assert torch.equal(ours.self_attn.rot_emb.inv_freq, theirs.self_attn.rot_emb.inv_freq)
+        assert theirs.self_attn.q_proj.weight.dtype == torch.bfloat16
+    np.testing.assert_allclose(
+        half.contact_probabilities(RESIDUES * 20, [None]),
+        exact.contact_probabilities(RESIDUES * 20, [None]),
+        atol=0.1,
+    )
+
+
+def test_a_model_larger_than_the_machine_is_refused_before_it_is_fetched(
+    server: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.publish()
+    monkeypatch.setattr(devices, "physical_memory", lambda: 10**7)
+    for ask in (load_model, identify):
+        with pytest.raises(ResourceError, match=r"needs 30 MB of memory .* has 10 MB"):
+            ask(SMALL)
+    assert not Path(torch.hub.get_dir()).exists()
+    fill_hub()
+    identify(SMALL)  # what is computed already can still be read
+    with pytest.raises(ResourceError):
+        load_model(SMALL)
+
+
+def test_a_device_that_is_too_small_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_esm2(random_esm2(), tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(torch.nn.Module, "to", refuse)
+    with pytest.raises(DeviceError, match="does not fit into the memory of cpu"):
+        load_model(path, device="cpu")
+
+
 def test_a_model_is_loaded_once(tmp_path: Path) -> None:
     path = write_esm2(random_esm2(seed=1), tmp_path)
     model = load_model(path, device="cpu")
     assert load_model(str(path), device="cpu") is model
     assert load_model(path, device="cpu", dtype="float16") is not model
     found: list[Any] = []
-    threads = [threading.Thread(target=lambda: found.append(load_model(path, device="cpu"))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: found.append(load_model(path, device="cpu"))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -144,14 +227,14 @@ def test_a_file_that_changed_is_another_model(tmp_path: Path) -> None:
 
 
 def test_a_path_beats_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file in the working folder with the name of a published model is meant only where it is given as a path."""
+    """A file here with the name of a published model is meant only where it is given as a path."""
     monkeypatch.chdir(tmp_path)
     fill_hub()
     write_esm2(random_esm2(seed=9), tmp_path, SMALL)
     assert identify(SMALL).fingerprint != identify(f"{SMALL}.pt").fingerprint
 
 
-# -- what is known without loading --------------------------------------------------------------------------------
+# -- what is known without loading
 
 
 def test_a_file_is_hashed_and_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +252,8 @@ def test_a_new_process_knows_a_file_without_torch(tmp_path: Path) -> None:
     fingerprint = identify(SMALL).fingerprint
     script = (
         "import sys, json; from catjac_widgets.language_models.registry import identify; "
-        f"i = identify({str(path)!r}); print(json.dumps([i.fingerprint, 'torch' in sys.modules, 'esm' in sys.modules]))"
+        f"i = identify({str(path)!r}); "
+        "print(json.dumps([i.fingerprint, 'torch' in sys.modules, 'esm' in sys.modules]))"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert json.loads(told) == [fingerprint, False, False]
@@ -200,46 +284,7 @@ def test_the_memory_of_files_may_fail(memory: str, tmp_path: Path, monkeypatch: 
         assert not folder.exists()
 
 
-# -- downloads ----------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass
-class Published:
-    """A folder served over HTTP."""
-
-    folder: Path
-    server: Any
-
-    def publish(self) -> None:
-        path = write_esm2(random_esm2(), self.folder / "models", SMALL)
-        beside = path.with_name(f"{SMALL}-contact-regression.pt")
-        shutil.move(beside, self.folder / "regression" / beside.name)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
-    """A folder served over HTTP in place of the publisher's; its files are what can be downloaded."""
-    folder = tmp_path / "published"
-    for name in ("models", "regression"):
-        (folder / name).mkdir(parents=True)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def copyfile(self, source: Any, target: Any) -> None:
-            limit = getattr(self.server, "limit", None)
-            target.write(source.read() if limit is None else source.read(limit))
-
-    http_server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
-    )
-    thread = threading.Thread(target=http_server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setattr(catalogue, "HUB_URL", f"http://127.0.0.1:{http_server.server_port}")
-    yield Published(folder, http_server)
-    http_server.shutdown()
-    http_server.server_close()
+# -- downloads
 
 
 def test_a_model_that_is_not_there_is_downloaded(server: Published) -> None:
@@ -282,7 +327,7 @@ def test_a_download_that_fails_is_one_sentence_and_leaves_nothing(
         assert [path for path in hub.rglob("*") if path.is_file()] == []
 
 
-# -- the table ----------------------------------------------------------------------------------------------------
+# -- the table
 
 
 def test_the_table_lists_every_published_model() -> None:
@@ -330,4 +375,7 @@ def test_sizes_come_from_the_header_alone(tmp_path: Path) -> None:
     assert found["layers"] == 3
     assert found["family"] == "ESM-2"
     assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
-    assert checkpoints.sizes_of(write_safetensors(random_esm1b(), tmp_path / "y.safetensors"))["family"] == "ESM-1b"
+    assert (
+        checkpoints.sizes_of(write_safetensors(random_esm1b(), tmp_path / "y.safetensors"))["family"]
+        == "ESM-1b"
+    )

@@ -148,10 +148,10 @@ class ModelTable:
 
 
 def in_millions(count: int) -> str:
-    """A number of parameters as people say it: "8 M", "15 B"."""
+    """Write a number of parameters as people say it: "8 M", "15 B"."""
     return f"{count / 1e9:.3g} B" if count >= 1e9 else f"{count / 1e6:.3g} M"
 
 
 def in_bytes(size: int) -> str:
-    """A size as people say it: "30 MB", "2.6 GB"."""
+    """Write a size as people say it: "30 MB", "2.6 GB"."""
     return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.3g} MB"

@@ -1,4 +1,4 @@
-"""Reading checkpoints safely: fair-esm's `.pt` files and safetensors, from weights only, never by running their code."""
+"""Reading checkpoints safely: fair-esm's `.pt` files and safetensors, never by running code in them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CheckpointFacts:
 
 
 def regression_file(path: Path) -> Path:
-    """The file with the contact head's regression that belongs beside a `.pt` checkpoint."""
+    """Name the file with the contact head's regression that belongs beside a `.pt` checkpoint."""
     return path.with_name(f"{path.stem}-contact-regression.pt")
 
 
@@ -140,8 +140,8 @@ class _Contents:
 
 def _has_fitted_regression(contents: _Contents) -> bool:
     weights = contents.weights if contents.regression is None else contents.regression["model"]
-    found = [weights.get(key) for key in _REGRESSION]
-    return all(tensor is not None for tensor in found) and regression_is_fitted(*found)
+    weight, bias = (weights.get(key) for key in _REGRESSION)
+    return weight is not None and bias is not None and regression_is_fitted(weight, bias)
 
 
 def _files(path: Path) -> list[Path]:
@@ -161,12 +161,13 @@ def _read(path: Path) -> _Contents:
     weights = data.get("model") if isinstance(data, dict) else None
     if not isinstance(weights, dict) or not ({"cfg", "args"} & set(data)):
         raise CheckpointError(
-            f"{path.name} is not a checkpoint of fair-esm (an ESM-2, ESM-1b or ESM-1v file with its settings)."
+            f"{path.name} is not a checkpoint of fair-esm (an ESM-2, ESM-1b or ESM-1v file)."
         )
     architecture = "ESM-1b" if "cfg" in data else str(getattr(data["args"], "arch", "unknown"))
     if architecture not in ("ESM-1b", "roberta_large", "protein_bert_base"):
         raise CheckpointError(
-            f"{path.name} holds a model of the kind {architecture!r}; of fair-esm's, ESM-2, ESM-1b, ESM-1v and ESM-1 work."
+            f"{path.name} holds a model of the kind {architecture!r}; "
+            "of fair-esm's models ESM-2, ESM-1b, ESM-1v and ESM-1 work."
         )
     regression = _weights_only(files[1]) if len(files) > 1 else None
     if regression is not None and not (
@@ -177,7 +178,7 @@ def _read(path: Path) -> _Contents:
 
 
 def _weights_only(path: Path) -> Any:
-    """Unpickle tensors, plain containers and `argparse.Namespace`; anything else is refused before it runs."""
+    """Unpickle tensors, containers and `argparse.Namespace`; anything else is refused before it runs."""
     import torch
 
     packed = zipfile.is_zipfile(path)
@@ -192,7 +193,8 @@ def _weights_only(path: Path) -> Any:
         if found and not str(error).startswith("invalid load key"):
             name = next(filter(None, found.groups()))
             raise CheckpointError(
-                f"{path.name} holds code ({name}) beside weights and was not opened; use a file from a source you trust."
+                f"{path.name} holds code ({name}) beside weights and was not opened; "
+                "use a file from a source you trust."
             ) from error
         raise CheckpointError(
             f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
@@ -236,7 +238,8 @@ def _from_settings(contents: _Contents) -> tuple[Any, Any]:
     dropout = settings.get("token_dropout", "true").lower() in ("true", "1")
     if "embed_positions.weight" in weights:
         arguments = argparse.Namespace(
-            arch="roberta_large", layers=layers, embed_dim=width, attention_heads=int(heads), token_dropout=dropout,
+            arch="roberta_large", layers=layers, embed_dim=width, attention_heads=int(heads),
+            token_dropout=dropout,
             ffn_embed_dim=int(weights["layers.0.fc1.weight"].shape[0]),
             max_positions=int(weights["embed_positions.weight"].shape[0]) - alphabet.padding_idx - 1,
             emb_layer_norm_before="emb_layer_norm_before.weight" in weights,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.errors import DeviceError, UsageError
+from catjac_widgets.errors import DeviceError, ResourceError, UsageError
+from catjac_widgets.language_models.catalogue import in_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -59,3 +61,53 @@ def choose_dtype(wanted: Any = None) -> torch.dtype:
             f"dtype is 'float32', 'float16' or 'bfloat16', not {name!r} (for float64 see numerics=)."
         )
     return getattr(torch, name)
+
+
+def check_memory(name: str, needed: int) -> None:
+    """Refuse a model whose float32 weights would not fit into this machine's memory.
+
+    Raises
+    ------
+    ResourceError
+        Naming what is needed and what there is.
+    """
+    present = physical_memory()
+    if present is not None and needed > present:
+        raise ResourceError(
+            f"{name} needs {in_bytes(needed)} of memory to be loaded but this machine has "
+            f"{in_bytes(present)}; use a smaller model, such as esm2_t33_650M_UR50D."
+        )
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of this machine, or None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def place(model: Any, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """Move a model that was just loaded to its device and precision; rotary frequencies stay in float32.
+
+    Raises
+    ------
+    DeviceError
+        If it does not fit into the device's memory.
+    """
+    import torch
+
+    # Rounded to half precision, they would turn by whole radians at the end of a long sequence.
+    frequencies = {key: value for key, value in model.named_buffers() if key.endswith("rot_emb.inv_freq")}
+    try:
+        model = model.to(device=device, dtype=dtype)
+    except torch.OutOfMemoryError as error:
+        needed = sum(parameter.numel() * dtype.itemsize for parameter in model.parameters())
+        raise DeviceError(
+            f"{name} ({in_bytes(needed)}) does not fit into the memory of {device}; free some, "
+            "use dtype='float16', device='cpu', or a smaller model."
+        ) from error
+    for key, value in frequencies.items():
+        owner = model.get_submodule(key.removesuffix(".inv_freq"))
+        owner.inv_freq = value.to(device=device, dtype=torch.float32)
+    return model

@@ -17,12 +17,12 @@ _BLOCK = 1024**2
 
 
 def ensure_downloaded(entry: CatalogueEntry, *, progress: bool = True) -> Path:
-    """Path of a published checkpoint, downloaded first (with its contact regression) where it is not in the cache.
+    """Fetch a published checkpoint and its contact regression where they are not in the cache; its path.
 
     Raises
     ------
     CheckpointError
-        If there is no network, no room, or the download breaks off; nothing incomplete is left under its name.
+        If there is no network, no room, or the download breaks off; nothing incomplete is left behind.
     """
     folder = hub_folder()
     for name, url in entry.urls.items():
@@ -49,8 +49,8 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
             free = shutil.disk_usage(target.parent).free
             if total > free:
                 raise CheckpointError(
-                    f"{target.name} needs {in_bytes(total)} but only {in_bytes(free)} are free in torch hub's cache; "
-                    "make room or set TORCH_HOME to a larger disk."
+                    f"{target.name} needs {in_bytes(total)} but only {in_bytes(free)} are free in torch "
+                    "hub's cache; make room or set TORCH_HOME to a larger disk."
                 )
             received = 0
             bar = tqdm(total=total or None, unit="B", unit_scale=True, desc=target.name, disable=not progress)
@@ -61,7 +61,8 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
                     bar.update(len(block))
         if total and received != total:
             raise CheckpointError(
-                f"The download of {target.name} broke off after {in_bytes(received)} of {in_bytes(total)}; try again."
+                f"The download of {target.name} broke off after {in_bytes(received)} of {in_bytes(total)}; "
+                "try again."
             )
         partial.replace(target)
     except urllib.error.HTTPError as error:
@@ -73,8 +74,8 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise CheckpointError(
-            f"{target.name} is not in torch hub's cache and cannot be downloaded ({reason}); check the network, "
-            f"or put the file from {url} into {target.parent}."
+            f"{target.name} is not in torch hub's cache and cannot be downloaded ({reason}); check the "
+            f"network, or put the file from {url} into {target.parent}."
         ) from error
     except CheckpointError:
         raise

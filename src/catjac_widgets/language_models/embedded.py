@@ -19,7 +19,7 @@ WEIGHTS, CARD = "mini.safetensors", "mini.json"
 #: Where to send somebody whose protein `mini` does not know.
 LARGER = "esm2_t33_650M_UR50D"
 
-#: A protein counts as known where its best local alignment with a training query would come up by chance this often.
+#: A protein counts as known where chance would give as good an alignment with a training query this often.
 KNOWN_E_VALUE = 1e-3
 
 # Gapped BLOSUM62 with penalties -11 and -1: lambda and K of the extreme-value distribution of local scores.
@@ -36,7 +36,7 @@ class Familiarity:
     family
         The training family with the nearest query.
     identity
-        Identical residues over the shorter of sequence and query, 0 … 1, after global alignment with free ends.
+        Identical residues over the shorter of sequence and query, 0 … 1, aligned globally with free ends.
     known
         Whether that is near enough for the model's answers to mean something.
     sentence
@@ -69,9 +69,9 @@ def embedded_file() -> Path:
 def familiarity(residues: str) -> Familiarity:
     """Say whether the embedded model has learnt a protein's family.
 
-    The nearest training query is the one with the best local alignment (BLOSUM62, gaps -11/-1); the family counts as
-    known from its E-value on, since identities of homologues and of strangers overlap. Of natural members of the
-    training families three quarters are recognised so; members of other families practically never are.
+    The nearest training query is the one with the best local alignment (BLOSUM62, gaps -11/-1); whether the
+    family counts as known goes by its E-value, since identities of homologues and of strangers overlap. Of
+    natural members of the training families three quarters are recognised so; others practically never are.
     Altschul and Gish, Methods Enzymol. 266, 1996 (E-values of gapped local alignments).
 
     Parameters

@@ -31,20 +31,20 @@ CONTACT_BATCH_BYTES = 256 * 1024**2
 
 
 class FairEsm(LanguageModel):
-    """A fair-esm model with its alphabet, used where it is: never moved, and left in the mode it was found in.
+    """A fair-esm model with its alphabet, used where it is: never moved, left in the mode it was found in.
 
     Parameters
     ----------
     model
         `esm.model.esm2.ESM2`, `esm.model.esm1.ProteinBertModel`, or one made of either (fine-tuned, hooked,
-        subclassed). For fair-esm's own classes the pass of `fair_esm_forward` stands in for the model's; whatever
-        is altered runs through the model's own `forward`.
+        subclassed). For fair-esm's own classes the pass of `fair_esm_forward` stands in for the model's;
+        whatever is altered runs through the model's own `forward`.
     alphabet
         fair-esm's `Alphabet`; the model's own, or ESM-1b's, by default.
     name
         What a person calls it.
     file_fingerprint
-        The fingerprint of the file that it was loaded from; holds as long as no weight and no setting changes.
+        The fingerprint of the file that it was loaded from; holds while no weight and no setting changes.
     contact_head
         Whether the contact head's regression was loaded; None looks at its weights.
     """
@@ -63,11 +63,17 @@ class FairEsm(LanguageModel):
             hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")
         ):
             raise ModelError(
-                f"A {type(model).__name__} is not a model of fair-esm; pass an ESM2 or ProteinBertModel with its alphabet."
+                f"A {type(model).__name__} is not a model of fair-esm; pass an ESM2 or ProteinBertModel "
+                "with its alphabet."
             )
         if alphabet is None:
             version = getattr(model, "model_version", "ESM-1b")
             alphabet = getattr(model, "alphabet", None) or esm.Alphabet.from_architecture(version)
+        if not hasattr(alphabet, "get_idx"):
+            raise ModelError(
+                f"A {type(alphabet).__name__} is not an alphabet of fair-esm; pass the one that came with "
+                "the model."
+            )
         self.model, self.alphabet = model, alphabet
         self.name = name or f"{type(model).__name__} in memory"
         # The model's own order of letters is that of its vocabulary.
@@ -82,7 +88,7 @@ class FairEsm(LanguageModel):
         self._file_fingerprint = file_fingerprint
         self._loaded_as = self._state() if file_fingerprint else None
 
-    # -- what it is -----------------------------------------------------------------------------------------------
+    # -- what it is
 
     @property
     def fingerprint(self) -> str:
@@ -125,9 +131,9 @@ class FairEsm(LanguageModel):
         """See `LanguageModel.row_bytes`."""
         layer = self.model.layers[0]
         tokens, size = length + 2, self.model.embed_tokens.weight.element_size()
-        # Residual, norm, queries, keys, values and mixture beside the wide hidden layer before and after its GELU.
+        # Residual, norm, queries, keys, values, mixture; and the wide hidden layer before and after GELU.
         dense = tokens * (8 * layer.embed_dim + 2 * layer.ffn_embed_dim) * size
-        # The model's own forward returns the attention of every head as float32, before and after its softmax.
+        # The model's own forward returns every head's attention as float32, before and after softmax.
         maps = 3 * 4 * layer.attention_heads * tokens**2 if altered_modules(self.model) else 0
         return dense + maps + 4 * length * len(self.letters)
 
@@ -137,10 +143,10 @@ class FairEsm(LanguageModel):
 
         attention = 4 * len(self.model.layers) * (length + 2) ** 2 * self.model.layers[0].embed_dim
         work = 2.0 * self.parameters * (length + 2) + attention
-        speed = 4e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
+        speed = 2e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
         return work / speed
 
-    # -- what it does ---------------------------------------------------------------------------------------------
+    # -- what it does
 
     def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
         """See `LanguageModel.encode`.
@@ -156,8 +162,8 @@ class FairEsm(LanguageModel):
             raise SequenceError("The sequence is empty; give at least two residues.")
         if self.max_residues is not None and len(residues) > self.max_residues:
             raise SequenceError(
-                f"The sequence has {len(residues)} residues but {self.name} takes at most {self.max_residues}; "
-                "use a part of it, or an ESM-2 model."
+                f"The sequence has {len(residues)} residues but {self.name} takes at most "
+                f"{self.max_residues}; use a part of it, or an ESM-2 model."
             )
         for index, letter in enumerate(residues):
             if letter not in self._tokens:
@@ -197,8 +203,8 @@ class FairEsm(LanguageModel):
 
         if not self.has_contact_head:
             raise ModelError(
-                f"{self.name} has no fitted contact head (its '-contact-regression.pt' was not found beside the "
-                "checkpoint, or it never had one); use contacts of the Jacobian, or a model that has one."
+                f"{self.name} has no fitted contact head (its '-contact-regression.pt' was not found beside "
+                "the checkpoint, or it never had one); use contacts of the Jacobian, or a model that has one."
             )
         tokens = torch.stack([self.encode(residues, mask) for mask in masks or [None]])
         heads = self.model.layers[0].attention_heads
@@ -206,7 +212,7 @@ class FairEsm(LanguageModel):
         parts = [_contacts(self.model, part, self._residues(part)) for part in tokens.split(size)]
         return torch.cat(parts).numpy()[: len(masks)]
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    # -- inside
 
     def _residues(self, tokens: torch.Tensor) -> slice:
         return slice(self._first, tokens.shape[-1] - int(bool(self.model.append_eos)))
@@ -278,7 +284,7 @@ def _logits(model: Any, tokens: torch.Tensor, residues: slice, columns: list[int
         if not own and not bool((tokens == model.padding_idx).any()):
             with torch.inference_mode():
                 return letter_logits(model, tokens.to(device), residues, letters)
-        # fair-esm remembers rotary tables between calls: made in inference mode they would break a later training step.
+        # Rotary tables, which fair-esm remembers, would break training later if made in inference mode.
         with torch.no_grad():
             found = model(tokens.to(device))
             return (found["logits"] if isinstance(found, dict) else found)[:, residues][..., letters]
@@ -300,7 +306,10 @@ def _contacts(model: Any, tokens: torch.Tensor, residues: slice) -> torch.Tensor
 
 
 class _running:
-    """Around a pass: evaluation mode, full float32, one thread a model; says whether the model's own forward must run."""
+    """Around a pass: evaluation mode, full float32, one thread a model.
+
+    Entering it says whether the model's own forward must run.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model, self._stack = model, ExitStack()
@@ -315,7 +324,7 @@ class _running:
 
 
 def _float64_copy(model: Any) -> Any:
-    """A copy in float64, on the CPU where the device has no float64; the model itself stays as it is."""
+    """Copy a model to float64, on the CPU where the device has none; the model itself stays as it is."""
     from esm.rotary_embedding import RotaryEmbedding
 
     if any("forward" in vars(module) for module in model.modules()):

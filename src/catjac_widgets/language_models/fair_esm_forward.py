@@ -1,8 +1,10 @@
 """The forward pass of fair-esm's ESM-2 and ESM-1b, for what a Jacobian needs and no more.
 
-The weights are the model's own. Beside fair-esm's forward this one runs attention without returning its weights,
-works on sequences of one length only (no padding), and reads the language-model head at the residues and for the
-letters that are asked for. Shapes: B sequences, T tokens, C channels, H heads of D channels, L residues, A letters.
+The weights are the model's own. Unlike fair-esm's forward this one runs attention without returning its
+weights, works on sequences of one length only (no padding), and reads the language-model head at the residues
+and for the letters that are asked for.
+
+Shapes: B sequences, T tokens, C channels, H heads of D channels, L residues, A letters.
 
 Lin et al., Science 2023 (ESM-2); Rives et al., PNAS 2021 (ESM-1b); Rao et al., ICLR 2021 (contact head).
 """
@@ -36,10 +38,10 @@ def letter_logits(model: Any, tokens: Tensor, residues: slice, letters: Tensor) 
 
 
 def contact_logits(model: Any, tokens: Tensor, residues: slice) -> Tensor:
-    """Contact head before its sigmoid, (B, L, L): a regression on each head's symmetrised attention after APC.
+    """Contact head before its sigmoid, (B, L, L): a regression on symmetrised attention after APC.
 
-    The sum over heads is taken layer by layer, so that one layer's attention is held at a time; heads of weight
-    zero (the regression is sparse) and layers above the last that counts are left out.
+    The sum over heads is taken layer by layer, so that one layer's attention is held at a time; heads of
+    weight zero (the regression is sparse) and layers above the last that counts are left out.
     """
     regression = model.contact_head.regression
     weights = regression.weight[0].view(len(model.layers), -1)  # (layers, H)
@@ -51,7 +53,7 @@ def contact_logits(model: Any, tokens: Tensor, residues: slice) -> Tensor:
         layer = model.layers[index]
         heads = torch.nonzero(weights[index])[:, 0]
         if len(heads):
-            # (B, heads, L, L): the rows and columns of the start and end tokens are dropped, not renormalised.
+            # (B, heads, L, L): rows and columns of the start and end tokens are dropped, not renormalised.
             maps = attention_maps(layer, x, heads)[:, :, residues, residues]
             share = weights[index, heads].to(maps.dtype)
             maps = maps + maps.transpose(-1, -2)
@@ -64,7 +66,7 @@ def contact_logits(model: Any, tokens: Tensor, residues: slice) -> Tensor:
 
 
 def embed(model: Any, tokens: Tensor) -> Tensor:
-    """Embeddings (B, T, C) of tokens (B, T) without padding, with token dropout and learned positions if any."""
+    """Embeddings (B, T, C) of tokens (B, T): token dropout, positions and first norm where it has them."""
     x = model.embed_scale * model.embed_tokens(tokens)
     if token_dropout(model):
         masked = tokens == model.mask_idx
@@ -88,7 +90,7 @@ def attend(layer: Any, x: Tensor) -> Tensor:
 
 
 def feed_forward(layer: Any, x: Tensor) -> Tensor:
-    """The two dense layers of a block, (B, T, C) to (B, T, C)."""
+    """Two dense layers of a block, (B, T, C) to (B, T, C)."""
     return layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(x))))
 
 

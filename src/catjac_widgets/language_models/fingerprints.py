@@ -18,7 +18,7 @@ from catjac_widgets.language_models.plainness import altered_modules, token_drop
 if TYPE_CHECKING:
     import torch
 
-#: Stands in for code that cannot be named (a hook, a replaced function): such results are good for this process only.
+#: Stands in for code that cannot be named (a hook, say): such results are good for this process only.
 _THIS_PROCESS = uuid.uuid4().hex
 _HASHES: weakref.WeakKeyDictionary[Any, tuple[tuple[Any, ...], str]] = weakref.WeakKeyDictionary()
 _GUARD = threading.Lock()
@@ -31,7 +31,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def weights_stamp(model: torch.nn.Module) -> tuple[Any, ...]:
-    """Something that changes when a weight does and is cheap beside a pass: place, version and sum of the bits.
+    """Something cheap that changes when a weight does: place, version and sum of the bits.
 
     The sum is there because a change through ``parameter.data`` leaves the version as it was.
     """
@@ -39,7 +39,7 @@ def weights_stamp(model: torch.nn.Module) -> tuple[Any, ...]:
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
-    """SHA-256 over names, types, shapes and values of all weights; remembered while the stamp stays the same."""
+    """SHA-256 over names, types, shapes and values of all weights; remembered while their stamp stays."""
     stamp = weights_stamp(model)
     with _GUARD:
         known = _HASHES.get(model)
@@ -50,14 +50,15 @@ def weights_sha256(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(_tensors(model)):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+        values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        digest.update(values.data)
     with _GUARD:
         _HASHES[model] = (stamp, digest.hexdigest())
     return digest.hexdigest()
 
 
 def policies(model: Any) -> dict[str, Any]:
-    """The settings beside the weights that change the outputs."""
+    """List the settings beside the weights that change the outputs."""
     return {
         "class": type(model).__qualname__,
         "version": getattr(model, "model_version", "ESM-2"),
@@ -69,13 +70,13 @@ def policies(model: Any) -> dict[str, Any]:
 
 
 def of_model(model: torch.nn.Module) -> str:
-    """Fingerprint of a model in memory: weights, policies and, where they are not fair-esm's own, its code."""
+    """Fingerprint of a model in memory: weights, policies, and its code where that is not fair-esm's own."""
     parts = {"weights": weights_sha256(model), "policies": policies(model), "code": code_identity(model)}
     return "memory:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def code_identity(model: torch.nn.Module) -> list[str]:
-    """Text that names what was altered in a model; with a token of this process where code cannot be named."""
+    """Name what was altered in a model; with a token of this process where code cannot be named."""
     altered = altered_modules(model)
     if not altered:
         return []
@@ -98,7 +99,7 @@ def code_identity(model: torch.nn.Module) -> list[str]:
 
 
 def _hook_ids(model: torch.nn.Module) -> list[tuple[str, list[int], list[int], int]]:
-    """Hooks by torch's running number (never used twice in a process), replaced `forward`s by their identity."""
+    """Hooks by torch's running number (used once in a process), replaced `forward`s by their identity."""
     return [
         (name, list(module._forward_hooks), list(module._forward_pre_hooks), id(vars(module).get("forward")))
         for name, module in model.named_modules()
@@ -144,7 +145,7 @@ class FileMemory:
         return folder / "model-files.json"
 
     def get(self, paths: list[Path]) -> dict[str, Any] | None:
-        """What is known about these files together, if none of them changed since."""
+        """Tell what is known about these files together, if none of them changed since."""
         with self._guard:
             entry = {**self._read(), **self._entries}.get(self._key(paths))
         return entry["facts"] if entry and entry["seen"] == self._seen(paths) else None
@@ -157,7 +158,7 @@ class FileMemory:
             if file is None:
                 return
             partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-            # A cache folder that cannot be written is the store's to report; here it only costs hashing again.
+            # A cache folder that cannot be written is the store's to report; here it costs hashing again.
             with contextlib.suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 partial.write_text(json.dumps({**self._read(), **self._entries}, indent=1), encoding="utf-8")

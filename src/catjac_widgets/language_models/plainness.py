@@ -20,7 +20,7 @@ _LOCKS_GUARD = threading.Lock()
 
 
 def fair_esm() -> Any:
-    """The package `esm` of fair-esm.
+    """Import the package `esm` of fair-esm.
 
     Raises
     ------
@@ -53,14 +53,14 @@ def token_dropout(model: Any) -> bool:
 def regression_is_fitted(weight: torch.Tensor, bias: torch.Tensor) -> bool:
     """Whether a contact head's regression was fitted, not left at its random start.
 
-    torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far outside.
+    torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far out.
     """
     start = weight.shape[-1] ** -0.5
     return bool(bias.detach().abs().max() > start or weight.detach().abs().max() > start)
 
 
 def altered_modules(model: torch.nn.Module) -> list[str]:
-    """What makes the model other than fair-esm's own: foreign classes, hooks and replaced `forward`s, as text.
+    """Name what makes the model other than fair-esm's own: foreign classes, hooks, replaced `forward`s.
 
     An empty list means that our forward pass may stand in for the model's.
     """
@@ -80,9 +80,9 @@ def altered_modules(model: torch.nn.Module) -> list[str]:
     from esm.rotary_embedding import RotaryEmbedding
 
     own = {
-        ESM2, ProteinBertModel, ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding, RobertaLMHead,
-        TransformerLayer, MultiheadAttention, RotaryEmbedding, torch.nn.Embedding, torch.nn.Linear,
-        torch.nn.LayerNorm, torch.nn.ModuleList, torch.nn.Sigmoid,
+        ESM2, ProteinBertModel, ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding,
+        RobertaLMHead, TransformerLayer, MultiheadAttention, RotaryEmbedding, torch.nn.Embedding,
+        torch.nn.Linear, torch.nn.LayerNorm, torch.nn.ModuleList, torch.nn.Sigmoid,
     }  # fmt: skip
     found = []
     if type(model) not in (ESM2, ProteinBertModel) or getattr(model, "model_version", "ESM-1b") != "ESM-1b":
@@ -99,7 +99,7 @@ def altered_modules(model: torch.nn.Module) -> list[str]:
 
 
 def lock_of(model: torch.nn.Module) -> threading.RLock:
-    """The one lock under which our threads run that model."""
+    """Find the one lock under which our threads run that model."""
     with _LOCKS_GUARD:
         return _LOCKS.setdefault(model, threading.RLock())
 
@@ -119,7 +119,7 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 
 class _FullFloat32:
-    """No TF32 (nor bfloat16) in float32 products while any thread is inside; then the process's own setting."""
+    """No TF32 (nor bfloat16) in float32 products while any thread is inside; then what was set before."""
 
     def __init__(self) -> None:
         self._guard, self._inside = threading.Lock(), 0
@@ -146,7 +146,8 @@ def _raise_precision() -> Callable[[], None]:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:
         # Set through torch's newer switches, one a backend, after which the older ones refuse to answer.
-        switches = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+        switches: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+        switches = [switch for switch in switches if switch is not None]
         found = [switch.fp32_precision for switch in switches]
         for switch in switches:
             switch.fp32_precision = "ieee"

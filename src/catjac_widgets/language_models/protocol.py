@@ -47,7 +47,7 @@ class LanguageModel(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Text that changes whenever the outputs may: family, weights' SHA-256, policies. Part of the cache key."""
+        """Text that changes whenever the outputs may (weights, policies, code). Part of the cache key."""
 
     @property
     @abstractmethod
@@ -65,11 +65,11 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits of a batch of equally long sequences: (B, T) to (B, L, A); residue rows and letter columns only."""
+        """Logits of equally long sequences, (B, T) to (B, L, A): residue rows and letter columns only."""
 
     @abstractmethod
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
-        """A runner for substitutions of one sequence under one mask.
+        """Make a runner for substitutions of one sequence under one mask.
 
         Parameters
         ----------

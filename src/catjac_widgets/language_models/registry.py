@@ -27,7 +27,7 @@ class Source(Protocol):
     """Where a model that has a name comes from."""
 
     def identity(self) -> ModelIdentity:
-        """What is known of it without building it."""
+        """Tell what is known of it without building it."""
         ...
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
@@ -42,7 +42,7 @@ class FileSource:
         self.name, self.path = name, path
 
     def file(self) -> Path:
-        """The file, fetched first where need be."""
+        """Give the file, fetched first where need be."""
         return self.path
 
     def identity(self) -> ModelIdentity:
@@ -57,12 +57,13 @@ class FileSource:
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`."""
         from catjac_widgets.language_models.checkpoints import load_checkpoint
+        from catjac_widgets.language_models.devices import place
         from catjac_widgets.language_models.fair_esm import FairEsm
 
         identity = self.identity()
         model, alphabet = load_checkpoint(self.file())
         return FairEsm(
-            model.to(device=device, dtype=dtype),
+            place(model, self.name, device, dtype),
             alphabet,
             name=self.name,
             file_fingerprint=identity.fingerprint,
@@ -79,12 +80,23 @@ class HubSource(FileSource):
 
     def file(self) -> Path:
         """See `FileSource`."""
+        from catjac_widgets.language_models.devices import check_memory
         from catjac_widgets.language_models.downloads import ensure_downloaded
 
+        if not all((hub_folder() / name).is_file() for name in self.entry.urls):
+            # Before gigabytes are fetched that could not be used.
+            check_memory(self.name, 4 * self.entry.parameters)
         return ensure_downloaded(self.entry)
 
+    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
+        """See `Source`."""
+        from catjac_widgets.language_models.devices import check_memory
 
-#: How a name with that text before its ":" is read (the rest of the name to a `Source`); open for other families.
+        check_memory(self.name, 4 * self.entry.parameters)
+        return super().load(device, dtype)
+
+
+#: How a name with that text before its ":" is read: the rest of the name to a `Source`. Open for more.
 PREFIXES: dict[str, Callable[[str], Source]] = {}
 
 _LATER = ("hf", "potts")
@@ -102,8 +114,9 @@ def load_model(
     Parameters
     ----------
     name
-        "mini" (comes with the package), a fair-esm name such as "esm2_t33_650M_UR50D" (from torch hub's cache, or
-        downloaded), or the path of a checkpoint (`.pt` with its `-contact-regression.pt` beside it, `.safetensors`).
+        "mini" (comes with the package), a fair-esm name such as "esm2_t33_650M_UR50D" (from torch hub's
+        cache, or downloaded), or the path of a checkpoint (`.pt` with its `-contact-regression.pt` beside it,
+        or `.safetensors`).
         ESM-1b and ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
@@ -116,22 +129,24 @@ def load_model(
         For a name that nobody knows; the nearest names are suggested.
     CheckpointError
         For a checkpoint that is missing, truncated, unsafe or of another format, or cannot be downloaded.
+    ResourceError
+        For a published model that does not fit into this machine's memory.
     DeviceError
-        If the device is not there.
+        If the device is not there, or too small.
     DependencyError
         If fair-esm is missing or another package has taken its place.
     """
     from catjac_widgets.language_models.devices import choose_device, choose_dtype
 
     source = _source(name)
-    place, kind = choose_device(device), choose_dtype(dtype)
-    key = (str(name), str(place), str(kind))
+    where, kind = choose_device(device), choose_dtype(dtype)
+    key = (str(name), str(where), str(kind))
     with _GUARD:
         fingerprint = source.identity().fingerprint
         known = _LOADED.get(key)
-        # A loaded model that somebody has altered since, or whose file has changed, no longer is what its name says.
+        # One that was altered since, or whose file has changed, no longer is what its name says.
         if known is None or known[0] != fingerprint or getattr(known[1], "changed", False):
-            _LOADED[key] = known = (fingerprint, source.load(place, kind))
+            _LOADED[key] = known = (fingerprint, source.load(where, kind))
         return known[1]
 
 
@@ -184,10 +199,10 @@ def resolve_model(model: Any) -> LanguageModel:
 
 
 def identify(model: Any) -> ModelIdentity:
-    """What is known of a model without loading it: name, fingerprint, letters, limits.
+    """Tell what is known of a model without loading it: name, fingerprint, letters, limits.
 
-    A name or path is answered from its file (hashed once, then remembered by path, size and time of change); a
-    published model that is in no cache yet is downloaded. Anything in memory is asked itself.
+    A name or path is answered from its file (hashed once, then remembered by path, size and time of change);
+    a published model that is in no cache yet is downloaded. Anything in memory is asked itself.
     ``identify(name).fingerprint == load_model(name).fingerprint``.
 
     Raises
@@ -209,7 +224,7 @@ def identify(model: Any) -> ModelIdentity:
 
 
 def models() -> ModelTable:
-    """List the models known by name: family, parameters, and whether each is embedded, in the cache, or to download."""
+    """List the models known by name: family, parameters; embedded, in the cache, or to be downloaded."""
     from catjac_widgets.language_models.embedded import FOLDER, WEIGHTS
 
     folder = hub_folder()
