@@ -259,6 +259,26 @@ def test_a_new_process_knows_a_file_without_torch(tmp_path: Path) -> None:
     assert json.loads(told) == [fingerprint, False, False]
 
 
+def test_a_published_model_that_was_seen_is_not_fetched_again_to_be_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = fill_hub()
+    first = identify(SMALL)
+    shutil.rmtree(path.parent)
+    monkeypatch.setattr(catalogue, "HUB_URL", "http://127.0.0.1:9")
+    assert identify(SMALL) == first
+    with pytest.raises(CheckpointError, match="cannot be downloaded"):
+        load_model(SMALL)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        identify(path)
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    path = write_esm2(random_esm2(), tmp_path)
+    other = path.rename(tmp_path / "epoch-12.ckpt")
+    assert load_model(str(other), device="cpu").prepare(RESIDUES).wild_type().shape == (10, 20)
+
+
 @pytest.mark.parametrize("memory", ["unwritable", "garbage", "of another version", "off"])
 def test_the_memory_of_files_may_fail(memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_esm2(random_esm2(), tmp_path)

@@ -82,6 +82,15 @@ def facts_of(path: Path) -> CheckpointFacts:
     return facts
 
 
+def last_facts_of(path: Path) -> CheckpointFacts | None:
+    """Tell what was known of a checkpoint, and of its regression, before its file was taken away."""
+    known = file_memory.last([path, regression_file(path)]) or file_memory.last([path])
+    try:
+        return CheckpointFacts(**known) if known else None
+    except TypeError:
+        return None
+
+
 def sizes_of(path: Path) -> dict[str, Any]:
     """Family, parameters, layers and bytes of a safetensors checkpoint, from its header alone."""
     from safetensors import safe_open

@@ -150,6 +150,12 @@ class FileMemory:
             entry = {**self._read(), **self._entries}.get(self._key(paths))
         return entry["facts"] if entry and entry["seen"] == self._seen(paths) else None
 
+    def last(self, paths: list[Path]) -> dict[str, Any] | None:
+        """Tell what was known about these files when they were last looked at, whatever became of them."""
+        with self._guard:
+            entry = {**self._read(), **self._entries}.get(self._key(paths))
+        return entry["facts"] if entry else None
+
     def put(self, paths: list[Path], facts: dict[str, Any]) -> None:
         """Remember facts about these files together."""
         with self._guard:

@@ -88,6 +88,18 @@ class HubSource(FileSource):
             check_memory(self.name, 4 * self.entry.parameters)
         return ensure_downloaded(self.entry)
 
+    def identity(self) -> ModelIdentity:
+        """See `Source`; a published file never changes, so one seen before need not be there any more."""
+        from catjac_widgets.language_models.checkpoints import last_facts_of
+
+        path = hub_folder() / f"{self.name}.pt"
+        known = None if path.is_file() else last_facts_of(path)
+        if known is None:
+            return super().identity()
+        return ModelIdentity(
+            self.name, known.fingerprint, known.letters, known.max_residues, known.contact_head
+        )
+
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`."""
         from catjac_widgets.language_models.devices import check_memory
@@ -262,7 +274,7 @@ def _source(name: str | Path) -> Source:
     if colon and prefix in _LATER:
         raise ModelNotFoundError(f"Names with {prefix}: are not understood yet; {_FORMS}")
     path = Path(text).expanduser()
-    if isinstance(name, Path) or path.suffix in _SUFFIXES:
+    if isinstance(name, Path) or path.suffix in _SUFFIXES or path.is_file():
         return FileSource(text, path)
     near = difflib.get_close_matches(text, ["mini", *CATALOGUE], n=3, cutoff=0.4)
     guess = f"did you mean {', '.join(near)}?" if near else "catjac.models() lists them."
