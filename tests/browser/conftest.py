@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1400, "height": 1150}, device_scale_factor=2)
+    context = chromium.new_context(viewport={"width": 1400, "height": 1100})
     context.set_default_timeout(60_000)
     made = context.new_page()
     yield made

@@ -124,7 +124,7 @@ def test_words_with_two_meanings_are_asked_about(elsewhere: Path) -> None:
         ("pdb:", "nothing after 'pdb:'; write pdb:1UBQ"),
         ("pdb:ubiquitin", "no PDB id"),
         ("uniprot:bpti", "no UniProt accession"),
-        ("example:nothing", "is no example"),
+        ("example:nothing", "There is no example 'nothing'"),
         ("MKTAYIBKQR", "residue 7 is 'B'"),
         ("last", "is no example, file or sequence"),
         (">empty\n", "no residues"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -72,17 +71,18 @@ def contacts_command(
             raise UsageError(f"The output {output} ends in neither .csv nor .npz; name it out.csv.")
         check_output(output, force)
     from catjac_widgets import contacts
+    from catjac_widgets.analysis.evaluation import top_contacts
 
     C = contacts(_jacobian(positions=None, **options))
     if output is None:
-        for pair in ranked_pairs(C, separation, top or 20):
-            click.echo(f"{pair['residue_i']:>8} {pair['residue_j']:>8} {pair['score']:9.4f}")
+        for pair in top_contacts(C, top or 20, separation).itertuples():
+            click.echo(f"{pair.residue_i:>8} {pair.residue_j:>8} {pair.score:9.4f}")
         return
     with replacing(output) as path:
         if output.suffix == ".npz":
             write_map(C, path)
         else:
-            write_pairs(C, path, separation, top)
+            top_contacts(C, top or C.size, separation).to_csv(path, index=False)
     click.echo(f"{output}: {C.attrs.get('model', options['model'])}, {C.sizes['pos_i']} residues")
 
 
@@ -157,48 +157,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def ranked_pairs(C: xr.DataArray, separation: int, count: int | None = None) -> list[dict[str, Any]]:
-    """Rank the pairs i < j of a contact map, best first, with residues' names.
-
-    Parameters
-    ----------
-    C
-        Dims (pos_i, pos_j); pairs that are NaN are left out.
-    separation
-        Least |i − j| within a chain; residues of different chains always count.
-    count
-        How many; all by default.
-    """
-    import numpy as np
-
-    scores = C.values
-    i, j = np.triu_indices(len(scores), 1)
-    near = np.asarray(C["pos_j"])[j] - np.asarray(C["pos_i"])[i] < separation
-    same_chain = np.asarray(C["chain_i"])[i] == np.asarray(C["chain_j"])[j]
-    keep = ~(near & same_chain) & np.isfinite(scores[i, j])
-    i, j = i[keep], j[keep]
-    best = np.argsort(-scores[i, j], kind="stable")[:count]
-    return [
-        {
-            "residue_i": str(C["residue_i"].values[a]),
-            "residue_j": str(C["residue_j"].values[b]),
-            "pos_i": int(C["pos_i"].values[a]),
-            "pos_j": int(C["pos_j"].values[b]),
-            "score": float(scores[a, b]),
-        }
-        for a, b in zip(i[best], j[best], strict=True)
-    ]
-
-
-def write_pairs(C: xr.DataArray, path: Path, separation: int, count: int | None) -> None:
-    """Write the ranked pairs as CSV."""
-    rows = ranked_pairs(C, separation, count)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["residue_i", "residue_j", "pos_i", "pos_j", "score"])
-        writer.writeheader()
-        writer.writerows({**row, "score": f"{row['score']:.6g}"} for row in rows)
 
 
 def write_map(C: xr.DataArray, path: Path) -> None:

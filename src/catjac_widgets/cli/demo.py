@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from catjac_widgets.cli.computing import ranked_pairs
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -21,37 +19,31 @@ _SHADES = " ░▒▓█"
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Contacts to list.")
 def demo_command(example: str, model: str, top: int) -> None:
     """Compute the Jacobian of an example protein and compare its contacts with the crystal structure."""
-    from catjac_widgets.errors import UsageError
-    from catjac_widgets.notebook.what import find_protein
-
-    protein = find_protein(f"example:{example}")
-    if protein.structure is None:
-        raise UsageError(f"The example {example!r} has no structure to compare with; choose another.")
     from catjac_widgets import contacts, examples, jacobian, precision_at_l
+    from catjac_widgets.analysis.evaluation import top_contacts
 
-    title = getattr(examples()[example.lower()], "title", example)
-    length = len(protein.sequence)
-    click.echo(f"{title}, {length} residues")
-    click.echo(f"What does '{model}' expect at every residue if any residue is mutated to any other?")
+    protein = examples()[example]
+    length = len(protein)
+    click.echo(f"{protein.title}, {length} residues (PDB {protein.pdb_id})")
+    click.echo(f"What does '{model}' expect at every residue if any residue is replaced by any other?")
     started = time.perf_counter()
     J = jacobian(protein.sequence, model)
     C = contacts(J)
     seconds = time.perf_counter() - started
-    native = protein.structure.contacts(protein.sequence)
-    precision = float(precision_at_l(C, native))
     click.echo(f"\nThe Jacobian, {' × '.join(map(str, J.shape))}, after {seconds:.1f} s; its contact map:\n")
     click.echo(terminal_map(C))
-    pairs = ranked_pairs(C, 6)
-    judged = [native.sel(pos_i=pair["pos_i"], pos_j=pair["pos_j"]).item() == 1 for pair in pairs]
+    far = abs(protein.contacts.pos_i - protein.contacts.pos_j) >= 6
+    density = float(protein.contacts.where(far).mean())
+    precision = precision_at_l(C, protein.structure)
     click.echo(
         f"\nOf its best {length} pairs, |i − j| ≥ 6, {precision:.0%} are within 8 Å in the crystal; "
-        f"by chance it would be {sum(judged) / len(judged):.0%}."
+        f"of all pairs, {density:.0%} are."
     )
-    click.echo(f"\nThe best {min(top, len(pairs))}:")
-    for pair in pairs[:top]:
-        found = native.sel(pos_i=pair["pos_i"], pos_j=pair["pos_j"]).item()
-        verdict = "contact" if found == 1 else "no contact" if found == 0 else "not resolved"
-        click.echo(f"  {pair['residue_i']:>5} – {pair['residue_j']:<5} {pair['score']:7.3f}  {verdict}")
+    pairs = top_contacts(C, top, truth=protein.structure)
+    click.echo(f"\nThe best {len(pairs)}:")
+    for pair in pairs.itertuples():
+        verdict = "not resolved" if pair.contact is None else "contact" if pair.contact else "no contact"
+        click.echo(f"  {pair.residue_i:>5} – {pair.residue_j:<5} {pair.score:7.3f}  {verdict}")
 
 
 def terminal_map(C: xr.DataArray, columns: int = 64) -> str:

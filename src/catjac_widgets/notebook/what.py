@@ -6,6 +6,7 @@ A word is never guessed: if it can be read in two ways, the error names both and
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -139,12 +140,8 @@ def example_names() -> list[str]:
 def _example(word: str, chain: str | None, record: str | None) -> Protein:
     from catjac_widgets.structures.example_proteins import examples
 
-    name = word.lower()
-    known = examples()
-    if name not in known:
-        raise _unknown(word, None)
-    example = known[name]
-    return Protein(example.sequence, f"example {name}", example.structure)
+    example = examples()[word]
+    return Protein(example.sequence, f"example {example.name}", example.structure)
 
 
 def _pdb(word: str, chain: str | None, record: str | None) -> Protein:
@@ -172,7 +169,7 @@ def _uniprot(word: str, chain: str | None, record: str | None) -> Protein:
 
 
 def _file(word: str, chain: str | None, record: str | None) -> Protein:
-    path = Path(word).expanduser()
+    path = Path(os.path.expanduser(word))
     if not path.is_file():
         raise UsageError(f"There is no file {word}; check the path.")
     if _STRUCTURE_FILE.search(path.name):
@@ -188,7 +185,7 @@ def _from_structure(what: str, title: str, chain: str | None) -> Protein:
     from catjac_widgets.structures.experimental import structure
 
     found = structure(what, chain=chain)
-    return Protein(found.sequence, title, found)
+    return Protein(found.sequence.check(), title, found)
 
 
 def _choose(records: list[Sequence], record: str | None, source: str) -> Sequence:
@@ -271,7 +268,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 def _is_file(word: str) -> bool:
     try:
-        return Path(word).expanduser().is_file()
+        return Path(os.path.expanduser(word)).is_file()
     except OSError:  # longer than a file name may be
         return False
 
