@@ -1,4 +1,4 @@
-"""Language models that need no network weights: their outputs are known in closed form, or go wrong on purpose."""
+"""Language models without weights: their outputs are known in closed form, or go wrong on purpose."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class PottsRunner:
 class PottsModel(LanguageModel):
     """A random Potts model: z[j, b] = V[j, b] + Σ_i W[i, x_i, j, b], with zero diagonal blocks.
 
-    A masked residue contributes the mean of its letters. One set of parameters a sequence length, drawn from `seed`.
+    A masked residue contributes the mean of its letters. One set of parameters a sequence length, drawn from
+    `seed`.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class SlowModel(PottsModel):
 
 
 class BatchDependentModel(PottsModel):
-    """Its float32 rows depend, in the last digits, on their place in the batch and the batch's size, as a GPU's do."""
+    """Its rows depend, in the last digits, on their place in the batch and on its size, as a GPU's do."""
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         runner = super().prepare(residues, mask, numerics)

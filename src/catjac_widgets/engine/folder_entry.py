@@ -190,9 +190,8 @@ class FolderEntry:
             import zarr
 
             # A row that equals the fill value must be written all the same: its chunk says that it is done.
-            self._arrays[name] = zarr.open_array(
-                str(self.group / name), mode="r+", zarr_format=3, config={"write_empty_chunks": True}
-            )
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._arrays[name] = zarr.open_array(str(self.group / name), mode="r+", zarr_format=3)
         return self._arrays[name]
 
     def lazy(self) -> xr.DataArray:

@@ -191,7 +191,8 @@ class Gathering:
             and folder is not None
             and (lazy is True or plan.result_bytes > resources.LAZY_BYTES)
         ):
-            if cache.find(plan) is None:
+            entry = cache.find(plan)
+            if entry is None or not entry.done().issuperset(plan.wanted):
                 resources.check_disk(plan, cache.limit, folders.free_disk(folder))
             return True
         resources.check_memory(plan)
@@ -320,7 +321,9 @@ class Gathering:
         cache.count(rows_computed=1)
         if self._accumulator is not None:
             self._accumulator.add(index, row)
-        self._keep(lambda entry: entry.write(index, row), unwritten=(index, row))
+        self._keep(lambda entry: entry.write(index, row))
+        if self._lazy and self._data is not None:
+            self._data[self._slots[index]] = row  # The disk is full: rows do not stay there any more.
         self._there(index, row)
 
     def _load(self) -> LanguageModel:
@@ -357,7 +360,7 @@ class Gathering:
 
     # ---- keeping
 
-    def _keep(self, write: Callable[[Entry], None], unwritten: tuple[int, np.ndarray] | None = None) -> None:
+    def _keep(self, write: Callable[[Entry], None]) -> None:
         """Write to the entry; where that fails, go on in memory."""
         entry = self._entry
         if entry is None:
@@ -373,8 +376,6 @@ class Gathering:
             )
             if self._data is None:
                 self._bring_to_memory(entry)
-            if unwritten is not None and self._data is not None:
-                self._data[self._slots[unwritten[0]]] = unwritten[1]
             self._accumulator = None
             cache.release(entry)
             with self._lock:

@@ -85,8 +85,8 @@ def check_disk(plan: Plan, limit: int, free: int) -> None:
         )
     if needed > free:
         raise ResourceError(
-            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; free some space, "
-            "set CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
+            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; "
+            "free some space, set CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
         )
 
 

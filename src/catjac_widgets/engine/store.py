@@ -141,7 +141,7 @@ class Cache:
                 self._unwritable.add(root)
                 note(
                     f"The cache folder {root} cannot be written ({error.strerror or error}); Jacobians are "
-                    f"kept in memory, for this process only: set {FOLDER_VARIABLE} to another folder to keep them."
+                    f"kept in memory, for this process only: set {FOLDER_VARIABLE} to another folder."
                 )
         with self._lock:
             kept = self._memory.setdefault(plan.key, MemoryEntry(plan))
