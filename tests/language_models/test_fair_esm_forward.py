@@ -15,9 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.language_models import embedded
 from catjac_widgets.language_models.fair_esm import FairEsm
 from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.masks import Mask
+
+BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"
 
 MODELS = {
     "ESM-2": random_esm2(3, 48, 4),
@@ -162,3 +166,27 @@ def test_half_precision_gives_float32_near_the_truth(dtype: torch.dtype) -> None
     assert half.dtype == np.float32
     np.testing.assert_allclose(half, exact, atol=0.1 * abs(exact).max())
     assert abs(half - exact).max() > 0
+
+
+@pytest.mark.parametrize("length", [2, 58, 159])
+def test_the_embedded_model_equals_fair_esm(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On trained weights: near fair-esm in float32, equal in float64, no farther from the truth."""
+    if not (embedded.FOLDER / embedded.WEIGHTS).is_file():
+        pytest.skip("the embedded model is not in this checkout")
+    adapter = load_model("mini", device="cpu")
+    model = adapter.model
+    residues = (BPTI * 3)[:length]
+    mask = Mask.from_array(np.random.default_rng(length).random(length) < 0.3)
+    for hidden in (Mask.none(length), mask):
+        plain = plain_logits(model, residues, hidden)
+        contacts = model.predict_contacts(adapter.encode(residues, hidden)[None]).detach().numpy()
+        with monkeypatch.context() as patch:
+            truth = plain_logits(in_float64(model, patch), residues, hidden)
+        ours = adapter.prepare(residues, hidden).wild_type()
+        wide = adapter.prepare(residues, hidden, "float64").wild_type()
+        scale = abs(truth).max()
+        np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-5 * scale)
+        np.testing.assert_allclose(wide, truth, rtol=0, atol=1e-11 * scale)
+        assert abs(ours - truth).max() <= max(3 * abs(plain - truth).max(), 1e-6 * scale)
+        found = adapter.contact_probabilities(residues, [hidden])
+        np.testing.assert_allclose(found, contacts, rtol=0, atol=1e-5)
