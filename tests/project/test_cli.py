@@ -52,6 +52,7 @@ def test_jacobian_is_written_as_it_is(elsewhere: Path, name: str) -> None:
         expected = catjac.jacobian(PEPTIDE, progress=False)
         np.testing.assert_array_equal(J.values, expected.values)
         assert J.dims == expected.dims
+        assert J["residue_out"].values.tolist() == expected["residue_out"].values.tolist()
         assert J.attrs["sequence"] == PEPTIDE
         assert J.attrs["sequence_name"] == "trp-cage"
     assert sorted(path.name for path in elsewhere.iterdir()) == sorted([name, "peptide.fasta"])

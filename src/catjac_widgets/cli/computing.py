@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ def jacobian_command(output: Path, positions: str | None, force: bool, **options
     J = _jacobian(positions=positions, **options)
     with replacing(output) as path:
         if output.suffix == ".zarr":
-            J.to_zarr(path)
+            write_zarr(J, path)
         else:
             J.to_netcdf(path, engine="h5netcdf")
     click.echo(f"{output}: {' × '.join(map(str, J.shape))}, {J.attrs['model']}")
@@ -157,6 +158,16 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_zarr(J: xr.DataArray, path: Path) -> None:
+    """Write a Jacobian as zarr: a chunk a row, labels as text that other readers of zarr understand."""
+    # numpy's fixed-width text has no zarr 3 specification; variable-length text has one.
+    text = {name: (c.dims, c.values.astype(object)) for name, c in J.coords.items() if c.dtype.kind == "U"}
+    with warnings.catch_warnings():
+        # xarray opens consolidated stores without a warning, others with one; both kinds can be read.
+        warnings.filterwarnings("ignore", "Consolidated metadata")
+        J.assign_coords(text).to_zarr(path, encoding={J.name: {"chunks": (1, *J.shape[1:])}})
 
 
 def write_map(C: xr.DataArray, path: Path) -> None:
