@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from checkpoints import random_esm2
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled_arrays import random_sequence
+from stubs import PottsModel
+
+import catjac_widgets
+from catjac_widgets.alphabets import ESM_LETTERS
+from catjac_widgets.analysis.likelihood import marginals, pseudo_perplexity, without_kept_bias
+from catjac_widgets.analysis.summaries import log_softmax
+from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models.registry import wrap
+from catjac_widgets.masks import Mask
+
+
+class Uniform(PottsModel):
+    """Knows nothing: all letters are equally likely everywhere."""
+
+    def parameters_for(self, length):
+        return np.zeros((length, 20)), np.zeros((length, 20, length, 20))
+
+
+class Oracle(PottsModel):
+    """Knows the sequence by heart, whatever it sees."""
+
+    def __init__(self, sequence):
+        super().__init__()
+        self.sequence = sequence
+
+    def parameters_for(self, length):
+        fields = np.zeros((length, 20))
+        fields[np.arange(length), [ESM_LETTERS.index(letter) for letter in self.sequence]] = 100
+        return fields, np.zeros((length, 20, length, 20))
+
+    @property
+    def fingerprint(self):
+        return f"oracle {self.sequence}"
+
+
+class Nothing(Uniform):
+    @property
+    def fingerprint(self):
+        return "uniform"
+
+
+@pytest.fixture(scope="module")
+def esm2():
+    module = random_esm2()
+    return module, module.alphabet
+
+
+def masked_by_hand(module, alphabet, residues, mask=None):
+    """Logits (L, 20) of each residue while it is masked, one pass a residue, in fair-esm's own classes."""
+    import torch
+
+    tokens = alphabet.get_batch_converter()([("", residues)])[2]
+    for k in np.flatnonzero(mask.array) if mask is not None else ():
+        tokens[0, k + 1] = alphabet.mask_idx
+    columns = [alphabet.get_idx(letter) for letter in ESM_LETTERS]
+    found = []
+    for k in range(len(residues)):
+        changed = tokens.clone()
+        changed[0, k + 1] = alphabet.mask_idx
+        with torch.no_grad():
+            found.append(module(changed)["logits"][0, k + 1, columns].numpy())
+    return np.array(found, dtype=np.float64)
+
+
+def test_masked_marginals_equal_a_plain_loop(esm2):
+    residues = random_sequence(11, 5)
+    table = marginals(residues, esm2, progress=False)
+    expected = log_softmax(masked_by_hand(*esm2, residues))
+    np.testing.assert_allclose(table["log_probability"].values, expected, atol=1e-4)
+    assert list(table["aa"].values) == list(ESM_LETTERS)
+    own = [ESM_LETTERS.index(letter) for letter in residues]
+    np.testing.assert_allclose(
+        table["score"].values, expected - expected[np.arange(11), own][:, None], atol=2e-4
+    )
+    p = np.exp(expected)
+    np.testing.assert_allclose(table["entropy"].values, -(p * expected).sum(1), atol=1e-4)
+    np.testing.assert_allclose(table["effective_letters"].values, np.exp(table["entropy"].values), atol=1e-12)
+    np.testing.assert_allclose(table["conservation"].values, np.log(20) - table["entropy"].values, atol=1e-12)
+    by_hand = np.exp(-expected[np.arange(11), own].mean())
+    assert pseudo_perplexity(residues, esm2) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_under_a_mask_hidden_residues_are_predicted_from_the_visible_ones(esm2):
+    residues = random_sequence(9, 6)
+    mask = Mask.hiding(residues, [(1, 2), (6, 6)])
+    expected = log_softmax(masked_by_hand(*esm2, residues, mask))
+    table = marginals(residues, esm2, mask=mask, progress=False)
+    np.testing.assert_allclose(table["log_probability"].values, expected, atol=1e-4)
+    shown = ~mask.array
+    own = np.array([ESM_LETTERS.index(letter) for letter in residues])
+    scored = expected[np.arange(9), own][shown]
+    found = pseudo_perplexity(residues, esm2, mask=mask)
+    assert found == pytest.approx(np.exp(-scored.mean()), rel=1e-4)
+    assert found.residues == 6
+    # Hidden residues look the same to every method.
+    for method in ("wild_type", "approximate"):
+        other = marginals(residues, esm2, method, mask=mask, progress=False)
+        np.testing.assert_allclose(other["log_probability"].values[~shown], expected[~shown], atol=1e-4)
+
+
+def test_wild_type_marginals_are_the_softmax_of_the_unmasked_logits(esm2):
+    import torch
+
+    residues = random_sequence(8, 7)
+    module, alphabet = esm2
+    tokens = alphabet.get_batch_converter()([("", residues)])[2]
+    with torch.no_grad():
+        logits = module(tokens)["logits"][0, 1:-1, [alphabet.get_idx(letter) for letter in ESM_LETTERS]]
+    table = marginals(residues, esm2, "wild_type", progress=False)
+    np.testing.assert_allclose(table["log_probability"].values, log_softmax(logits.numpy()), atol=1e-5)
+    assert table.attrs["method"] == "wild_type"
+    assert table.attrs["kind"] == "marginals, wild type"
+
+
+def test_a_model_that_knows_nothing_and_one_that_knows_all():
+    residues = random_sequence(10)
+    for method in ("masked", "wild_type"):
+        table = marginals(residues, Nothing(), method, progress=False)
+        np.testing.assert_allclose(table["entropy"].values, np.log(20), atol=1e-6)
+        assert pseudo_perplexity(residues, Nothing(), method=method) == pytest.approx(20, rel=1e-6)
+        assert pseudo_perplexity(residues, Oracle(residues), method=method) == pytest.approx(1, rel=1e-6)
+
+
+def test_scores_of_the_wild_type_are_zero():
+    residues = random_sequence(9)
+    table = marginals(residues, PottsModel(seed=4), progress=False)
+    own = [ESM_LETTERS.index(letter) for letter in residues]
+    assert not table["score"].values[np.arange(9), own].any()
+
+
+def test_everything_comes_from_one_fast_jacobian(own_cache):
+    residues, model = random_sequence(9), PottsModel(seed=12)
+    catjac_widgets.jacobian(residues, model, variant="fast", progress=False)
+    before = model.sequences_run
+    assert before == 9
+    marginals(residues, model, progress=False)
+    marginals(residues, model, "wild_type", progress=False)
+    pseudo_perplexity(residues, model)
+    assert model.sequences_run == before
+
+
+def test_one_pass_methods_run_one_row(own_cache):
+    residues, model = random_sequence(9), PottsModel(seed=13)
+    marginals(residues, model, "wild_type", progress=False)
+    assert model.sequences_run <= 1
+    mask = Mask.hiding(residues, [(1, 3)])
+    assert marginals(residues, model, "wild_type", mask=mask, progress=False).sizes["pos"] == 9
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_batch_size_makes_no_difference(esm2, batch_size):
+    residues = random_sequence(10, 8)
+    expected = pseudo_perplexity(residues, esm2, cache=False)
+    assert pseudo_perplexity(residues, esm2, cache=False, batch_size=batch_size) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=20, max_size=20), st.integers(0, 19))
+def test_taking_out_the_kept_bias_undoes_it(weights, own):
+    p = np.array(weights) / sum(weights)
+    # What a perfect model says of an unmasked residue: 10 % of targets were kept, 10 % replaced by a uniform
+    # letter. Seeing w: kept with weight p(w), or random with weight 1/20 whatever the target.
+    q = p / 20
+    q[own] += p[own]
+    q = q / q.sum()
+    back = np.exp(without_kept_bias(np.log(q)[None], np.array([own]))[0])
+    np.testing.assert_allclose(back, p, rtol=1e-9, atol=1e-12)
+    assert back.sum() == pytest.approx(1, abs=1e-12)
+    assert q[own] >= back[own] - 1e-12
+
+
+def test_the_approximate_method_uses_it():
+    residues, model = random_sequence(7), PottsModel(seed=3)
+    raw = marginals(residues, model, "wild_type", progress=False)
+    found = marginals(residues, model, "approximate", progress=False)
+    own = np.array([ESM_LETTERS.index(letter) for letter in residues])
+    expected = without_kept_bias(raw["log_probability"].values, own)
+    np.testing.assert_allclose(found["log_probability"].values, expected, atol=1e-12)
+    np.testing.assert_allclose(np.exp(found["log_probability"]).sum("aa"), 1, atol=1e-12)
+    assert found.attrs["kind"] == "marginals, approximate"
+
+
+def test_a_pseudo_perplexity_remembers_how_it_was_made():
+    residues = random_sequence(8)
+    found = pseudo_perplexity(residues, PottsModel(seed=5))
+    assert isinstance(found, float)
+    assert (found.letters, found.method, found.residues) == (20, "masked", 8)
+    assert found == pytest.approx(np.exp(-found.log_likelihood / 8))
+    again = pickle.loads(pickle.dumps(found))
+    assert (again, again.letters, again.log_likelihood) == (found, 20, found.log_likelihood)
+
+
+def test_what_is_not_offered():
+    residues = random_sequence(5)
+    with pytest.raises(UsageError, match="method='psuedo'"):
+        marginals(residues, PottsModel(), "psuedo")
+    with pytest.raises(UsageError, match="letters=21"):
+        pseudo_perplexity(residues, PottsModel(), letters=21)
+    with pytest.raises(ModelError, match="use letters=20"):
+        pseudo_perplexity(residues, PottsModel(), letters=33)
+
+
+def test_a_model_in_memory_may_be_wrapped_or_a_pair(esm2):
+    residues = random_sequence(6)
+    assert pseudo_perplexity(residues, wrap(*esm2)) == pytest.approx(
+        pseudo_perplexity(residues, esm2), rel=1e-6
+    )
