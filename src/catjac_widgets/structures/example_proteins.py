@@ -15,7 +15,7 @@ import xarray as xr
 
 from catjac_widgets.errors import UsageError
 from catjac_widgets.sequences import Chain, Sequence
-from catjac_widgets.structures.experimental import Structure, with_query
+from catjac_widgets.structures.experimental import Structure
 from catjac_widgets.structures.reading import parse_atoms
 from catjac_widgets.structures.residues import resolved_chains
 
@@ -60,7 +60,7 @@ class Example:
         """Heavy atoms of exactly these residues; distances and contacts run over `sequence`."""
         packed = (_folder() / f"{self.name}.pdb.gz").read_bytes()
         chains = resolved_chains(parse_atoms(gzip.decompress(packed), "pdb", self.name))
-        return with_query(Structure(self.pdb_id, tuple(chains)), self.sequence)
+        return Structure(self.pdb_id, tuple(chains), self.sequence)
 
     @property
     def contacts(self) -> xr.DataArray:

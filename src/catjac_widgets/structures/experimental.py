@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -393,8 +393,3 @@ def _as_query(sequence: Sequence | str) -> Sequence:
         return as_sequence(sequence, letters="ACDEFGHIKLMNPQRSTVWYUO" + UNKNOWN)
     except SequenceError as error:
         raise StructureError(f"The sequence to map cannot be read: {error}") from error
-
-
-def with_query(made: Structure, query: Sequence) -> Structure:
-    """Return the same structure whose results run over `query` by default."""
-    return replace(made, query=query)
