@@ -2,4 +2,5 @@
 
 from catjac_widgets.cli.group import main
 
-main(prog_name="catjac")
+if __name__ == "__main__":
+    main(prog_name="catjac")
