@@ -61,9 +61,10 @@ export interface Progress {
 export function statusText(status: string, progress: Progress): string {
   const rows = progress.rows_total ? `${progress.rows_done ?? 0} of ${progress.rows_total} rows` : "";
   const spent = progress.seconds ? ` in ${duration(progress.seconds)}` : "";
-  const left = progress.seconds_left === null || progress.seconds_left === undefined ? "" : `about ${duration(progress.seconds_left)} left`;
+  const left = progress.seconds_left === null || progress.seconds_left === undefined ? "" : `${progress.seconds_left < 1 ? "" : "about "}${duration(progress.seconds_left)} left`;
   switch (status) {
     case "running":
+      if (progress.rows_total && progress.rows_done === progress.rows_total) return progress.message || "making the contact map";
       return [rows, left].filter(Boolean).join(" · ") || "running";
     case "done":
       return rows ? `complete · ${progress.rows_total} rows${spent}` : "complete";

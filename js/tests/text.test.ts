@@ -36,6 +36,8 @@ test("durations and states", () => {
   assert.equal(duration(7260), "2 h 1 min");
   assert.equal(statusText("running", { rows_done: 3, rows_total: 53, seconds_left: 12 }), "3 of 53 rows · about 12 s left");
   assert.equal(statusText("running", { rows_done: 3, rows_total: 53, seconds_left: null }), "3 of 53 rows");
+  assert.equal(statusText("running", { rows_done: 52, rows_total: 53, seconds_left: 0.3 }), "52 of 53 rows · under 1 s left");
+  assert.equal(statusText("running", { rows_done: 53, rows_total: 53, seconds_left: 0 }), "making the contact map");
   assert.equal(statusText("queued", { message: "loading mini" }), "loading mini");
   assert.equal(statusText("done", { rows_done: 53, rows_total: 53, seconds: 9 }), "complete · 53 rows in 9 s");
   assert.equal(statusText("cancelled", { rows_done: 3, rows_total: 53 }), "stopped at 3 of 53 rows; they are kept");

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class StagedJob:
         self._state = "queued"
         self._message = f"loading {plan.model}"
         self._listeners: list[Any] = []
-        self._started = time.monotonic()
+        self._ended = threading.Event()
 
     # ---- the test's
 
@@ -70,7 +70,13 @@ class StagedJob:
         self._changed()
 
     def finish(self) -> None:
-        self.give(*(p for p in range(1, self.plan.length + 1) if p not in self._rows and not self.plan.mask.masked[p - 1]))
+        self.give(
+            *(
+                p
+                for p in range(1, self.plan.length + 1)
+                if p not in self._rows and not self.plan.mask.masked[p - 1]
+            )
+        )
         self._state = "done"
         self._changed()
 
@@ -79,6 +85,8 @@ class StagedJob:
         self._changed()
 
     def _changed(self) -> None:
+        if self._state in ("done", "cancelled", "failed"):
+            self._ended.set()
         for _, change in self._listeners:
             change(self)
 
@@ -101,7 +109,7 @@ class StagedJob:
         return self.J[position - 1] if position in self._rows else None
 
     def wait(self, timeout: float | None = None) -> bool:
-        return self._state in ("done", "cancelled", "failed")
+        return self._ended.wait(timeout)
 
     def result(self, timeout: float | None = None) -> Any:
         if self.error is not None:

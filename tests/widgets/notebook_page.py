@@ -39,7 +39,9 @@ class Wire:
         wire = self
 
         class WiredComm(BaseComm):
-            def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any) -> None:
+            def publish_msg(
+                self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
+            ) -> None:
                 wire.take(self, msg_type, data or {}, buffers or [])
 
         before = comm.create_comm
@@ -86,9 +88,18 @@ class NotebookPage:
         self.wire = wire
         self.complaints: list[str] = []
         self.incoming: list[dict[str, Any]] = []
-        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "blob:", "data:")) else self.complaints.append(f"asked for {r.url}"))
+        page.on(
+            "request",
+            lambda r: (
+                None
+                if r.url.startswith(("file:", "blob:", "data:"))
+                else self.complaints.append(f"asked for {r.url}")
+            ),
+        )
         page.expose_function("toPython", lambda message: self.incoming.append(message))
         page.goto(HARNESS.as_uri())
 

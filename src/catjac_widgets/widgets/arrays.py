@@ -36,7 +36,7 @@ def encode(array: np.ndarray | None) -> ArrayPayload | None:
         raise TypeError(f"arrays of {array.dtype} are not sent; convert to one of {', '.join(DTYPES)} first")
     packed = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     # A cast to bytes fails on an array without elements.
-    data = memoryview(packed).cast("B") if packed.size else memoryview(b"")
+    data = packed.data.cast("B") if packed.size else memoryview(b"")
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 

@@ -90,10 +90,14 @@ class ContactMap(View):
                 )
             traits = {"values": values, "sequence": known, "label": _label_of(contacts)} | traits
         if structure is not None:
-            traits["native"] = native_contacts(structure, traits.get("sequence") or (state and state.sequence))
+            traits["native"] = native_contacts(
+                structure, traits.get("sequence") or (state and state.sequence)
+            )
         super().__init__(state=state, **traits)
 
-    def show(self, contacts: xr.DataArray | np.ndarray, *, label: str, caption: str = "", quantity: str = "score") -> None:
+    def show(
+        self, contacts: xr.DataArray | np.ndarray, *, label: str, caption: str = "", quantity: str = "score"
+    ) -> None:
         """Replace the map and what it says of itself."""
         with self.hold_sync():
             self.values = square(contacts)
@@ -106,7 +110,7 @@ class ContactMap(View):
         positions = sorted(rows)
         block = np.stack([rows[position] for position in positions]).astype("<f4")
         self.values[np.array(positions) - 1] = block
-        self.send({"kind": "rows", "positions": positions}, buffers=[memoryview(block).cast("B")])
+        self.send({"kind": "rows", "positions": positions}, buffers=[block.data.cast("B")])
 
 
 def square(contacts: Any) -> np.ndarray:

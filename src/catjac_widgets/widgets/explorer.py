@@ -156,6 +156,8 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     def close(self) -> None:
         """Stop the work, let go of the job and close every comm of this explorer."""
+        if self.comm is None:
+            return  # closed before, or refused while it was made
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.job.cancel()
@@ -321,5 +323,8 @@ def _notice(job: Job, sequence: Sequence) -> str:
         from catjac_widgets.language_models.embedded import familiarity
     except ImportError:
         return ""
-    known = familiarity(sequence.residues)
-    return "" if known.known else known.sentence
+    for chain in sequence.chains:
+        known = familiarity(chain.residues)
+        if not known.known:
+            return known.sentence
+    return ""

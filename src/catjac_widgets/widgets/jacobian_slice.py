@@ -70,8 +70,10 @@ def block_of(J: xr.DataArray, pair: Pair) -> Block:
     values = np.asarray(block.values, dtype=np.float32)
     if np.isnan(values).any():
         return Block(pair, "waiting", f"Row {J['residue_in'].sel(pos_in=i).item()} is not in this Jacobian.")
-    letters = [tuple(str(letter) for letter in J[name].values) for name in ("aa_in", "aa_out")]
-    return Block(pair, "ready", "", *letters, values)
+    letters_in, letters_out = (
+        tuple(str(letter) for letter in J[name].values) for name in ("aa_in", "aa_out")
+    )
+    return Block(pair, "ready", "", letters_in, letters_out, values)
 
 
 class JacobianSlice(View):

@@ -154,7 +154,9 @@ class JobFeed:
             self._map.send_state("values")
             self._slice.renew()
             self.finished.set()
-            self._report(progress.state, progress, sentence(self.job.error) if progress.state == "failed" else "")
+            self._report(
+                progress.state, progress, sentence(self.job.error) if progress.state == "failed" else ""
+            )
         elif progress.state != "done":
             self._report(progress.state, progress, "")
 
@@ -170,16 +172,18 @@ class JobFeed:
         if self._closed or self.finished.is_set():
             return
         progress = self.job.progress
-        self._slice.renew()
-        if isinstance(contacts, Exception):
-            self._send_rows()
-            self._map.send_state("values")
-            self.finished.set()
-            self._report("failed", progress, sentence(contacts))
-            return
-        self._map.show(contacts, label=self._jacobian_label, caption=CONTACTS_CAPTION, quantity="score")
-        self.finished.set()
-        self._report("done", progress, "")
+        try:
+            self._slice.renew()
+            if isinstance(contacts, Exception):
+                self._send_rows()
+                self._map.send_state("values")
+                self._report("failed", progress, sentence(contacts))
+            else:
+                label = self._jacobian_label
+                self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score")
+                self._report("done", progress, "")
+        finally:
+            self.finished.set()  # whoever waits must not wait for ever
 
     # ---- blocks
 
@@ -188,7 +192,11 @@ class JobFeed:
         plan = self.job.plan
         label = plan.sequence.labels[pair[0] - 1]
         if plan.mask.masked[pair[0] - 1]:
-            return Block(pair, "masked", f"{label} is masked, so nothing was put in its place; choose a visible residue.")
+            return Block(
+                pair,
+                "masked",
+                f"{label} is masked, so nothing was put in its place; choose a visible residue.",
+            )
         row = self.job.row(pair[0])
         if row is None:
             return Block(pair, "waiting", self._why_not(label))

@@ -29,7 +29,9 @@ def sequence_of(array: Any, suffix: str) -> Sequence:
 
     def texts(name: str, default: list[str]) -> list[str]:
         key = f"{name}_{suffix}"
-        return [str(text) for text in np.atleast_1d(coordinates[key].values)] if key in coordinates else default
+        return (
+            [str(text) for text in np.atleast_1d(coordinates[key].values)] if key in coordinates else default
+        )
 
     numbers = texts("number", [str(k + 1) for k in range(length)])
     residues = texts("wild_type", ["X"] * length)

@@ -133,7 +133,9 @@ def refuse_unknown(widget: traitlets.HasTraits, traits: dict[str, Any]) -> None:
     """Raise TypeError for keywords that are no traits of the widget."""
     unknown = sorted(name for name in traits if not widget.has_trait(name))
     if unknown:
-        raise TypeError(f"{type(widget).__name__} has no option {unknown[0]!r}; see help({type(widget).__name__}).")
+        raise TypeError(
+            f"{type(widget).__name__} has no option {unknown[0]!r}; see help({type(widget).__name__})."
+        )
 
 
 class View(SharedState, anywidget.AnyWidget):
@@ -164,18 +166,21 @@ class View(SharedState, anywidget.AnyWidget):
         if state is not None:
             self._links = [traitlets.link((state, name), (self, name)) for name in SHARED]
 
-    @traitlets.default("keys")
-    def _default_keys(self) -> list[str]:
-        # In the browser a view that follows another widget reads that widget's model; its own copies stay here.
-        return [name for name in self.traits(sync=True) if self.state is None or name not in SHARED]
+    def open(self) -> None:
+        """Open the comm; a view that follows another widget syncs only what is its own."""
+        if self.state is not None:
+            # In the browser it reads the other widget's model; the copies here serve Python.
+            self.keys = [name for name in self.traits(sync=True) if name not in SHARED]
+        super().open()
 
     def close(self) -> None:
         """Close the comm and let go of the shared state."""
+        if self.comm is None:
+            return  # closed before, or refused while it was made
         for link in self._links:
             link.unlink()
         self._links = []
         if self.state is None:
             self.delivery.close()
-        if self.layout is not None:
-            self.layout.close()
+        self.layout.close()
         super().close()
