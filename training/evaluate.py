@@ -46,16 +46,10 @@ def query_states(family: Family) -> torch.Tensor:
 
 
 def jacobian_precision(
-    network: Network,
-    states: torch.Tensor,
-    truth: np.ndarray,
-    mask: torch.Tensor | None = None,
-    sites: np.ndarray | None = None,
+    network: Network, states: torch.Tensor, truth: np.ndarray, mask: torch.Tensor | None = None
 ) -> float:
     """Score the Jacobian's map at L; under a mask, its visible pairs with L the visible residues."""
-    if mask is not None:
-        sites = torch.nonzero(~mask)[:, 0].numpy()
-    return maps.precision_at_l(maps.contact_map(maps.jacobian(network, states, mask)), truth, sites)
+    return maps.precision_at_l(maps.contact_map(maps.jacobian(network, states, mask)), truth, mask)
 
 
 def masks(length: int, share: float) -> list[torch.Tensor]:
@@ -73,17 +67,9 @@ def masks(length: int, share: float) -> list[torch.Tensor]:
 def crops(network: Network, family: Family, truth: np.ndarray) -> float:
     """Mean precision over the query without its last and without its first fifth."""
     size = round(FRAGMENT * family.length)
+    kept = [slice(0, size), slice(family.length - size, None)]
     states = query_states(family)
-    return float(
-        np.mean(
-            [
-                jacobian_precision(
-                    network, states[start : start + size], truth, sites=np.arange(start, start + size)
-                )
-                for start in (0, family.length - size)
-            ]
-        )
-    )
+    return float(np.mean([jacobian_precision(network, states[part], truth[part, part]) for part in kept]))
 
 
 def homologues(network: Network, family: Family, truth: np.ndarray) -> float:
@@ -92,7 +78,8 @@ def homologues(network: Network, family: Family, truth: np.ndarray) -> float:
     for row in family.held_out:
         sites = np.flatnonzero(row < MISSING)
         if len(sites) < family.length and len(found) < HOMOLOGUES:
-            found.append(jacobian_precision(network, torch.from_numpy(row[sites]), truth, sites=sites))
+            states = torch.from_numpy(row[sites])
+            found.append(jacobian_precision(network, states, truth[np.ix_(sites, sites)]))
     return float(np.mean(found)) if found else float("nan")
 
 

@@ -34,7 +34,7 @@ def fit(features: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> tuple[t
         inputs.append(feature[i, j])
         labels.append(truth[i, j])
     regression = LogisticRegression(
-        penalty="l1", C=INVERSE_PENALTY, solver="liblinear", max_iter=1000, random_state=0
+        l1_ratio=1.0, C=INVERSE_PENALTY, solver="liblinear", max_iter=1000, random_state=0
     )
     regression.fit(np.concatenate(inputs), np.concatenate(labels))
     return torch.from_numpy(regression.coef_).float(), torch.from_numpy(regression.intercept_).float()

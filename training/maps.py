@@ -1,32 +1,29 @@
-"""Contact maps of a network's Jacobian and their precision against a structure, by plain loops."""
+"""Contact maps of a network's Jacobian, by a plain loop, and their precision against a structure.
+
+The loop and the map are written again here, apart from the package's engine, so that each checks the other.
+"""
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from catjac_widgets.analysis import evaluation
+from catjac_widgets.structures.experimental import structure
+
 from .corruption import aligned_tokens
 from .families import MISSING
 from .network import FIRST_LETTER, Network
 
-CONTACT = 8.0
 SEPARATION = 6
 
 
 def native_contacts(folder: Path, record: dict) -> np.ndarray:
-    """(L, L) bool: observed C-beta (C-alpha for glycine) under 8 angstroms, of the query's residues."""
-    residues: dict[str, dict[str, np.ndarray]] = {}
-    with gzip.open(folder / "families" / f"{record['id']}.pdb.gz", "rt", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("ATOM"):
-                place = np.array([float(line[start : start + 8]) for start in (30, 38, 46)])
-                residues.setdefault(line[21:27], {})[line[12:16].strip()] = place
-    centres = np.array([atoms.get("CB", atoms["CA"]) for atoms in residues.values()])
-    centres = centres[record["pdb_offset"] : record["pdb_offset"] + record["length"]]
-    return np.linalg.norm(centres[:, None] - centres[None], axis=-1) < CONTACT
+    """(L, L) bool: residues of the query with observed C-beta (glycine: C-alpha) under 8 angstroms apart."""
+    path = folder / "families" / f"{record['id']}.pdb.gz"
+    return structure(path, sequence=record["query"]).contacts().values == 1
 
 
 @torch.no_grad()
@@ -41,9 +38,8 @@ def jacobian(
     visible = torch.nonzero(~hidden)[:, 0]
     base = aligned_tokens(states[None], hidden[None])
     mutants = base.repeat(len(visible) * MISSING, 1)
-    mutants[torch.arange(len(mutants)), visible.repeat_interleave(MISSING) + 1] = (
-        torch.arange(MISSING).repeat(len(visible)) + FIRST_LETTER
-    )
+    letters = torch.arange(MISSING).repeat(len(visible)) + FIRST_LETTER
+    mutants[torch.arange(len(mutants)), visible.repeat_interleave(MISSING) + 1] = letters
 
     def logits(tokens: torch.Tensor) -> torch.Tensor:
         return network([tokens]).view(len(tokens), -1, MISSING)[:, 1:-1][:, visible]
@@ -63,14 +59,18 @@ def contact_map(jacobian: torch.Tensor) -> np.ndarray:
     return corrected.fill_diagonal_(0).numpy()
 
 
-def precision_at_l(scores: np.ndarray, truth: np.ndarray, sites: np.ndarray | None = None) -> float:
-    """Share of contacts among the L best pairs at separation 6 or more; missing pairs count as misses.
+def precision_at_l(scores: np.ndarray, truth: np.ndarray, mask: torch.Tensor | None = None) -> float:
+    """Share of contacts among the L best pairs at separation 6 or more.
 
-    sites: (L,) positions of the map's rows along the chain and in `truth`; all of it by default.
+    Under a mask `scores` runs over the visible residues; their number is L, and only pairs of them count.
     """
-    places = np.arange(len(truth)) if sites is None else sites
-    i, j = np.triu_indices(len(places), 1)
-    apart = places[j] - places[i] >= SEPARATION
-    i, j = i[apart], j[apart]
-    best = np.argsort(-scores[i, j], kind="stable")[: len(places)]
-    return float(truth[places[i[best]], places[j[best]]].sum() / len(places))
+    if mask is None:
+        return evaluation.precision_at_l(scores, truth.astype(float), separation=SEPARATION)
+    visible = np.flatnonzero(~mask.numpy())
+    if len(visible) < 2:
+        return float("nan")
+    everywhere = np.zeros(truth.shape)
+    known = np.full(truth.shape, np.nan)
+    everywhere[np.ix_(visible, visible)] = scores
+    known[np.ix_(visible, visible)] = truth[np.ix_(visible, visible)]
+    return evaluation.precision_at_l(everywhere, known, separation=SEPARATION, length=len(visible))

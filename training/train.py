@@ -22,16 +22,21 @@ from .potts import Potts
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a run depends on besides its seed and data."""
+    """Everything that a run depends on besides its seed and data.
 
-    steps: int = 9000
+    tokens: of a step, about; guided_layers: how many of the last layers have their attention guided;
+    constant_until: share of the steps before the rate decays; rehearsal_from, rehearsal_full: shares of the steps
+    between which heavy masks, crops and ungapped rows come in; average: decay of the averaged weights.
+    """
+
+    steps: int = 6500
     tokens: int = 1024
     families_a_step: int = 3
     shape: Shape = field(default_factory=Shape)
     weights: LossWeights = field(default_factory=LossWeights)
     muon_rate: float = 3e-3
     adam_rate: float = 5e-3
-    guided_layers: tuple[int, ...] = (2, 3)
+    guided_layers: int = 2
     warm_up: int = 100
     constant_until: float = 0.4
     rehearsal_from: float = 0.05
@@ -96,7 +101,9 @@ class Trainer:
         )
         each = settings.tokens // settings.families_a_step
         groups = [self.group(int(index), each) for index in picked]
-        record = {layer: [] for layer in settings.guided_layers} if settings.weights.attention else {}
+        layers = settings.shape.num_layers
+        guided = range(layers - settings.guided_layers, layers) if settings.weights.attention else ()
+        record: dict[int, list[torch.Tensor]] = {layer: [] for layer in guided}
         logits = self.network([group.tokens for group in groups], record)
         loss, terms = losses(
             logits, groups, self.teachers, settings.weights, list(record.values()), self.partners

@@ -11,7 +11,7 @@ from made_up_family import synthetic_family
 
 from training import corruption, maps
 from training.families import MISSING
-from training.loss import LossWeights, teacher_logits
+from training.loss import LossWeights, attention_loss, teacher_logits, teacher_partners
 from training.network import CLS, EOS, FIRST_LETTER, GAP, MASK, PAD, Shape
 from training.optimiser import orthogonalise
 from training.potts import fit
@@ -70,6 +70,29 @@ def test_teacher_sits_at_the_right_tokens(family, teacher) -> None:
         torch.testing.assert_close(wanted[site], logits - logits.mean())
 
 
+def test_attention_loss_is_the_divergence_from_visible_partners() -> None:
+    partners = torch.zeros(4, 4)
+    partners[0, 2] = partners[2, 0] = 1.0
+    partners[0, 3] = partners[3, 0] = 3.0
+    states = torch.tensor([[1, 2, MISSING, 4], [1, 2, 3, 4]], dtype=torch.int8)
+    tokens = corruption.aligned_tokens(states)
+    tokens[0, 3] = MASK
+    columns = torch.tensor([[-1, 0, 1, 2, 3, -1]] * 2)
+    group = corruption.Group(0, tokens, states, columns, torch.full_like(columns, -1))
+    uniform = torch.full((2, 6, 6), 1 / 6)
+    # Row 0: residue 1 sees residue 4 only, residues 3 and 4 see residue 1. Row 1: residue 1 sees both.
+    both = 0.25 * np.log(0.25) + 0.75 * np.log(0.75) + np.log(6)
+    expected = (5 * np.log(6) + both) / 6
+    assert float(attention_loss([uniform], [group], [partners])) == pytest.approx(expected, abs=1e-3)
+
+
+def test_teacher_partners_are_its_strongest_pairs(teacher) -> None:
+    partners = teacher_partners(teacher)
+    torch.testing.assert_close(partners, partners.T)
+    assert int((partners > 0).sum()) <= 2 * int(1.5 * teacher.length)
+    assert partners.max() == partners[2, 9]
+
+
 def test_orthogonalised_singular_values_are_near_one() -> None:
     torch.manual_seed(0)
     for shape in ((3, 16, 16), (2, 8, 32), (2, 32, 8)):
@@ -109,7 +132,7 @@ def test_a_short_run_lowers_the_loss_and_resumes(family, teacher, tmp_path) -> N
 
 
 def test_plain_training_needs_no_teacher(family, teacher) -> None:
-    trainer = Trainer([family], [teacher], replace(SETTINGS, weights=LossWeights(0, 0, 1)), 0)
+    trainer = Trainer([family], [teacher], replace(SETTINGS, weights=LossWeights(0, 0, 1, 0)), 0)
     assert set(trainer.train_step()) == {"natural"}
 
 
@@ -124,6 +147,7 @@ def test_jacobian_rows_and_map(family) -> None:
     assert whole[range(length), states.long()].abs().max() < 1e-5
     scores = maps.contact_map(whole)
     np.testing.assert_allclose(scores, scores.T)
+    assert not scores.diagonal().any()
     mask = torch.zeros(length, dtype=torch.bool)
     mask[3] = True
     assert maps.jacobian(network, states, mask).shape == (length - 1, 20, length - 1, 20)
@@ -131,6 +155,14 @@ def test_jacobian_rows_and_map(family) -> None:
 
 def test_precision_counts_hits_among_the_best_pairs() -> None:
     truth = np.zeros((10, 10), dtype=bool)
-    truth[0, 9] = truth[1, 8] = truth[0, 5] = True
-    assert maps.precision_at_l(truth.astype(float), truth) == pytest.approx(0.2)
-    assert maps.precision_at_l(truth[:9, :9].astype(float), truth, np.arange(9)) == pytest.approx(1 / 9)
+    for i, j in ((0, 9), (1, 8), (0, 7), (0, 3)):
+        truth[i, j] = truth[j, i] = True
+    scores = truth.astype(float)
+    # Ten pairs are asked for; ten are six or more apart, three of them contacts.
+    assert maps.precision_at_l(scores, truth) == pytest.approx(0.3)
+    mask = torch.zeros(10, dtype=torch.bool)
+    mask[9] = True
+    # Nine residues stay visible with six such pairs; the three that are missing count as misses.
+    assert maps.precision_at_l(scores[:9, :9], truth, mask) == pytest.approx(2 / 9)
+    mask[:] = True
+    assert np.isnan(maps.precision_at_l(scores[:0, :0], truth, mask))
