@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--plain-steps",
         type=int,
-        default=3000,
+        default=2500,
         help="steps of the comparison without distillation; 0 leaves it out",
     )
     parser.add_argument(

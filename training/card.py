@@ -50,6 +50,7 @@ def known_family(family: Family, line: dict, composition: np.ndarray, network: N
         "precision_at_l": line["mini_precision"],
         "p_at_l": line["p_at_l"],
         "contact_head_precision_at_l": line["head_precision_0_masked"],
+        "contact_head_out_of_fold": line.get("head_out_of_fold"),
         "head_in_sample": bool(line["trained"]) and family.id not in EXAMPLES,
     }
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in entry.items()}

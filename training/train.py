@@ -25,7 +25,7 @@ class Settings:
     """Everything that a run depends on besides its seed and data.
 
     tokens: of a step, about; guided_layers: how many of the last layers have their attention guided;
-    constant_until: share of the steps before the rate decays; rehearsal_from, rehearsal_full: shares of the steps
+    constant_until: share of the steps before the rate decays; rehearsal_from, rehearsal_full: parts of it
     between which heavy masks, crops and ungapped rows come in; average: decay of the averaged weights.
     """
 
