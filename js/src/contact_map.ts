@@ -3,7 +3,7 @@
 import { decode, patchRows, type ArrayPayload, type LabelledArray } from "./arrays";
 import { onceAFrame, paintRows, poolHighest, readTheme, sizeCanvas, watchTheme, drawLegend, type Paint, type Theme } from "./canvas";
 import { cssColour, mix, pack, sequential, type Triple } from "./colour";
-import { cellAt, chainIndex, clampSight, reveal, scaleTicks, whole, zoomAt, type Sight } from "./geometry";
+import { cellAt, chainIndex, clampSight, maskedResidues, reveal, scaleTicks, whole, zoomAt, type Sight } from "./geometry";
 import { controls, type Controls } from "./map_controls";
 import { drawAxes, drawChains, drawMarks, drawMasked, drawPair, MARGIN, type Frame } from "./map_drawing";
 import { sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
@@ -285,7 +285,7 @@ class ContactMapView {
       if (sight.span > target) this.drawPooled(frame, target);
       else context.drawImage(this.image, sight.x, sight.y, sight.span, sight.span, MARGIN.left, MARGIN.top, size, size);
     }
-    drawMasked(frame, this.masked());
+    drawMasked(frame, maskedResidues(this.state.get<[number, number][] | null>("mask"), this.length));
     drawChains(frame);
     this.drawMarks(frame);
     drawAxes(frame);
@@ -305,14 +305,6 @@ class ContactMapView {
     small.width = small.height = target;
     small.getContext("2d")!.putImageData(pixels, 0, 0);
     frame.context.drawImage(small, MARGIN.left, MARGIN.top, frame.size, frame.size);
-  }
-
-  private masked(): boolean[] {
-    const visible = this.state.get<[number, number][] | null>("mask");
-    if (!visible) return [];
-    const masked = new Array<boolean>(this.length).fill(true);
-    for (const [first, last] of visible) masked.fill(false, first - 1, last);
-    return masked;
   }
 
   /** Native contacts below the diagonal, the highest pairs above it, and how many of them are native. */

@@ -79,6 +79,13 @@ export function chainIndex(sequence: SequenceInfo): Uint8Array {
   return index;
 }
 
+/** Which residues are masked, given the visible fragments (1-based, both ends included); none where null. */
+export function maskedResidues(visible: [number, number][] | null, length: number): boolean[] {
+  const masked = new Array<boolean>(length).fill(visible !== null);
+  for (const [first, last] of visible ?? []) masked.fill(false, first - 1, last);
+  return masked;
+}
+
 /** Round numbers for a scale from `low` to `high`: at most `most` of them, ends not included unless round. */
 export function scaleTicks(low: number, high: number, most = 5): number[] {
   if (!(high > low)) return [];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cellAt, chainIndex, chainStarts, clampSight, edge, reveal, scaleTicks, ticks, whole, zoomAt } from "../src/geometry";
+import { cellAt, chainIndex, chainStarts, clampSight, edge, maskedResidues, reveal, scaleTicks, ticks, whole, zoomAt } from "../src/geometry";
 import type { SequenceInfo } from "../src/model";
 
 const sequence = (length: number, numbers?: string[]): SequenceInfo => ({
@@ -60,6 +60,12 @@ test("chains", () => {
   const two: SequenceInfo = { name: "", residues: "AAACC", numbers: ["1", "2", "3", "1", "2"], chains: [["A", 1, 3], ["B", 4, 5]] };
   assert.deepEqual(chainStarts(two), [3]);
   assert.deepEqual([...chainIndex(two)], [0, 0, 0, 1, 1]);
+});
+
+test("what is not in a visible fragment is masked", () => {
+  assert.deepEqual(maskedResidues([[2, 3], [5, 5]], 5), [true, false, false, true, false]);
+  assert.deepEqual(maskedResidues([], 2), [true, true]);
+  assert.deepEqual(maskedResidues(null, 2), [false, false]);
 });
 
 test("scale ticks are round, inside, and few", () => {

@@ -1,4 +1,4 @@
-"""A job whose rows come when the test says so, and a Jacobian with couplings where a protein would have them."""
+"""A job whose rows come when the test says so, and a Jacobian with couplings as a protein has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plan_of(sequence: Sequence, **options: Any) -> Plan:
 
 
 def made_up_jacobian(plan: Plan, seed: int = 0) -> np.ndarray:
-    """Couplings along two hairpins and a helix, on top of noise; zero where the wild type is put in its own place."""
+    """Couplings along two hairpins and a helix, on top of noise; zero where the wild type is put."""
     length, rng = plan.length, np.random.default_rng(seed)
     strength = np.zeros((length, length))
     for first, last in ((4, length // 2), (length // 4, length - 4)):

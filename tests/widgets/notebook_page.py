@@ -1,4 +1,4 @@
-"""A page in a real Chromium joined to real widgets: what Python sends arrives there, what a mouse does comes back."""
+"""A page in a real Chromium joined to real widgets: both directions are carried by the test."""
 
 from __future__ import annotations
 

@@ -117,7 +117,8 @@ def test_the_block_names_mutations_and_shows_their_sign(notebook: NotebookPage) 
         notebook.page.mouse.move(x, y)
         notebook.settle(0.1)
         sign = "+" if value > 0 else "−"
-        expected = f"{ex.sequence.labels[4]}{letter_in} → logit of {letter_out} at {ex.sequence.labels[28]}: {sign}{abs(value):.2f}"
+        mutant, other = f"{ex.sequence.labels[4]}{letter_in}", ex.sequence.labels[28]
+        expected = f"{mutant} → logit of {letter_out} at {other}: {sign}{abs(value):.2f}"
         assert notebook.text(".cj-slice .cj-readout") == expected
         red, _, blue, _ = pixel(notebook, BLOCK, x, y)
         if abs(value) > 0.15 * strongest:
@@ -268,7 +269,10 @@ def test_it_fits_and_is_readable(notebook: NotebookPage, scheme: str, width: int
     else:
         assert block_box["y"] >= map_box["y"] + map_box["height"]
     ground, ink = notebook.page.evaluate(
-        "(() => { const s = getComputedStyle(document.querySelector('.cj-job')); return [s.backgroundColor, s.color]; })()"
+        """(() => {
+            const style = getComputedStyle(document.querySelector(".cj-job"));
+            return [style.backgroundColor, style.color];
+        })()"""
     )
 
     def brightness(colour: str) -> int:

@@ -61,7 +61,7 @@ class ContactMap(View):
     _esm = STATIC / "contact_map.js"
     _css = STATIC / "catjac.css"
 
-    # Rows that come in are written into it and sent by message; the trait itself goes when the map is complete.
+    # Rows that come in are written into it and sent by message; the trait goes when the map is complete.
     values = array_trait()
     native = array_trait()
     label = traitlets.Unicode("").tag(sync=True)
@@ -86,13 +86,13 @@ class ContactMap(View):
                 known = state.sequence
             if len(known) != len(values):
                 raise UsageError(
-                    f"The map has {len(values)} residues but the sequence has {len(known)}; give one that matches."
+                    f"The map has {len(values)} residues but the sequence has {len(known)}; "
+                    "give one that matches."
                 )
             traits = {"values": values, "sequence": known, "label": _label_of(contacts)} | traits
         if structure is not None:
-            traits["native"] = native_contacts(
-                structure, traits.get("sequence") or (state and state.sequence)
-            )
+            residues = traits.get("sequence") or (state.sequence if state is not None else None)
+            traits["native"] = native_contacts(structure, residues)
         super().__init__(state=state, **traits)
 
     def show(
@@ -125,7 +125,8 @@ def square(contacts: Any) -> np.ndarray:
         values = np.array(contacts, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"A contact map is a square array of numbers, not {type(contacts).__name__}; pass catjac.contacts(J)."
+            f"A contact map is a square array of numbers, not {type(contacts).__name__}; "
+            "pass catjac.contacts(J)."
         ) from error
     if values.ndim != 2 or values.shape[0] != values.shape[1] or len(values) < 2:
         shape = " × ".join(map(str, values.shape)) or "a single number"

@@ -1,7 +1,7 @@
 """Who may send to the front end, and how often.
 
-Handlers of front-end messages and a job's listeners run on whatever thread calls them (JupyterLab may use subshell
-threads, the engine its worker). They post; one `Delivery.deliver` owns all sends, under one lock.
+Handlers of front-end messages and a job's listeners run on whatever thread calls them (JupyterLab may use
+subshell threads, the engine its worker). They post; one `Delivery.deliver` owns all sends, under one lock.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         return contacts(self.job.result())
 
     def slice(self) -> xr.DataArray:
-        """Return the selected pair's block, dims (aa_in, aa_out), raw logits; NaN where its row is still to come.
+        """Return the selected pair's block, dims (aa_in, aa_out), raw logits; NaN while its row is to come.
 
         Raises
         ------
@@ -222,11 +222,12 @@ def explore(
     Parameters
     ----------
     sequence
-        Residues, FASTA text, a path, a `Sequence`, or one of `catjac.examples()` (which brings its structure).
+        Residues, FASTA text, a path, a `Sequence`, or one of `catjac.examples()`, which brings its structure.
     model
         As of `catjac.jacobian`; a model that is given by name is loaded in the background.
     structure
-        Native contacts to ring: `catjac.structure(…)`, a path, "pdb:…", or a square array (1, 0, NaN unresolved).
+        Native contacts to ring: `catjac.structure(…)`, a path, "pdb:…", or a square array (1, 0, NaN
+        unresolved).
     min_separation
         Pairs nearer than that along one chain are dimmed and not counted.
     selection
@@ -291,7 +292,7 @@ def explore(
 
 
 def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], Future[Any]] | None:
-    """A call that computes the attention head's map on the model's worker; None where J is in the cache already."""
+    """Make a call that computes the attention head's map; None where J is in the cache already."""
     from catjac_widgets.engine.store import cache
     from catjac_widgets.engine.worker import Priority, worker_for
     from catjac_widgets.language_models.devices import choose_device
@@ -316,7 +317,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
 
 
 def _notice(job: Job, sequence: Sequence) -> str:
-    """What the embedded model has to say about a protein that it does not know."""
+    """Say what the embedded model has to say about a protein that it does not know."""
     if job.plan.model != "mini":
         return ""
     try:

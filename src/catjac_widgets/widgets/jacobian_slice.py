@@ -84,7 +84,7 @@ class JacobianSlice(View):
     J
         The Jacobian to slice; None where `find` is given.
     find
-        Called with a pair (i, j), returns its `Block`; how the explorer serves a Jacobian that is not complete.
+        Called with a pair (i, j), returns its `Block`; serves a Jacobian that is not complete.
     state
         Another widget whose selection to follow.
     **traits

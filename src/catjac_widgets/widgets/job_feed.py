@@ -188,7 +188,7 @@ class JobFeed:
     # ---- blocks
 
     def block(self, pair: Pair) -> Block:
-        """The block of a pair as far as it is known; safe on any thread."""
+        """Find the block of a pair as far as it is known; safe on any thread."""
         plan = self.job.plan
         label = plan.sequence.labels[pair[0] - 1]
         if plan.mask.masked[pair[0] - 1]:
@@ -205,12 +205,14 @@ class JobFeed:
 
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:
-            return f"The row of {label} was not computed before the work stopped; press the button above to go on."
+            return (
+                f"The row of {label} was not computed before the work stopped; go on with the button above."
+            )
         return f"The row of {label} is not computed yet; its block appears here as soon as it is."
 
 
 def sentence(error: BaseException | None) -> str:
-    """What to tell a person about an error: its own sentence, or that it is our mistake."""
+    """Tell a person about an error: by its own sentence, or that it is our mistake."""
     if error is None:
         return ""
     if isinstance(error, CatjacError):

@@ -1,7 +1,8 @@
 """What the views share: one object holds it, each view follows it, none talks to another.
 
-A view alone is its own state. Views that are shown together are given one ``state`` (the explorer is one); in the
-browser they read and write that widget's model directly, so that hover, selection and separation need no kernel.
+A view alone is its own state. Views that are shown together are given one ``state`` (the explorer is one); in
+the browser they read and write that widget's model directly, so that hover, selection and separation need no
+kernel.
 """
 
 from __future__ import annotations
