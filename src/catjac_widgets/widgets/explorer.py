@@ -267,7 +267,8 @@ def explore(
             batch_size=batch_size,
             linker=linker,
             cache=cache,
-            priority=Priority.SCREEN,
+            # Behind the attention head's one pass, which fills the screen first.
+            priority=Priority.BACKGROUND,
         )
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
