@@ -296,7 +296,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
     """Make a call that computes the attention head's map; None where J is in the cache already."""
     from catjac_widgets.engine.store import cache
     from catjac_widgets.engine.worker import Priority, worker_for
-    from catjac_widgets.language_models.devices import choose_device
+    from catjac_widgets.language_models.devices import likely_device
     from catjac_widgets.language_models.protocol import ContactHead
     from catjac_widgets.language_models.registry import resolve_model
 
@@ -313,7 +313,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
             return None
         return contact_head(sequence, loaded, mask=mask if mask else None)
 
-    worker = worker_for(choose_device(None) if by_name else resolve_model(model).device)
+    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
     return lambda: worker.submit_call(compute, Priority.SCREEN)
 
 
