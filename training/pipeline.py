@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -74,8 +73,7 @@ def score_one(folders: Folders, record: dict, path: Path, part: str) -> dict[str
 
     part: "precision", "head", "robustness" or "plain".
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    kept = path.parent / f"scores_{digest}" / f"{record['id']}_{part}.json"
+    kept = path.parent / f"scores_{weights.digest(path)}" / f"{record['id']}_{part}.json"
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8"))
     torch.set_num_threads(1)
