@@ -43,6 +43,23 @@ class PairTrait(traitlets.TraitType[Any, Any]):
         return (i, j)
 
 
+class ResiduesTrait(traitlets.TraitType[Any, Any]):
+    """Runs (first, last) of 1-based positions, both ends included."""
+
+    info_text = "a list of runs (first, last) of 1-based positions"
+    default_value: tuple[Pair, ...] = ()
+
+    def validate(self, obj: Any, value: Any) -> tuple[Pair, ...]:
+        """Make tuples of plain ints of whatever counts as runs."""
+        try:
+            runs = tuple((operator.index(first), operator.index(last)) for first, last in value)
+        except (TypeError, ValueError):
+            self.error(obj, value)
+        if any(first > last for first, last in runs):
+            self.error(obj, value)
+        return runs
+
+
 def _sequence_to_json(sequence: Sequence | None, widget: Any) -> dict[str, Any] | None:
     if sequence is None:
         return None
@@ -77,6 +94,8 @@ class SharedState(traitlets.HasTraits):
         Whose residues the views name; the front end never changes it.
     selection, hover
         Pair (i, j) of 1-based positions, or None: i is substituted, j is read.
+    residues
+        Single residues that are chosen (brushed), beside the pair: runs (first, last), 1-based.
     mask
         Which residues the model did not see, or None.
     min_separation
@@ -92,6 +111,7 @@ class SharedState(traitlets.HasTraits):
     )
     selection = PairTrait().tag(sync=True)
     hover = PairTrait().tag(sync=True)
+    residues = ResiduesTrait().tag(sync=True)
     mask = traitlets.Instance(Mask, allow_none=True).tag(
         sync=True, to_json=_mask_to_json, from_json=_mask_from_json
     )
@@ -112,6 +132,17 @@ class SharedState(traitlets.HasTraits):
                     "give (i, j) counted from 1."
                 )
         return pair
+
+    @traitlets.validate("residues")
+    def _runs_within_sequence(self, proposal: Any) -> tuple[Pair, ...]:
+        runs: tuple[Pair, ...] = proposal["value"]
+        length = None if self.sequence is None else len(self.sequence)
+        for first, last in runs:
+            if first < 1 or (length is not None and last > length):
+                raise SequenceError(
+                    f"Residues {first}–{last} do not lie within 1–{length or '…'}; give runs counted from 1."
+                )
+        return runs
 
     @property
     def delivery(self) -> Delivery:
