@@ -21,6 +21,7 @@ _HOMES = {
     "Explorer": "catjac_widgets.widgets.explorer",
     "Mask": "catjac_widgets.masks",
     "Sequence": "catjac_widgets.sequences",
+    "SequenceMask": "catjac_widgets.widgets.sequence_mask",
     "as_sequence": "catjac_widgets.sequences",
     "cache": "catjac_widgets.engine.store",
     "contact_head": "catjac_widgets.analysis.attention",

@@ -17,6 +17,7 @@ BUNDLES = (
     "contact_map.js",
     "jacobian_slice.js",
     "job_status.js",
+    "sequence_mask.js",
     "recovery_view.js",
     "sensitivity_view.js",
 )

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import traitlets
 
-from catjac_widgets.errors import JacobianError, UsageError
+from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
+from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
 from catjac_widgets.widgets.state import Pair, SharedState, refuse_unknown
 
 if TYPE_CHECKING:
@@ -27,25 +28,31 @@ if TYPE_CHECKING:
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.masks import Mask
 
-STATUSES = ("queued", "running", *ENDED)
+STATUSES = ("queued", "running", *ENDED, "idle")
+
+#: What the map's label says between a change of the mask and the first values under it.
+FORMER = ", under the former mask"
 
 
 class Explorer(SharedState, ipywidgets.VBox):
-    """A contact map that fills while the model runs, and the 20 × 20 block of the pair that is clicked.
+    """A contact map that fills while the model runs, the mask that it runs under, and the block of a pair.
 
     Made by `explore`. It is the shared state of its views: `observe`, `jslink` and assignment work on it.
+    Setting `mask` (or letting go of a fragment on the track) starts the Jacobian under that mask; rows of the
+    former one stay in the cache, so that going back is quick.
 
     Attributes
     ----------
     selection, hover, mask, min_separation, colour_map, colour_percentile
         See `SharedState`.
     status
-        "queued", "running", "done", "cancelled" or "failed"; "done" means that the map is final.
+        "queued", "running", "done", "cancelled" or "failed"; "done" means that the map is final, "idle"
+        that there is nothing to compute because everything is masked.
     progress
         Dict with rows_done, rows_total, seconds, seconds_left and message.
     error, notice
         A sentence each, or "".
-    contact_map, jacobian_slice, job_status
+    sequence_mask, contact_map, jacobian_slice, job_status
         The views.
     """
 
@@ -58,26 +65,30 @@ class Explorer(SharedState, ipywidgets.VBox):
     def __init__(
         self,
         sequence: Sequence,
-        start: Callable[[], Job],
+        start: Callable[[Mask], Job],
         *,
         native: np.ndarray | None = None,
-        head: Callable[[], Future[Any]] | None = None,
+        head: Callable[[Job], Future[Any] | None] | None = None,
+        model: Any = None,
         **traits: Any,
     ) -> None:
         refuse_unknown(self, traits)
         super().__init__(sequence=sequence, **traits)
         self.add_class("catjac-explorer")
         self._start = start
+        self._head = head
         self._feed: JobFeed | None = None
+        self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
         self.jacobian_slice = JacobianSlice(state=self, find=self._block)
+        self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
+        self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
         self._views = ipywidgets.Box([self.contact_map, self.jacobian_slice])
         self._views.add_class("catjac-views")
-        self.children = (self.job_status, self._views)
-        self._follow(start())
-        if head is not None and self._feed is not None:
-            self._feed.show_head(head())
+        self.children = (self.job_status, self.sequence_mask, self._views)
+        self._follow(start(self._mask_now))
+        self.observe(self._mask_set, "mask")
 
     # ---- what a person uses
 
@@ -125,15 +136,16 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     def cancel(self) -> None:
         """Stop after the batch in flight; rows done are kept."""
-        self.job.cancel()
+        if not self._absent:
+            self.job.cancel()
 
     def resume(self) -> None:
         """Go on after `cancel` or a failure; rows that are there are not computed again."""
-        if self.status in ("cancelled", "failed"):
+        if self.status in ("cancelled", "failed") and self._feed is not None:
             feed, self._feed = self._live_feed(), None
             feed.close()
             try:
-                self._follow(self._start())
+                self._follow(self._start(self._mask_now), impression=False)
             finally:
                 # A request that is refused now leaves the former job in place.
                 self._feed = self._feed or feed
@@ -146,6 +158,9 @@ class Explorer(SharedState, ipywidgets.VBox):
         TimeoutError
             If that takes longer than `timeout` seconds; the work goes on.
         """
+        self.delivery.deliver()  # a mask that was let go of in the browser may still wait
+        if self._absent:
+            return self
         feed = self._live_feed()
         if not feed.job.wait(timeout):
             raise TimeoutError(f"The Jacobian was not ready after {timeout:g} s; it goes on.")
@@ -163,7 +178,7 @@ class Explorer(SharedState, ipywidgets.VBox):
             feed.job.cancel()
             feed.close()
         self.delivery.close()
-        for view in (self.contact_map, self.jacobian_slice, self.job_status):
+        for view in (self.sequence_mask, self.contact_map, self.jacobian_slice, self.job_status):
             view.close()
         self._views.layout.close()
         self._views.close()
@@ -174,22 +189,67 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     def _live_feed(self) -> JobFeed:
         if self._feed is None:
-            raise UsageError("This explorer is closed; call catjac.explore again.")
+            raise UsageError(self._absent or "This explorer is closed; call catjac.explore again.")
         return self._feed
 
-    def _follow(self, job: Job) -> None:
+    @property
+    def _mask_now(self) -> Mask:
+        assert self.sequence is not None
+        return as_mask(self.mask, self.sequence)
+
+    def _mask_set(self, change: Any) -> None:
+        if visible(change["old"]) == visible(change["new"]):
+            return
+        if self.receiving:
+            # A message's thread only posts.
+            self.delivery.post("mask", lambda _: self._begin_again(), urgent=True)
+        else:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Let go of the job under the former mask and start the one under this mask."""
+        mask = self._mask_now
+        with self.delivery.lock:
+            if self.comm is None:
+                return  # closed meanwhile
+            feed, self._feed = self._feed, None
+            if feed is not None:
+                feed.close()
+                feed.job.cancel()
+            if not self._absent and not self.contact_map.label.endswith(FORMER):
+                self.contact_map.label += FORMER
+            try:
+                job = self._start(mask)
+            except CatjacError as error:
+                # Nothing to compute, for instance because everything is masked; the head still has its map.
+                self._absent = str(error)
+                with self.hold_sync():
+                    self.status, self.error = "idle", ""
+                    self.progress = {"message": "nothing to compute"}
+            else:
+                self._absent = ""
+                self._follow(job)
+            self.sequence_mask.note = self._absent or self._own_note
+            self.jacobian_slice.renew()
+
+    def _follow(self, job: Job, *, impression: bool = True) -> None:
         # Until the feed reports, say what is known; a new run forgets the former error.
         with self.hold_sync():
             self.error = ""
             self.status = "queued"
             self.progress = as_dict(job.progress)
         self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report)
+        first = self._head(job) if impression and self._head is not None else None
+        if first is not None:
+            self._feed.show_head(first)
 
     def _report(self, status: str, progress: Progress, error: str) -> None:
         with self.hold_sync():
             self.status, self.progress, self.error = status, as_dict(progress), error
 
     def _block(self, pair: Pair) -> Block:
+        if self._absent:
+            return Block(pair, "masked", self._absent)
         return self._live_feed().block(pair)
 
 
@@ -257,11 +317,11 @@ def explore(
     hidden = as_mask(mask, known)
     native = None if structure is None else native_contacts(structure, known)
 
-    def start() -> Job:
+    def start(mask: Mask) -> Job:
         return submit(
             known,
             model,
-            mask=hidden,
+            mask=mask,
             variant=variant,
             numerics=numerics,
             batch_size=batch_size,
@@ -272,14 +332,15 @@ def explore(
         )
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
-    jobs = [start()]
-    first = jobs[0]
+    first = start(hidden)
+    jobs = [first]
     try:
         return Explorer(
             known,
-            lambda: jobs.pop() if jobs else start(),
+            lambda mask: jobs.pop() if jobs else start(mask),
             native=native,
-            head=_head(known, model, first, hidden),
+            head=lambda job: _head(known, model, job),
+            model=model,
             notice=_notice(first, known),
             model_name=first.plan.model,
             mask=hidden if hidden else None,
@@ -292,8 +353,8 @@ def explore(
         raise
 
 
-def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], Future[Any]] | None:
-    """Make a call that computes the attention head's map; None where J is in the cache already."""
+def _head(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
+    """Have the attention head's map under the job's mask computed; None where J is in the cache already."""
     from catjac_widgets.engine.store import cache
     from catjac_widgets.engine.worker import Priority, worker_for
     from catjac_widgets.language_models.devices import choose_device
@@ -304,6 +365,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
     if entry is not None and entry.done().issuperset(job.plan.wanted):
         return None
     by_name = isinstance(model, str | Path)
+    mask = job.plan.mask
 
     def compute() -> Any:
         from catjac_widgets.analysis.attention import contact_head
@@ -314,7 +376,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
         return contact_head(sequence, loaded, mask=mask if mask else None)
 
     worker = worker_for(choose_device(None) if by_name else resolve_model(model).device)
-    return lambda: worker.submit_call(compute, Priority.SCREEN)
+    return worker.submit_call(compute, Priority.SCREEN)
 
 
 def _notice(job: Job, sequence: Sequence) -> str:

@@ -8,6 +8,7 @@ kernel.
 from __future__ import annotations
 
 import operator
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import ipywidgets
 import traitlets
 
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.masks import Mask
+from catjac_widgets.masks import Mask, as_mask
 from catjac_widgets.sequences import Sequence
 from catjac_widgets.widgets.delivery import Delivery
 
@@ -98,6 +99,8 @@ class SharedState(traitlets.HasTraits):
         Single residues that are chosen (brushed), beside the pair: runs (first, last), 1-based.
     mask
         Which residues the model did not see, or None.
+    mask_preview
+        Visible fragments while they are dragged in the browser, or None; `mask` follows when they are let go.
     min_separation
         Pairs nearer than that along one chain are dimmed and not counted.
     colour_map
@@ -115,6 +118,7 @@ class SharedState(traitlets.HasTraits):
     mask = traitlets.Instance(Mask, allow_none=True).tag(
         sync=True, to_json=_mask_to_json, from_json=_mask_from_json
     )
+    mask_preview = traitlets.List(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     min_separation = traitlets.Int(6, min=0).tag(sync=True)
     colour_map = traitlets.Enum(COLOUR_MAPS, "ocean").tag(sync=True)
     colour_percentile = traitlets.Float(99.5, min=0.0, max=100.0).tag(sync=True)
@@ -144,6 +148,13 @@ class SharedState(traitlets.HasTraits):
                 )
         return runs
 
+    @traitlets.validate("mask")
+    def _of_the_sequence(self, proposal: Any) -> Mask | None:
+        mask: Mask | None = proposal["value"]
+        if mask is None or self.sequence is None:
+            return mask
+        return as_mask(mask, self.sequence)
+
     @property
     def delivery(self) -> Delivery:
         """The queue through which this state's views are told things; made when first needed."""
@@ -154,7 +165,16 @@ class SharedState(traitlets.HasTraits):
     def _handle_msg(self, message: dict[str, Any]) -> None:
         # Messages may come in on any thread while deliver() sends from another.
         with self.delivery.lock:
-            super()._handle_msg(message)  # type: ignore[misc]
+            self._receiver = threading.get_ident()
+            try:
+                super()._handle_msg(message)  # type: ignore[misc]
+            finally:
+                self._receiver = 0
+
+    @property
+    def receiving(self) -> bool:
+        """Whether this thread takes in a message of the front end, and so may do nothing that takes long."""
+        return getattr(self, "_receiver", 0) == threading.get_ident()
 
 
 #: Names of the shared traits.
