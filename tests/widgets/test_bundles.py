@@ -20,6 +20,7 @@ BUNDLES = (
     "sequence_mask.js",
     "recovery_view.js",
     "sensitivity_view.js",
+    "structure_head.js",
 )
 
 

@@ -159,7 +159,8 @@ def test_without_nglview_the_panel_says_what_to_run(wire: Wire, monkeypatch: pyt
         example, contacts=np.zeros((len(example),) * 2), tracks={"a": np.zeros(len(example))}
     )
     assert view.problem == MISSING
-    assert "%pip install" in view.children[0].value
+    assert "%pip install" in view.head.problem
+    assert view.children == (view.head,)
     view.selection = (1, 9)
     view.colour_by = structure_view.POSITION
     view.choose(4)

@@ -12,6 +12,7 @@ from catjac_widgets.errors import UsageError
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import square
 from catjac_widgets.widgets.state import SHARED, Pair, SharedState, refuse_unknown
+from catjac_widgets.widgets.structure_head import StructureHead
 from catjac_widgets.widgets.structure_scene import Cylinder, Scene
 
 if TYPE_CHECKING:
@@ -137,8 +138,7 @@ class StructureView(SharedState, ipywidgets.VBox):
             )
         first = not self.tracks
         self.tracks[name] = track
-        if self.view is not None:
-            self._choice.options = [POSITION, *self.tracks]
+        self.head.tracks = [POSITION, *self.tracks]
         if first or self.colour_by == name:
             if self.colour_by == name:
                 self._later("colour", self._colour)
@@ -170,7 +170,8 @@ class StructureView(SharedState, ipywidgets.VBox):
         self._links = []
         if not self._follows:
             self.delivery.close()
-        for child in self._own:
+        for child in self.children:
+            child.layout.close()
             child.close()
         self.layout.close()
         super().close()
@@ -183,38 +184,37 @@ class StructureView(SharedState, ipywidgets.VBox):
         super().open()
 
     def _build(self, width: int, height: int) -> None:
+        self.head = StructureHead(
+            title=self.scene.structure.name,
+            caption=self._caption(),
+            tracks=[POSITION],
+            colour_by=self.colour_by,
+            show_contacts=self.show_contacts,
+        )
+        self._links += [
+            traitlets.link((self, name), (self.head, name)) for name in ("colour_by", "show_contacts")
+        ]
         try:
             import nglview
         except ImportError:
-            self.problem = MISSING
-            note = ipywidgets.Label(MISSING)
-            self._own: list[Any] = [note]
-            self.children = (note,)
+            self.problem = self.head.problem = MISSING
+            self.children = (self.head,)
             return
         self.view = nglview.NGLWidget(width=f"{width}px", height=f"{height}px")
         self.view.layout.width, self.view.layout.height = f"{width}px", f"{height}px"
-        self._choice = ipywidgets.Dropdown(options=[POSITION], layout={"width": "200px"})
-        self._switch = ipywidgets.Checkbox(
-            self.show_contacts, description="contacts", indent=False, layout={"width": "90px"}
-        )
-        self._links += [
-            traitlets.link((self, "colour_by"), (self._choice, "value")),
-            traitlets.link((self, "show_contacts"), (self._switch, "value")),
-        ]
-        title = ipywidgets.Label(self._title())
-        title.add_class("cj-structure-title")
-        head = ipywidgets.HBox([title, self._choice, self._switch])
-        head.add_class("cj-structure-head")
-        self._own = [self.view, self._choice, self._switch, title, head]
-        self.children = (head, self.view)
+        self.children = (self.head, self.view)
         self._load()
         self.view.observe(self._picked, "picked")
+        self.head.observe(lambda change: self._later("ground", self._paint_ground), "ground")
 
-    def _title(self) -> str:
+    def _caption(self) -> str:
         missing = self.scene.unresolved
         if not missing:
-            return self.scene.structure.name
-        return f"{self.scene.structure.name}, {missing} residue{'s' * (missing > 1)} not resolved"
+            return "click a residue to choose it, a second one for the pair"
+        return f"{missing} of {len(self.scene.sequence)} residues are not resolved"
+
+    def _paint_ground(self, _: Any) -> None:
+        self.view.stage.set_parameters(background_color=self.head.ground)
 
     def _later(self, what: str, send: Any, prepare: Any = None) -> None:
         if self.view is not None:
