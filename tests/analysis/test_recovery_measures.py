@@ -24,14 +24,14 @@ def test_recovered_fraction_against_a_plain_loop(O, M, k):
     above = below = other = 0.0
     for i in range(4):
         for j in range(3):
-            above += O[i, j] * M[i, j]
-            below += O[i, j] ** 2
-            other += M[i, j] ** 2
-    assert recovered_fraction(O, M) == pytest.approx(above / below, rel=1e-12)
-    assert block_cosine(O, M) == pytest.approx(above / math.sqrt(below * other), rel=1e-12)
-    assert recovered_fraction(O, O) == pytest.approx(1, rel=1e-12)
-    assert recovered_fraction(O, k * O) == pytest.approx(k, rel=1e-12)
-    assert recovered_fraction(O, 0 * O) == 0
+            above += before[i, j] * after[i, j]
+            below += before[i, j] ** 2
+            other += after[i, j] ** 2
+    assert recovered_fraction(before, after) == pytest.approx(above / below, rel=1e-12)
+    assert block_cosine(before, after) == pytest.approx(above / math.sqrt(below * other), rel=1e-12)
+    assert recovered_fraction(before, before) == pytest.approx(1, rel=1e-12)
+    assert recovered_fraction(before, k * before) == pytest.approx(k, rel=1e-12)
+    assert recovered_fraction(before, 0 * before) == 0
 
 
 def test_recovered_fraction_is_not_symmetric_and_may_be_undefined():

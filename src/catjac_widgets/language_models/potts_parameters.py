@@ -51,7 +51,7 @@ class PottsParameters:
             object.__setattr__(self, "columns", tuple(range(K)))
         if len(self.columns) != K or self.columns[-1] >= self.length:
             raise CheckpointError(
-                f"The Potts model has {K} columns, but places for {len(self.columns)} in {self.length} residues."
+                f"The Potts model has {K} columns, {len(self.columns)} places and {self.length} residues."
             )
 
     @property
