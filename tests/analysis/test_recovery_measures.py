@@ -20,7 +20,7 @@ BLOCKS = arrays(np.float64, (4, 3), elements=st.floats(0.01, 1))
 
 
 @given(BLOCKS, BLOCKS, st.floats(0.1, 3))
-def test_recovered_fraction_against_a_plain_loop(O, M, k):
+def test_recovered_fraction_against_a_plain_loop(before, after, k):
     above = below = other = 0.0
     for i in range(4):
         for j in range(3):

@@ -62,8 +62,9 @@ class FolderEntry:
     """One key's folder: `key.json`, the zarr v3 group `arrays.zarr`, and small marks; see `Entry`.
 
     The array of rows (``jacobian``) has one chunk a row and no shards; a row is done if and only if its
-    full size. Each other array is one chunk. `used` bears the time of the last use, `in_use/` names the
-    processes that work with the entry, and `devices/` those that its rows were computed on.
+    chunk exists with its full size. Each other array is one chunk. `used` bears the time of the last use,
+    `in_use/` names the processes that work with the entry, and `devices/` those that its rows were computed
+    on.
 
     Parameters
     ----------
