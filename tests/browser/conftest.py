@@ -25,8 +25,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1400, "height": 1100})
+def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """Open an empty page; its parameter, if any, is how many pixels of the screen a CSS pixel takes."""
+    scale = getattr(request, "param", 1)
+    context = chromium.new_context(viewport={"width": 1400, "height": 1100}, device_scale_factor=scale)
     context.set_default_timeout(60_000)
     made = context.new_page()
     yield made

@@ -58,7 +58,8 @@ def test_tracks_are_the_analysis_room_s(notebook: NotebookPage) -> None:
     notebook.until(lambda: view.hover == (24, 24))
     said = notebook.text(".cj-sensitivity .cj-readout")
     expected = sensitivity(J).sel(pos=24)
-    assert said.startswith(view.sequence.labels[23])
+    assert view.sequence.residues == RESIDUES
+    assert said.startswith(f"{RESIDUES[23]}24 ")
     for name in ("influence", "sensitivity", "self_response"):
         assert f"{float(expected[name]):.2f}" in said
     assert f"entropy {float(entropy[23]):.2f} nats" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
+from catjac_widgets.widgets.explorer_layout import PANELS, PLAIN, Panels, check_panels, readable_structure
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
+from catjac_widgets.widgets.recovery_view import unfamiliar
 from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
 from catjac_widgets.widgets.state import Pair, SharedState, refuse_unknown
 
@@ -54,6 +56,8 @@ class Explorer(SharedState, ipywidgets.VBox):
         A sentence each, or "".
     sequence_mask, contact_map, jacobian_slice, job_status
         The views.
+    sensitivity, recovery_curve, structure_view
+        More views, or None for a panel that is hidden.
     """
 
     status = traitlets.Enum(STATUSES, "queued").tag(sync=True)
@@ -70,9 +74,12 @@ class Explorer(SharedState, ipywidgets.VBox):
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
         model: Any = None,
+        structure: Any = None,
+        panels: Iterable[str] = PLAIN,
         **traits: Any,
     ) -> None:
         refuse_unknown(self, traits)
+        wanted = check_panels(panels)
         super().__init__(sequence=sequence, **traits)
         self.add_class("catjac-explorer")
         self._start = start
@@ -84,9 +91,11 @@ class Explorer(SharedState, ipywidgets.VBox):
         self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
         self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
-        self._views = ipywidgets.Box([self.contact_map, self.jacobian_slice])
-        self._views.add_class("catjac-views")
-        self.children = (self.job_status, self.sequence_mask, self._views)
+        self._panels = Panels(self, wanted, structure, model)
+        self.sensitivity, self.recovery_curve = self._panels.sensitivity, self._panels.recovery
+        self.structure_view = self._panels.structure
+        track = [self.sequence_mask] if "sequence" in wanted else []
+        self.children = (self.job_status, *track, self._panels.box)
         self._follow(start(self._mask_now))
         self.observe(self._mask_set, "mask")
 
@@ -167,6 +176,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         # Sent from here, so that a notebook that runs unattended takes the final state down with this cell.
         while not feed.finished.wait(0.02):
             self.delivery.deliver()
+        self.delivery.deliver()
         return self
 
     def close(self) -> None:
@@ -180,8 +190,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         self.delivery.close()
         for view in (self.sequence_mask, self.contact_map, self.jacobian_slice, self.job_status):
             view.close()
-        self._views.layout.close()
-        self._views.close()
+        self._panels.close()
         self.layout.close()
         super().close()
 
@@ -276,6 +285,7 @@ def explore(
     unknown: Mapping[str, str] | None = None,
     cache: bool = True,
     colour_map: str = "ocean",
+    panels: Iterable[str] = PANELS,
 ) -> Explorer:
     """Explore a protein's Jacobian while it is computed; returns at once.
 
@@ -286,14 +296,16 @@ def explore(
     model
         As of `catjac.jacobian`; a model that is given by name is loaded in the background.
     structure
-        Native contacts to ring: `catjac.structure(…)`, a path, "pdb:…", or a square array (1, 0, NaN
-        unresolved).
+        Native contacts to ring, and the structure to show: `catjac.structure(…)`, a path, "pdb:…"; or a
+        square array (1, 0, NaN unresolved), which is only ringed.
     min_separation
         Pairs nearer than that along one chain are dimmed and not counted.
     selection
         Pair (i, j) of 1-based positions to begin with.
     colour_map
         "ocean", "ember" or "graphite".
+    panels
+        What to show, out of "sequence", "map", "slice", "sensitivity", "recovery" and "structure".
     mask, variant, numerics, batch_size, linker, unknown, cache
         See `catjac.jacobian`.
 
@@ -315,6 +327,8 @@ def explore(
         sequence = sequence.sequence
     known = as_sequence(sequence, unknown=unknown)
     hidden = as_mask(mask, known)
+    panels = check_panels(panels)
+    structure = readable_structure(structure, known)
     native = None if structure is None else native_contacts(structure, known)
 
     def start(mask: Mask) -> Job:
@@ -341,7 +355,10 @@ def explore(
             native=native,
             head=lambda job: _head(known, model, job),
             model=model,
-            notice=_notice(first, known),
+            structure=structure,
+            panels=panels,
+            # What the embedded model has to say about a protein that it does not know.
+            notice=unfamiliar(known) if first.plan.model == "mini" else "",
             model_name=first.plan.model,
             mask=hidden if hidden else None,
             min_separation=min_separation,
@@ -357,7 +374,7 @@ def _head(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
     """Have the attention head's map under the job's mask computed; None where J is in the cache already."""
     from catjac_widgets.engine.store import cache
     from catjac_widgets.engine.worker import Priority, worker_for
-    from catjac_widgets.language_models.devices import choose_device
+    from catjac_widgets.language_models.devices import likely_device
     from catjac_widgets.language_models.protocol import ContactHead
     from catjac_widgets.language_models.registry import resolve_model
 
@@ -375,20 +392,5 @@ def _head(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
             return None
         return contact_head(sequence, loaded, mask=mask if mask else None)
 
-    worker = worker_for(choose_device(None) if by_name else resolve_model(model).device)
+    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
     return worker.submit_call(compute, Priority.SCREEN)
-
-
-def _notice(job: Job, sequence: Sequence) -> str:
-    """Say what the embedded model has to say about a protein that it does not know."""
-    if job.plan.model != "mini":
-        return ""
-    try:
-        from catjac_widgets.language_models.embedded import familiarity
-    except ImportError:
-        return ""
-    for chain in sequence.chains:
-        known = familiarity(chain.residues)
-        if not known.known:
-            return known.sentence
-    return ""

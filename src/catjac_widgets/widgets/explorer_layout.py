@@ -52,7 +52,7 @@ def readable_structure(structure: Any, sequence: Sequence) -> Any:
     if isinstance(structure, str | os.PathLike):
         from catjac_widgets.structures.experimental import structure as read_structure
 
-        return read_structure(structure, sequence=sequence)  # type: ignore[arg-type]
+        return read_structure(structure, sequence=sequence)
     return structure
 
 

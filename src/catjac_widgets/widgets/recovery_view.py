@@ -80,7 +80,7 @@ class RecoveryCurve(BokehView):
 
     curves = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     patterns = traitlets.List([list(pattern) for pattern in PATTERNS]).tag(sync=True)
-    proposed = traitlets.List().tag(sync=True)
+    proposed: Any = traitlets.List().tag(sync=True)
     status = traitlets.Enum(("idle", "running", "done", "cancelled", "failed"), "idle").tag(sync=True)
     progress = traitlets.List([0, 0]).tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
@@ -106,7 +106,7 @@ class RecoveryCurve(BokehView):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         super().__init__(state=state, **traits)
-        if self.sequence is not None and model == "mini":
+        if self.sequence is not None and isinstance(model, str) and model == "mini":
             self.notice = self.notice or unfamiliar(self.sequence)
         if recovery is not None:
             self.show(recovery)
@@ -242,8 +242,8 @@ class RecoveryCurve(BokehView):
         length = len(self.sequence) if self.sequence is not None else 1
         made = bare_figure(
             HEIGHT,
-            x_range=Range1d(0, length + 0.02 * length + 0.5),
-            y_range=Range1d(-0.03, 1.06, name="y range"),
+            x_range=Range1d(start=0, end=1.02 * length + 0.5),
+            y_range=Range1d(start=-0.03, end=1.06, name="y range"),
         )
         made.xaxis.axis_label = "residues shown"
         made.yaxis.axis_label = "R"
@@ -264,7 +264,7 @@ class RecoveryCurve(BokehView):
             )  # fmt: skip
         legend = made.legend[0]
         made.add_layout(legend, "above")
-        legend.orientation, legend.border_line_color, legend.padding, legend.margin = "horizontal", None, 0, 2
+        legend.update(orientation="horizontal", border_line_color=None, padding=0, margin=2)
         legend.click_policy = "hide"
         return made
 

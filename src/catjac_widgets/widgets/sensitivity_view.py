@@ -61,20 +61,18 @@ class Sensitivity(BokehView):
         self, J: xr.DataArray | xr.Dataset | None = None, *, state: SharedState | None = None, **traits: Any
     ) -> None:
         if J is not None:
-            if "pos_in" in J.dims:
-                traits = {"sequence": sequence_of(J, "out")} | traits
-                J = _summary(J)
-            else:
-                traits = {"sequence": sequence_of(J["sensitivity"].rename(pos="pos_"), "")} | traits
-            traits["values"] = stacked(J)
+            summary = summarised(J)
+            one = summary["sensitivity"]
+            names = {
+                name: f"{name}_out" for name in ("pos", "chain", "number", "wild_type") if name in one.coords
+            }
+            known = sequence_of(one.rename({"pos": "pos_out"} | names), "out")
+            traits = {"sequence": known, "values": stacked(summary)} | traits
         super().__init__(state=state, **traits)
 
     def show(self, J: xr.DataArray | xr.Dataset | None) -> None:
         """Show another Jacobian of the same sequence (or its summary); None empties the panel."""
-        if J is None:
-            self.values = None
-        else:
-            self.values = stacked(_summary(J) if "pos_in" in J.dims else J)
+        self.values = None if J is None else stacked(summarised(J))
 
     def _figure(self) -> figure:
         from bokeh.models import BoxSelectTool, ColumnDataSource, Range1d
@@ -82,19 +80,22 @@ class Sensitivity(BokehView):
         length = len(self.sequence) if self.sequence is not None else 1
         count = len(TRACKS)
         made = bare_figure(
-            LANE * count + AXIS, x_range=Range1d(0.5, length + 0.5), y_range=Range1d(0, count), name="figure"
+            LANE * count + AXIS,
+            x_range=Range1d(start=0.5, end=length + 0.5),
+            y_range=Range1d(start=0, end=count),
+            name="figure",
         )
         made.yaxis.visible = False
         made.ygrid.visible = False
         if self.sequence is not None:
             label_residues(made, self.sequence)
-        for name, level in (("residues", "underlay"), ("pair", "underlay"), ("hover", "overlay")):
+        for name in ("residues", "pair", "hover"):
             source = ColumnDataSource({"x0": [], "x1": []}, name=name)
             made.vstrip(
                 x0="x0",
                 x1="x1",
                 source=source,
-                level=level,
+                level="underlay",
                 line_color=None,
                 fill_alpha=0.2,
                 name=f"{name} band",
@@ -113,7 +114,12 @@ class Sensitivity(BokehView):
         return made
 
 
-def _summary(J: xr.DataArray) -> xr.Dataset:
+def summarised(J: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """Summarise a Jacobian by residue; a summary stays what it is."""
+    import xarray as xr
+
+    if isinstance(J, xr.Dataset):
+        return J
     from catjac_widgets.analysis.summaries import sensitivity
 
     return sensitivity(J)

@@ -184,7 +184,7 @@ class StructureView(SharedState, ipywidgets.VBox):
         super().open()
 
     def _build(self, width: int, height: int) -> None:
-        self.head = StructureHead(
+        self.head: Any = StructureHead(
             title=self.scene.structure.name,
             caption=self._caption(),
             tracks=[POSITION],
@@ -194,15 +194,15 @@ class StructureView(SharedState, ipywidgets.VBox):
         self._links += [
             traitlets.link((self, name), (self.head, name)) for name in ("colour_by", "show_contacts")
         ]
+        self.children = (self.head,)
         try:
             import nglview
         except ImportError:
             self.problem = self.head.problem = MISSING
-            self.children = (self.head,)
             return
         self.view = nglview.NGLWidget(width=f"{width}px", height=f"{height}px")
         self.view.layout.width, self.view.layout.height = f"{width}px", f"{height}px"
-        self.children = (self.head, self.view)
+        self.children += (self.view,)
         self._load()
         self.view.observe(self._picked, "picked")
         self.head.observe(lambda change: self._later("ground", self._paint_ground), "ground")
