@@ -275,10 +275,11 @@ class SequenceMaskView {
 
   private commit(fragments: Fragment[], fromSlider = false): void {
     this.ask.stop();
+    // Before the trait: what changes by this hand is no reason to put the sliders back.
+    this.committed = fragments;
     this.state.set("mask", maskOf(fragments, this.length));
     this.state.set("mask_preview", null);
     this.state.save_changes();
-    this.committed = fragments;
     if (!fromSlider) this.controls.reset();
     this.draw.ask();
   }
