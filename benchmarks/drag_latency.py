@@ -2,9 +2,9 @@
 
     python benchmarks/drag_latency.py [--out drag_latency.csv] [--drags 20] [--example bpti]
 
-Moves a real mouse in Chromium (CHROMIUM names another than the one on the path) and prints a table in
-milliseconds, which `--out` also writes as CSV. Nothing is asserted: the numbers are for people. "mouse → pixels"
-runs from the time stamp of the pointer's event to the end of the frame in which the map was drawn that answers it.
+Moves a real mouse in Chromium (CHROMIUM names another than the one on the path) and prints a table, which
+`--out` also writes as CSV. Nothing is asserted: the numbers are for people. "mouse → pixels" runs from the
+time stamp of the pointer's event to the end of the frame in which the map was drawn that answers it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
-from lab import CHROMIUM_FLAGS, PATIENCE, Notebook, Server, write_notebook  # noqa: E402
+from lab import PATIENCE, Notebook, Server, write_notebook  # noqa: E402
 
 # Collects, in the page: when the pointer moved for each question, and when its answer was on the screen.
 LISTEN = """() => {
@@ -34,7 +35,9 @@ LISTEN = """() => {
     channel.port1.onmessage = () => note(performance.now());
     channel.port2.postMessage(null);
   };
-  document.addEventListener("catjac-drag", (event) => found.drags.push([event.detail.serial, event.detail.moved]), true);
+  document.addEventListener("catjac-drag", (event) => {
+    found.drags.push([event.detail.serial, event.detail.moved]);
+  }, true);
   document.addEventListener("catjac-frame", (event) => {
     const { serial } = event.detail;
     painted((now) => found.frames.push([serial, now]));
@@ -72,6 +75,7 @@ class Table:
         self.rows: list[dict[str, Any]] = []
 
     def add(self, quantity: str, values: Any, unit: str = "ms") -> None:
+        """Add a row."""
         values = np.asarray(list(values), dtype=float)
         p50, p95 = np.percentile(values, [50, 95]) if values.size else (np.nan, np.nan)
         self.rows.append(
@@ -79,12 +83,15 @@ class Table:
         )
 
     def print(self) -> None:
+        """Print all rows."""
         width = max(len(row["quantity"]) for row in self.rows)
         print(f"{'':{width}}  {'unit':>6} {'n':>5} {'p50':>9} {'p95':>9}")
         for row in self.rows:
-            print(f"{row['quantity']:{width}}  {row['unit']:>6} {row['n']:>5} {row['p50']:>9} {row['p95']:>9}")
+            name, unit, count, p50, p95 = row.values()
+            print(f"{name:{width}}  {unit:>6} {count:>5} {p50:>9} {p95:>9}")
 
     def write(self, path: Path) -> None:
+        """Write all rows as CSV."""
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0].keys())
             writer.writeheader()
@@ -92,7 +99,7 @@ class Table:
 
 
 def found(notebook: Notebook) -> Any:
-    """What the page collected since the last time."""
+    """Fetch what the page collected since the last time."""
     return notebook.page.evaluate(
         """() => {
           const { drags, frames, hovers } = window.catjacFound;
@@ -120,6 +127,7 @@ def drag_end(notebook: Notebook, by: int) -> None:
 
 
 def measure_drags(notebook: Notebook, table: Table, drags: int, name: str) -> None:
+    """Drag a fragment's end that often, each time from the same mask."""
     notebook.python("ex.sequence_mask.timings.clear(); before = ex.sequence_mask.stale_frames")
     found(notebook)
     for _ in range(drags):
@@ -127,21 +135,21 @@ def measure_drags(notebook: Notebook, table: Table, drags: int, name: str) -> No
         notebook.explorer.locator(".cj-mask .cj-caption", has_text="7 of").wait_for(timeout=PATIENCE)
         drag_end(notebook, 420)
     asked, shown, _ = found(notebook)
-    timings = json.loads(
-        notebook.python("import json; print(json.dumps([(t.seconds, t.size) for t in ex.sequence_mask.timings]))")
-    )
+    timings = json.loads(notebook.python("print([[t.seconds, t.size] for t in ex.sequence_mask.timings])"))
     stale = int(notebook.python("print(ex.sequence_mask.stale_frames - before)"))
     first_seen: dict[int, float] = {}
     for serial, when in shown:
         first_seen.setdefault(serial, when)
     table.add(f"{name}: kernel receipt → send", [1000 * seconds for seconds, _ in timings])
-    table.add(f"{name}: mouse → pixels", [first_seen[serial] - moved for serial, moved in asked if serial in first_seen])
+    answered = [first_seen[serial] - moved for serial, moved in asked if serial in first_seen]
+    table.add(f"{name}: mouse → pixels", answered)
     table.add(f"{name}: questions a drag", [len(asked) / drags], "number")
     table.add(f"{name}: stale frames dropped a drag", [stale / drags], "number")
     table.add(f"{name}: bytes a drag", [sum(size for _, size in timings) / drags], "bytes")
 
 
 def measure_hover(notebook: Notebook, table: Table) -> None:
+    """Move over the map and over the letters, from the event to the read-out's frame."""
     found(notebook)
     page = notebook.page
     for locator, steps in ((notebook.map, 60), (notebook.explorer.locator(".cj-track"), 40)):
@@ -150,7 +158,8 @@ def measure_hover(notebook: Notebook, table: Table) -> None:
         assert box is not None
         for k in range(steps):
             across = 0.15 + 0.7 * k / steps
-            page.mouse.move(box["x"] + across * box["width"], box["y"] + min(0.6, 0.2 + across / 2) * box["height"])
+            down = min(0.6, 0.2 + across / 2)
+            page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
             page.wait_for_timeout(16)
         page.wait_for_timeout(200)
     _, _, hovers = found(notebook)
@@ -159,14 +168,16 @@ def measure_hover(notebook: Notebook, table: Table) -> None:
 
 
 def chromium_path() -> str | None:
-    import shutil
-
+    """Find a browser; None for playwright's own."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, help="CSV file to write")
     parser.add_argument("--drags", type=int, default=20)
     parser.add_argument("--example", default="bpti", help="one of catjac.examples()")
@@ -184,7 +195,9 @@ def main() -> None:
         )
         try:
             server.set("kernels-settings", commsOverSubshells=options.subshells)
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(CHROMIUM_FLAGS))
+            browser = playwright.chromium.launch(
+                executable_path=chromium_path(), args=["--no-sandbox", "--disable-gpu"]
+            )
             page = browser.new_context(viewport={"width": 1400, "height": 1300}).new_page()
             write_notebook(
                 server.notebooks / "drag.ipynb",

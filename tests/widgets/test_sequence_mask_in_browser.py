@@ -120,7 +120,8 @@ def test_keys_move_a_fragment_and_its_ends(notebook: NotebookPage) -> None:
     notebook.show(view)
     page = notebook.page
     band = page.get_by_role("slider", name="visible fragment 1", exact=True)
-    assert band.get_attribute("aria-valuetext") == f"{SEQUENCE.labels[9]} to {SEQUENCE.labels[19]}, 11 residues"
+    labels = SEQUENCE.labels
+    assert band.get_attribute("aria-valuetext") == f"{labels[9]} to {labels[19]}, 11 residues"
     band.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
