@@ -119,3 +119,9 @@ export function parseCss(text: string): Triple | null {
 }
 
 export const isDark = (colour: Triple): boolean => toOklab(colour)[0] < 0.55;
+
+/** A colour for text on that ground. */
+export const readable = (ground: Triple): string => {
+  const lightness = (0.2126 * ground[0] + 0.7152 * ground[1] + 0.0722 * ground[2]) / 255;
+  return cssColour(lightness > 0.55 ? mix(ground, [0, 0, 0], 0.85) : mix(ground, [255, 255, 255], 0.97));
+};

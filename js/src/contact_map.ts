@@ -4,11 +4,13 @@ import { decode, patchRows, type ArrayPayload, type LabelledArray } from "./arra
 import { onceAFrame, paintRows, poolHighest, readTheme, sizeCanvas, watchTheme, drawLegend, type Paint, type Theme } from "./canvas";
 import { cssColour, mix, pack, sequential, type Triple } from "./colour";
 import { cellAt, chainIndex, clampSight, maskedResidues, reveal, scaleTicks, whole, zoomAt, type Sight } from "./geometry";
+import { HeadFrames, type FrameMessage } from "./head_frame";
 import { controls, type Controls } from "./map_controls";
-import { drawAxes, drawChains, drawMarks, drawMasked, drawPair, MARGIN, type Frame } from "./map_drawing";
+import { drawAxes, drawChains, drawMarks, drawMasked, drawPair, drawResidues, MARGIN, type Frame } from "./map_drawing";
+import { listenToPointer } from "./map_pointer";
 import { sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { colourLimits, countedValues, topPairs, type Limits } from "./scores";
-import { movePair, readPair, samePair } from "./selection";
+import { movePair, readPair, readRuns, samePair } from "./selection";
 import { make, number, pairText, tickText } from "./text";
 
 /** What the kernel sends while rows come in. */
@@ -43,6 +45,7 @@ class ContactMapView {
   private chain: Uint8Array = new Uint8Array(0);
   private map: LabelledArray | null = null;
   private native: LabelledArray | null = null;
+  private readonly frames: HeadFrames;
   private limits: Limits = { low: 0, high: 1 };
   private sight: Sight = whole(1);
   private size = 300;
@@ -56,6 +59,7 @@ class ContactMapView {
     this.overlay = make("canvas", "cj-layer cj-touch", "", { tabindex: "0", role: "application", "aria-roledescription": "contact map" });
     this.controls = controls(state, model, this.undo, (factor) => this.zoom(factor));
     this.hoverSave = throttledSave(state, HOVER_WAIT);
+    this.frames = new HeadFrames(state, () => this.length);
     el.classList.add("catjac", "cj-map");
     const head = make("div", "cj-head");
     const titles = make("div", "cj-titles");
@@ -74,7 +78,11 @@ class ContactMapView {
   }
 
   private get quantity(): string {
-    return this.model.get<string>("quantity");
+    return this.frames.frame?.quantity ?? this.model.get<string>("quantity");
+  }
+
+  private get label(): string {
+    return this.frames.frame?.label ?? this.model.get<string>("label");
   }
 
   private get selection(): Pair | null {
@@ -85,68 +93,43 @@ class ContactMapView {
     return readPair(this.state.get("hover"), this.length);
   }
 
+  /** Visible fragments, as they are dragged now or as the mask has them. */
+  private get mask(): [number, number][] | null {
+    return this.state.get<[number, number][] | null>("mask_preview") ?? this.state.get<[number, number][] | null>("mask");
+  }
+
   private listen(): void {
     const { undo, model, state } = this;
+    undo.on(model, ["change:values"], () => this.frames.replaced());
     undo.on(model, ["change:values", "change:native"], () => this.refresh(() => this.readArrays()));
     undo.on(model, ["change:label", "change:caption", "change:quantity", "change:show_native", "change:show_top"], () => this.refresh());
-    undo.on(model, ["msg:custom"], (message: RowsMessage) => {
+    undo.on(model, ["msg:custom"], (message: RowsMessage | FrameMessage, buffers: DataView[]) => {
       if (message.kind === "rows") this.refresh(() => this.readRows(message.positions.map((position) => position - 1)));
+      else if (message.kind === "frame" && this.frames.take(message, buffers[0])) this.refresh(() => this.readArrays());
     });
+    undo.on(state, ["change:mask_preview"], () => this.refresh(() => this.frames.follow() && this.readArrays()));
     undo.on(state, ["change:sequence"], () => this.refresh(() => this.readSequence()));
-    undo.on(state, ["change:selection", "change:hover"], () => this.drawOverlay.ask());
+    undo.on(state, ["change:selection", "change:hover", "change:residues"], () => this.drawOverlay.ask());
     undo.on(state, ["change:min_separation", "change:colour_percentile", "change:mask"], () => this.refresh(() => this.rescale(true)));
-    undo.on(state, ["change:colour_map"], () => this.refresh(() => this.readTheme()));
-    undo.add(watchTheme(() => this.refresh(() => this.readTheme())));
+    const retheme = (): void => this.refresh(() => this.readTheme());
+    undo.on(state, ["change:colour_map"], retheme);
+    undo.add(watchTheme(retheme));
     const observer = new ResizeObserver(() => this.layout());
     observer.observe(this.plot);
     undo.add(() => observer.disconnect());
-    const onWindow = (): void => this.drawBase.ask();
-    window.addEventListener("resize", onWindow);
-    undo.add(() => window.removeEventListener("resize", onWindow));
-    this.listenToPointer();
+    window.addEventListener("resize", this.drawBase.ask);
+    undo.add(() => window.removeEventListener("resize", this.drawBase.ask));
+    listenToPointer(this.overlay, undo, {
+      sight: () => this.sight,
+      size: () => this.size,
+      cells: () => this.length,
+      pairAt: (event) => this.pairAt(event),
+      look: (sight) => this.look(sight),
+      hover: (pair) => this.setHover(pair),
+      select: (pair) => this.select(pair),
+    });
     undo.listen(this.overlay, "keydown", (event) => this.key(event));
     undo.listen(this.overlay, "focus", () => this.drawOverlay.ask());
-  }
-
-  private listenToPointer(): void {
-    const { undo, overlay } = this;
-    let pressed: { x: number; y: number; sight: Sight; moved: boolean } | null = null;
-    undo.listen(overlay, "pointerdown", (event) => {
-      if (event.button === 0) pressed = { x: event.clientX, y: event.clientY, sight: this.sight, moved: false };
-    });
-    undo.listen(overlay, "pointermove", (event) => {
-      if (pressed && event.buttons & 1) {
-        const [dx, dy] = [event.clientX - pressed.x, event.clientY - pressed.y];
-        pressed.moved ||= Math.hypot(dx, dy) > 4;
-        if (pressed.moved && this.sight.span < this.length) {
-          overlay.setPointerCapture(event.pointerId);
-          const cells = pressed.sight.span / this.size;
-          this.look({ x: pressed.sight.x - dx * cells, y: pressed.sight.y - dy * cells, span: pressed.sight.span });
-          return;
-        }
-      }
-      this.setHover(this.pairAt(event));
-    });
-    undo.listen(overlay, "pointerup", (event) => {
-      const pair = this.pairAt(event);
-      if (pressed && !pressed.moved && pair) this.select(pair);
-      pressed = null;
-    });
-    undo.listen(overlay, "pointerleave", () => this.setHover(null));
-    undo.listen(overlay, "dblclick", () => this.look(whole(this.length)));
-    // Without a modifier the wheel belongs to the notebook; a pinch arrives as a wheel with ctrl.
-    undo.listen(
-      overlay,
-      "wheel",
-      (event) => {
-        if (!event.ctrlKey && !event.metaKey) return;
-        event.preventDefault();
-        const box = overlay.getBoundingClientRect();
-        const [fx, fy] = [(event.clientX - box.left - MARGIN.left) / this.size, (event.clientY - box.top - MARGIN.top) / this.size];
-        this.look(zoomAt(this.sight, this.length, fx, fy, Math.exp(-event.deltaY / 300)));
-      },
-      { passive: false },
-    );
   }
 
   private key(event: KeyboardEvent): void {
@@ -213,7 +196,7 @@ class ContactMapView {
   }
 
   private readArrays(): void {
-    const map = decode(this.model.get<ArrayPayload | null>("values"));
+    const map = this.frames.frame?.map ?? decode(this.model.get<ArrayPayload | null>("values"));
     this.map = map && map.shape[0] === this.length ? map : null;
     const native = decode(this.model.get<ArrayPayload | null>("native"));
     this.native = native && native.shape[0] === this.length ? native : null;
@@ -221,6 +204,7 @@ class ContactMapView {
   }
 
   private readRows(rows: number[]): void {
+    if (this.frames.frame) return;
     this.map = decode(this.model.get<ArrayPayload | null>("values"));
     if (!this.rescale(false)) for (const row of rows) this.repaint(row, row + 1);
   }
@@ -230,7 +214,9 @@ class ContactMapView {
     this.top = null;
     if (!this.map) return false;
     const sorted = countedValues(this.map.values, this.length, this.chain, this.state.get<number>("min_separation"));
-    const limits = colourLimits(sorted, this.state.get<number>("colour_percentile"), this.quantity !== "norm");
+    // Probabilities under different masks are compared with each other, so their scale stays.
+    const limits =
+      this.quantity === "probability" ? { low: 0, high: 1 } : colourLimits(sorted, this.state.get<number>("colour_percentile"), this.quantity !== "norm");
     const drift = Math.abs(limits.high - this.limits.high) + Math.abs(limits.low - this.limits.low);
     if (!always && drift < 0.08 * (this.limits.high - this.limits.low)) return false;
     this.limits = limits;
@@ -263,7 +249,7 @@ class ContactMapView {
   private layout(): void {
     const width = Math.min(this.plot.clientWidth || 300, LARGEST_PLOT + MARGIN.left + MARGIN.right);
     const size = Math.max(120, Math.floor(width - MARGIN.left - MARGIN.right));
-    if (size !== this.size) this.size = size;
+    this.size = size;
     this.drawBase.ask();
   }
 
@@ -285,12 +271,15 @@ class ContactMapView {
       if (sight.span > target) this.drawPooled(frame, target);
       else context.drawImage(this.image, sight.x, sight.y, sight.span, sight.span, MARGIN.left, MARGIN.top, size, size);
     }
-    drawMasked(frame, maskedResidues(this.state.get<[number, number][] | null>("mask"), this.length));
+    drawMasked(frame, maskedResidues(this.mask, this.length));
     drawChains(frame);
     this.drawMarks(frame);
     drawAxes(frame);
     this.words();
     this.paintOverlay();
+    // For whoever measures how long a drag takes to be seen.
+    const shown = this.frames.frame;
+    if (shown) this.el.dispatchEvent(new CustomEvent("catjac-frame", { bubbles: true, detail: { serial: shown.serial } }));
   }
 
   private drawPooled(frame: Frame, target: number): void {
@@ -342,8 +331,8 @@ class ContactMapView {
   }
 
   private words(): void {
-    this.title.textContent = this.model.get<string>("label");
-    this.caption.textContent = this.model.get<string>("caption");
+    this.title.textContent = this.label;
+    this.caption.textContent = this.frames.frame?.caption ?? this.model.get<string>("caption");
     const { low, high } = this.limits;
     const marks = scaleTicks(low, high, 4).map((value) => ({ at: (value - low) / (high - low), text: tickText(value) }));
     const context = sizeCanvas(this.legend, LEGEND_WIDTH, 30);
@@ -354,21 +343,23 @@ class ContactMapView {
   private paintOverlay(): void {
     const frame = this.frame(this.overlay);
     const { selection, hover } = this;
+    drawResidues(frame, readRuns(this.state.get("residues"), this.length));
     if (hover && !samePair(hover, selection)) drawPair(frame, hover, false);
     if (selection) drawPair(frame, selection, true);
     const shown = hover ?? selection;
-    const parts = shown ? this.describe(shown) : [];
-    const strong = make("b", "", parts[0] ?? "");
+    const parts = shown ? this.describe(shown) : [""];
     const rest = shown ? parts.slice(1).map((part) => ` · ${part}`).join("") : "Point at the map to read a pair; click to see how its residues depend on each other.";
-    this.readout.replaceChildren(strong, document.createTextNode(rest));
+    this.readout.replaceChildren(make("b", "", parts[0]), document.createTextNode(rest));
     this.readout.classList.toggle("cj-hint", !shown);
     const spoken = selection ? `selected ${this.describe(selection).join(", ")}` : "no pair selected";
-    this.overlay.setAttribute("aria-label", `${this.model.get<string>("label")} of ${this.length} residues; ${spoken}. Arrow keys move the selection.`);
+    this.overlay.setAttribute("aria-label", `${this.label} of ${this.length} residues; ${spoken}. Arrow keys move the selection.`);
   }
 
   private describe(pair: Pair): string[] {
     const at = (pair[0] - 1) * this.length + pair[1] - 1;
     const parts = pairText(this.sequence, pair, this.quantity, this.map ? this.map.values[at]! : null);
+    const masked = maskedResidues(this.mask, this.length);
+    if (this.map && Number.isNaN(this.map.values[at]) && pair.some((position) => masked[position - 1])) parts[1] = "masked";
     const known = this.native?.values[at];
     if (known !== undefined && pair[0] !== pair[1]) parts.push(known === 1 ? "native contact" : known === 2 ? "not resolved" : "no native contact");
     return parts;

@@ -3,7 +3,8 @@
 import { sharedState, Undo, type Model, type RenderContext, type SequenceInfo } from "./model";
 import { make, statusText, type Progress } from "./text";
 
-const PAST = new Set(["done", "cancelled", "failed"]);
+const PAST = new Set(["done", "cancelled", "failed", "idle"]);
+const QUIET = new Set(["done", "idle"]);
 
 class JobStatusView {
   private readonly undo = new Undo();
@@ -52,14 +53,14 @@ class JobStatusView {
     this.meta.textContent = `${sequence.residues.length} residues · ${chains}${state.get<string>("model_name")}`;
     this.text.textContent = statusText(status, progress);
     // In a page without a kernel there is nobody to ask.
-    this.button.hidden = status === "done" || state.comm_live === false;
+    this.button.hidden = QUIET.has(status) || state.comm_live === false;
     this.button.disabled = false;
     this.button.textContent = this.running ? "Cancel" : status === "failed" ? "Try again" : "Resume";
     const [done, total] = [progress.rows_done ?? 0, progress.rows_total ?? 0];
     this.filled.style.width = `${total ? (100 * done) / total : 0}%`;
     this.bar.classList.toggle("cj-restless", this.running && !done);
     this.bar.classList.toggle("cj-past", !this.running);
-    this.bar.hidden = status === "done";
+    this.bar.hidden = QUIET.has(status);
     this.bar.setAttribute("aria-valuemax", String(total));
     this.bar.setAttribute("aria-valuenow", String(done));
     this.say(this.notice, state.get<string>("notice"));

@@ -1,6 +1,6 @@
 // How the contact map is drawn on its two canvases; nothing here knows of traits.
 
-import { mix, cssColour, parseCss, type Triple } from "./colour";
+import { cssColour, parseCss, readable } from "./colour";
 import type { Theme } from "./canvas";
 import { chainStarts, edge, ticks, type Sight } from "./geometry";
 import type { Pair, SequenceInfo } from "./model";
@@ -101,6 +101,25 @@ export function drawChains(frame: Frame): void {
   context.restore();
 }
 
+/** Chosen residues (runs, 1-based): a faint band across the map and a bar along both axes. */
+export function drawResidues(frame: Frame, runs: [number, number][]): void {
+  const { context, theme, size } = frame;
+  context.save();
+  clipToPlot(frame);
+  context.fillStyle = theme.accent;
+  for (const [first, last] of runs) {
+    const [x0, x1] = [columnX(frame, first - 1), columnX(frame, last)];
+    const [y0, y1] = [rowY(frame, first - 1), rowY(frame, last)];
+    context.globalAlpha = 0.12;
+    context.fillRect(x0, MARGIN.top, x1 - x0, size);
+    context.fillRect(MARGIN.left, y0, size, y1 - y0);
+    context.globalAlpha = 1;
+    context.fillRect(x0, MARGIN.top + size - 3, x1 - x0, 3);
+    context.fillRect(MARGIN.left, y0, 3, y1 - y0);
+  }
+  context.restore();
+}
+
 /** Rows and columns of masked residues, hatched: there the model saw nothing. */
 export function drawMasked(frame: Frame, masked: boolean[]): void {
   if (!masked.some(Boolean)) return;
@@ -181,11 +200,6 @@ function tag(frame: Frame, text: string, x: number, y: number, side: "left" | "b
   context.textBaseline = "middle";
   context.fillText(text, left + 4, top + 8.5);
 }
-
-const readable = (ground: Triple): string => {
-  const lightness = (0.2126 * ground[0] + 0.7152 * ground[1] + 0.0722 * ground[2]) / 255;
-  return cssColour(lightness > 0.55 ? mix(ground, [0, 0, 0], 0.85) : mix(ground, [255, 255, 255], 0.97));
-};
 
 /** The cell's outline and its two residues at the axes; thin cross hairs for what is under the pointer. */
 export function drawPair(frame: Frame, pair: Pair, pinned: boolean): void {

@@ -1,6 +1,7 @@
 // Pairs of residues, 1-based: reading them from a trait, moving them with the keyboard.
 
-import type { Pair } from "./model";
+import type { Model, Pair, SequenceInfo } from "./model";
+import { residueLabel } from "./text";
 
 /** A pair from a trait's value; null for anything that is not two positions within 1 … `length`. */
 export function readPair(value: unknown, length: number): Pair | null {
@@ -22,4 +23,25 @@ export function movePair(pair: Pair | null, key: string, far: boolean, length: n
   if (!pair) return [1, Math.min(length, 2)];
   const stay = (position: number): number => Math.min(length, Math.max(1, position));
   return [stay(pair[0] + move[0] * (far ? 10 : 1)), stay(pair[1] + move[1] * (far ? 10 : 1))];
+}
+
+/** Runs of residues from a trait's value; those not within 1 … `length` are left out. */
+export function readRuns(value: unknown, length: number): Pair[] {
+  if (!Array.isArray(value)) return [];
+  return value.map((run) => readPair(run, length)).filter((run): run is Pair => run !== null && run[0] <= run[1]);
+}
+
+/** "K24", "K24–E31", "K24–E31, D40". */
+export const runsText = (sequence: SequenceInfo, runs: Pair[]): string =>
+  runs
+    .map(([first, last]) => residueLabel(sequence, first) + (last > first ? `–${residueLabel(sequence, last)}` : ""))
+    .join(", ");
+
+/** What a click on one residue means: it is chosen, or let go if it was; with `pair`, it and the one before are the pair. */
+export function clickResidue(state: Model, position: number, pair: boolean): void {
+  const runs = state.get<Pair[] | null>("residues") ?? [];
+  const only = runs.length === 1 && runs[0]![0] === runs[0]![1] ? runs[0]![0] : null;
+  if (pair && only !== null && only !== position) state.set("selection", [only, position]);
+  else state.set("residues", only === position ? [] : [[position, position]]);
+  state.save_changes();
 }

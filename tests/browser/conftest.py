@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
     folder = tmp_path_factory.mktemp("lab")
     made = Server(folder)
     # Notebooks of these tests use the stub models.
-    made.start(PYTHONPATH=str(repository / "tests"), CATJAC_CACHE=str(folder / "cache"))
+    made.start(
+        PYTHONPATH=os.pathsep.join([str(repository / "src"), str(repository / "tests")]),
+        CATJAC_CACHE=str(folder / "cache"),
+    )
     yield made
     made.stop()
 

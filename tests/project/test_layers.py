@@ -16,6 +16,7 @@ FLOORS = {
     "alphabets": 0,
     "sequences": 0,
     "masks": 0,
+    "alignments": 0,
     "_version": 0,
     "language_models": 1,
     "engine": 2,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,3 +21,11 @@ def notebook(chromium: Any, wire: Wire) -> Iterator[NotebookPage]:
     context = chromium.new_context(viewport={"width": 1002, "height": 900}, color_scheme="light")
     yield NotebookPage(context.new_page(), wire)
     context.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(repository: Path) -> Path:
+    """The folder of screenshots, for people; git does not track it."""
+    folder = repository / "test-results"
+    folder.mkdir(exist_ok=True)
+    return folder

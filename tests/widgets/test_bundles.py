@@ -12,7 +12,16 @@ import pytest
 
 from catjac_widgets.widgets.state import STATIC
 
-BUNDLES = ("catjac.css", "contact_map.js", "jacobian_slice.js", "job_status.js")
+BUNDLES = (
+    "catjac.css",
+    "contact_map.js",
+    "jacobian_slice.js",
+    "job_status.js",
+    "sequence_mask.js",
+    "recovery_view.js",
+    "sensitivity_view.js",
+    "structure_head.js",
+)
 
 
 def test_bundles_were_built_from_these_sources(repository: Path) -> None:

@@ -24,7 +24,7 @@ LEFT, TOP, RIGHT = 46, 6, 6  # margins of the map's plot, in CSS pixels
 def explorer(name: str = "made up", **options: Any) -> tuple[Explorer, StagedJob]:
     sequence = as_sequence(RESIDUES, name=name)
     job = StagedJob(plan_of(sequence))
-    return Explorer(sequence, lambda: job, model_name="stub", **options), job
+    return Explorer(sequence, lambda mask: job, model_name="stub", **options), job
 
 
 def cell(notebook: NotebookPage, i: int, j: int) -> tuple[float, float]:

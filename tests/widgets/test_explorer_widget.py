@@ -24,7 +24,7 @@ SEQUENCE = as_sequence(RESIDUES, name="made up")
 
 def explorer_of(*jobs: StagedJob, **traits: Any) -> Explorer:
     waiting = list(jobs)
-    return Explorer(SEQUENCE, lambda: waiting.pop(0), model_name="stub", **traits)
+    return Explorer(SEQUENCE, lambda mask: waiting.pop(0), model_name="stub", **traits)
 
 
 @pytest.fixture

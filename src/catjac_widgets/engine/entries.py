@@ -3,14 +3,80 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from catjac_widgets.errors import CacheError
 
 if TYPE_CHECKING:
-    from catjac_widgets.engine.plan import Plan
+    from collections.abc import Mapping
+
+
+class Kept(Protocol):
+    """What an entry needs to know of that which it keeps: a key, and the layout of one array made of rows.
+
+    `Plan` is one (a row is a position of a Jacobian); `MaskScanPlan` another (a row is a block of masks).
+    """
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of `key_json`."""
+        ...
+
+    @property
+    def key_json(self) -> str:
+        """`key_content` as canonical text."""
+        ...
+
+    @property
+    def key_content(self) -> dict[str, Any]:
+        """Everything that decides the values."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of all arrays."""
+        ...
+
+    @property
+    def rows_name(self) -> str:
+        """Name of the array of rows."""
+        ...
+
+    @property
+    def rows_dims(self) -> tuple[str, ...]:
+        """Its dimension names."""
+        ...
+
+    @property
+    def rows_shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        ...
+
+    @property
+    def chunk_length(self) -> int:
+        """How long a row, which is one chunk, is along the first dimension."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        ...
+
+    @property
+    def store_bytes(self) -> int:
+        """Bytes of all rows."""
+        ...
+
+    @property
+    def beside_shapes(self) -> Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Shape and dimension names of each array that is kept beside the rows."""
+        ...
+
+    def selection(self, index: int) -> int | slice:
+        """Where the row of that number lies along the first dimension."""
+        ...
 
 
 class CorruptRowError(CacheError):
@@ -20,7 +86,7 @@ class CorruptRowError(CacheError):
 class Entry(Protocol):
     """Keeps the rows of one key, with the wild-type logits and the summaries beside them."""
 
-    plan: Plan
+    plan: Kept
     #: What was found wrong, and put right, on opening.
     notes: list[str]
 
@@ -33,7 +99,7 @@ class Entry(Protocol):
         ...
 
     def read(self, index: int) -> np.ndarray:
-        """Read one row (A_in, L, A_out); raises `CorruptRowError`."""
+        """Read one row, of a Jacobian (A_in, L, A_out); raises `CorruptRowError`."""
         ...
 
     def write(self, index: int, row: np.ndarray) -> None:
@@ -45,11 +111,11 @@ class Entry(Protocol):
         ...
 
     def read_beside(self, name: str) -> np.ndarray | None:
-        """Read one of the arrays of `beside_shapes`, None where it is not there."""
+        """Read one of the arrays of `Kept.beside_shapes`, None where it is not there."""
         ...
 
     def write_beside(self, name: str, values: np.ndarray) -> None:
-        """Keep one of the arrays of `beside_shapes`."""
+        """Keep one of the arrays of `Kept.beside_shapes`."""
         ...
 
     def devices(self) -> tuple[str, ...]:
@@ -61,22 +127,10 @@ class Entry(Protocol):
         ...
 
 
-def beside_shapes(plan: Plan) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-    """Shape and dimension names of each array that is kept beside the rows."""
-    a_in, length, a_out = plan.row_shape
-    return {
-        "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
-        "contacts": ((length, length), ("pos_i", "pos_j")),
-        "block_norms": ((length, length), ("pos_in", "pos_out")),
-        "mean_over_pos_in": ((a_in, length, a_out), ("aa_in", "pos_out", "aa_out")),
-        "mean_over_pos_out": ((length, a_in, a_out), ("pos_in", "aa_in", "aa_out")),
-    }
-
-
 class MemoryEntry:
     """Keeps rows in this process only; see `Entry`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Kept) -> None:
         self.plan = plan
         self.notes: list[str] = []
         #: When it was used last, in seconds since the epoch.

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.entries import CorruptRowError, beside_shapes
+from catjac_widgets.engine.entries import CorruptRowError
 from catjac_widgets.engine.folders import process_name
 
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-    from catjac_widgets.engine.plan import Plan
+    from catjac_widgets.engine.entries import Kept
 
 #: Name of the zarr group in an entry's folder.
 GROUP = "arrays.zarr"
@@ -27,21 +27,21 @@ GROUP = "arrays.zarr"
 _CHECKSUM_BYTES = 4
 
 
-def metadata(plan: Plan) -> dict[str, dict[str, Any]]:
+def metadata(plan: Kept) -> dict[str, dict[str, Any]]:
     """Derive the zarr v3 metadata of an entry from its key, by path in its folder."""
-    a_in, length, a_out = plan.row_shape
-    rows = _array_metadata(
-        plan, (length, a_in, length, a_out), ("pos_in", "aa_in", "pos_out", "aa_out"), first_chunk=1
-    )
+    rows = _array_metadata(plan, plan.rows_shape, plan.rows_dims, first_chunk=plan.chunk_length)
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"catjac_key": plan.key}}
-    made: dict[str, dict[str, Any]] = {f"{GROUP}/zarr.json": group, f"{GROUP}/jacobian/zarr.json": rows}
-    for name, (shape, dims) in beside_shapes(plan).items():
+    made: dict[str, dict[str, Any]] = {
+        f"{GROUP}/zarr.json": group,
+        f"{GROUP}/{plan.rows_name}/zarr.json": rows,
+    }
+    for name, (shape, dims) in plan.beside_shapes.items():
         made[f"{GROUP}/{name}/zarr.json"] = _array_metadata(plan, shape, dims, first_chunk=shape[0])
     return made
 
 
 def _array_metadata(
-    plan: Plan, shape: tuple[int, ...], dims: tuple[str, ...], *, first_chunk: int
+    plan: Kept, shape: tuple[int, ...], dims: tuple[str, ...], *, first_chunk: int
 ) -> dict[str, Any]:
     return {
         "zarr_format": 3,
@@ -61,9 +61,10 @@ def _array_metadata(
 class FolderEntry:
     """One key's folder: `key.json`, the zarr v3 group `arrays.zarr`, and small marks; see `Entry`.
 
-    ``jacobian`` has one chunk a row and no shards; a row is done if and only if its chunk exists with its
-    full size. Each other array is one chunk. `used` bears the time of the last use, `in_use/` names the
-    processes that work with the entry, and `devices/` those that its rows were computed on.
+    The array of rows (``jacobian``) has one chunk a row and no shards; a row is done if and only if its
+    chunk exists with its full size. Each other array is one chunk. `used` bears the time of the last use,
+    `in_use/` names the processes that work with the entry, and `devices/` those that its rows were computed
+    on.
 
     Parameters
     ----------
@@ -73,9 +74,10 @@ class FolderEntry:
         Whose key it is.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Kept) -> None:
         self.folder = folder
         self.group = folder / GROUP
+        self._rows_folder = self.group / plan.rows_name
         self.plan = plan
         self.notes: list[str] = []
         self._arrays: dict[str, zarr.Array] = {}
@@ -114,16 +116,20 @@ class FolderEntry:
     # ---- rows
 
     def _chunk(self, index: int) -> Path:
-        return self.group / "jacobian" / f"c.{index}.0.0.0"
+        return self._rows_folder / (f"c.{index}" + ".0" * (len(self.plan.rows_dims) - 1))
 
     def done(self) -> set[int]:
         """See `Entry`; a chunk of another size than a row's (cut short by a crash) does not count."""
-        found = set()
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.group / "jacobian") as listing:
+        found, dimensions = set(), len(self.plan.rows_dims)
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._rows_folder) as listing:
             for item in listing:
                 parts = item.name.split(".")
                 # The temporary file of a process that died has more parts to its name.
-                if len(parts) == 5 and parts[0] == "c" and item.stat().st_size == self._chunk_bytes:
+                if (
+                    len(parts) == dimensions + 1
+                    and parts[0] == "c"
+                    and item.stat().st_size == self._chunk_bytes
+                ):
                     found.add(int(parts[1]))
         return found
 
@@ -138,7 +144,7 @@ class FolderEntry:
         """See `Entry`."""
         name = f"row {index + 1} of the cache entry {self.folder.name[:12]}"
         try:
-            row = np.asarray(self._open("jacobian")[index])
+            row = np.asarray(self._open(self.plan.rows_name)[self.plan.selection(index)])
         except (ValueError, OSError, RuntimeError) as error:
             raise CorruptRowError(f"{name}: {error}") from error
         if not np.isfinite(row).all():
@@ -147,7 +153,7 @@ class FolderEntry:
 
     def write(self, index: int, row: np.ndarray) -> None:
         """See `Entry`."""
-        self._open("jacobian")[index] = row
+        self._open(self.plan.rows_name)[self.plan.selection(index)] = row
 
     def discard(self, index: int) -> None:
         """See `Entry`."""
@@ -158,7 +164,7 @@ class FolderEntry:
 
     def read_beside(self, name: str) -> np.ndarray | None:
         """See `Entry`; what cannot be read counts as not there, since it can be made again."""
-        dimensions = len(beside_shapes(self.plan)[name][0])
+        dimensions = len(self.plan.beside_shapes[name][0])
         if not (self.group / name / ("c" + ".0" * dimensions)).exists():
             return None
         try:
@@ -208,7 +214,7 @@ class FolderEntry:
             decode_cf=False,
             backend_kwargs={"consolidated": False, "zarr_format": 3},
         )
-        return dataset["jacobian"]
+        return dataset[self.plan.rows_name]
 
     # ---- who uses it
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -79,6 +79,32 @@ class Plan:
     def letters_in(self) -> tuple[str, ...]:
         """The letters of `aa_in`."""
         return (MASK_LETTER,) if self.variant == "fast" else tuple(self.letters)
+
+    # How the rows lie in an entry, see `Kept`.
+    rows_name: ClassVar[str] = "jacobian"
+    rows_dims: ClassVar[tuple[str, ...]] = ("pos_in", "aa_in", "pos_out", "aa_out")
+    chunk_length: ClassVar[int] = 1
+
+    @property
+    def rows_shape(self) -> tuple[int, ...]:
+        """Shape (L, A_in, L, A_out) of the whole Jacobian."""
+        return self.length, *self.row_shape
+
+    def selection(self, index: int) -> int:
+        """Where the row of a 0-based position lies along `pos_in`."""
+        return index
+
+    @property
+    def beside_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Shape and dimension names of each array that is kept beside the rows."""
+        a_in, length, a_out = self.row_shape
+        return {
+            "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
+            "contacts": ((length, length), ("pos_i", "pos_j")),
+            "block_norms": ((length, length), ("pos_in", "pos_out")),
+            "mean_over_pos_in": ((a_in, length, a_out), ("aa_in", "pos_out", "aa_out")),
+            "mean_over_pos_out": ((length, a_in, a_out), ("pos_in", "aa_in", "aa_out")),
+        }
 
     @property
     def row_shape(self) -> tuple[int, int, int]:

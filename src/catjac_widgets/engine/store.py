@@ -25,7 +25,7 @@ from catjac_widgets.engine.entries import Entry, MemoryEntry
 from catjac_widgets.engine.folder_entry import FolderEntry
 
 if TYPE_CHECKING:
-    from catjac_widgets.engine.plan import Plan
+    from catjac_widgets.engine.entries import Kept
 
 FOLDER_VARIABLE = "CATJAC_CACHE"
 LIMIT_VARIABLE = "CATJAC_CACHE_LIMIT"
@@ -102,14 +102,14 @@ class Cache:
         folder = self.folder
         return None if folder in self._unwritable else folder
 
-    def entry_folder(self, plan: Plan) -> Path | None:
+    def entry_folder(self, plan: Kept) -> Path | None:
         """Where the entry of a plan lies, whether it exists or not; None without a folder."""
         folder = self._writable_folder()
         return None if folder is None else folder / plan.key[:2] / plan.key
 
     # ---- entries
 
-    def find(self, plan: Plan) -> Entry | None:
+    def find(self, plan: Kept) -> Entry | None:
         """Return the entry of a plan if there is one; nothing is written."""
         folder = self.entry_folder(plan)
         if folder is not None:
@@ -118,7 +118,7 @@ class Cache:
         with self._lock:
             return self._memory.get(plan.key)
 
-    def open(self, plan: Plan, note: Callable[[str], None]) -> Entry | None:
+    def open(self, plan: Kept, note: Callable[[str], None]) -> Entry | None:
         """Return the entry of a plan, made if need be; None where nothing is kept.
 
         Parameters
@@ -194,7 +194,7 @@ class Cache:
                 self._estimated[folder] = sum(map(folders.entry_size, folders.entry_folders(folder)))
             return self._estimated[folder]
 
-    def where_message(self, plan: Plan) -> str | None:
+    def where_message(self, plan: Kept) -> str | None:
         """Say, before the first large write of this process, where it goes and how much it is."""
         folder = self._writable_folder()
         if folder is None or folder in self._said_where or plan.store_bytes < _LARGE_BYTES:

@@ -67,7 +67,9 @@ def plan_of(jacobian: xr.DataArray) -> Plan | None:
 def _is_stored(jacobian: xr.DataArray, entry: Entry) -> bool:
     """Whether a Jacobian has the stored rows, all of them."""
     plan = entry.plan
-    if jacobian.shape != (plan.length, *plan.row_shape) or not jacobian.attrs.get("complete"):
+    if not isinstance(plan, Plan) or not jacobian.attrs.get("complete"):
+        return False
+    if jacobian.shape != plan.rows_shape:
         return False
     for index in {plan.runnable[0], plan.runnable[len(plan.runnable) // 2], plan.runnable[-1]}:
         try:

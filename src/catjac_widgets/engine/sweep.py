@@ -30,8 +30,8 @@ def wild_type_logits(runner: Runner, plan: Plan) -> np.ndarray:
         If the device has not enough memory, or is lost.
     """
     try:
-        logits = _on_device(runner.wild_type)[plan.kept].astype(plan.dtype, copy=False)
-    except _OutOfMemory as error:
+        logits = on_device(runner.wild_type)[plan.kept].astype(plan.dtype, copy=False)
+    except OutOfMemory as error:
         raise DeviceError(_too_large(plan)) from error.__cause__
     if not np.isfinite(logits).all():
         index = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
@@ -122,11 +122,11 @@ def batches(
                 for made in _run_group(runner, plan, group, pending, size, baseline, out):
                     yield made
                     pending.difference_update(index for index, _ in made)
-            except _OutOfMemory as error:
+            except OutOfMemory as error:
                 if size == 1:
                     raise DeviceError(_too_large(plan)) from error.__cause__
                 size //= 2
-                _free_device_memory()
+                free_device_memory()
                 if on_smaller_batch is not None:
                     on_smaller_batch(size)
                 break  # Divide all positions anew, so that the batches depend on their size alone.
@@ -184,25 +184,25 @@ def _not_finite(plan: Plan, index: int, row: np.ndarray) -> str:
     )
 
 
-class _OutOfMemory(Exception):
+class OutOfMemory(Exception):
     """The device ran out of memory; the cause says how."""
 
 
 def _forward(runner: Runner, substitutions: list[Substitution]) -> np.ndarray:
-    return _on_device(lambda: runner.rows(substitutions))
+    return on_device(lambda: runner.rows(substitutions))
 
 
-def _on_device(call: Callable[[], np.ndarray]) -> np.ndarray:
+def on_device(call: Callable[[], np.ndarray]) -> np.ndarray:
     """Run something on the device, telling apart memory that ran out and a device that went away."""
     try:
         return call()
     except MemoryError as error:
-        raise _OutOfMemory from error
+        raise OutOfMemory from error
     except RuntimeError as error:
         text = str(error).lower()
         # torch.OutOfMemoryError by name, so that this module needs no torch.
         if type(error).__name__ == "OutOfMemoryError" or any(words in text for words in _OUT_OF_MEMORY):
-            raise _OutOfMemory from error
+            raise OutOfMemory from error
         if any(words in text for words in _DEVICE_LOST):
             reason = str(error).strip().splitlines()[0]
             raise DeviceError(
@@ -212,7 +212,8 @@ def _on_device(call: Callable[[], np.ndarray]) -> np.ndarray:
         raise
 
 
-def _free_device_memory() -> None:
+def free_device_memory() -> None:
+    """Give memory that torch holds in reserve back to the device."""
     import sys
 
     torch = sys.modules.get("torch")

@@ -111,7 +111,7 @@ class HubSource(FileSource):
 #: How a name with that text before its ":" is read: the rest of the name to a `Source`. Open for more.
 PREFIXES: dict[str, Callable[[str], Source]] = {}
 
-_LATER = ("hf", "potts")
+_LATER = ("hf",)
 _FORMS = "A model is named 'mini', by fair-esm's name, or by the path of a .pt or .safetensors checkpoint."
 _SUFFIXES = (".pt", ".pth", ".safetensors")
 _LOADED: dict[tuple[str, str, str], tuple[str, LanguageModel]] = {}
@@ -271,6 +271,10 @@ def _source(name: str | Path) -> Source:
     prefix, colon, rest = text.partition(":")
     if colon and prefix in PREFIXES:
         return PREFIXES[prefix](rest)
+    if colon and prefix == "potts":
+        from catjac_widgets.language_models.potts import PottsSource
+
+        return PottsSource(rest)
     if colon and prefix in _LATER:
         raise ModelNotFoundError(f"Names with {prefix}: are not understood yet; {_FORMS}")
     path = Path(text).expanduser()

@@ -90,6 +90,8 @@ class ContactMap(View):
                     "give one that matches."
                 )
             traits = {"values": values, "sequence": known, "label": _label_of(contacts)} | traits
+        elif sequence is not None:
+            traits = {"sequence": as_sequence(sequence)} | traits
         if structure is not None:
             residues = traits.get("sequence") or (state.sequence if state is not None else None)
             traits["native"] = native_contacts(structure, residues)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import traitlets
 
-from catjac_widgets.errors import JacobianError, UsageError
+from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
+from catjac_widgets.widgets.explorer_layout import PANELS, PLAIN, Panels, check_panels, readable_structure
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
+from catjac_widgets.widgets.recovery_view import unfamiliar
+from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
 from catjac_widgets.widgets.state import Pair, SharedState, refuse_unknown
 
 if TYPE_CHECKING:
@@ -27,26 +30,34 @@ if TYPE_CHECKING:
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.masks import Mask
 
-STATUSES = ("queued", "running", *ENDED)
+STATUSES = ("queued", "running", *ENDED, "idle")
+
+#: What the map's label says between a change of the mask and the first values under it.
+FORMER = ", under the former mask"
 
 
 class Explorer(SharedState, ipywidgets.VBox):
-    """A contact map that fills while the model runs, and the 20 × 20 block of the pair that is clicked.
+    """A contact map that fills while the model runs, the mask that it runs under, and the block of a pair.
 
     Made by `explore`. It is the shared state of its views: `observe`, `jslink` and assignment work on it.
+    Setting `mask` (or letting go of a fragment on the track) starts the Jacobian under that mask; rows of the
+    former one stay in the cache, so that going back is quick.
 
     Attributes
     ----------
     selection, hover, mask, min_separation, colour_map, colour_percentile
         See `SharedState`.
     status
-        "queued", "running", "done", "cancelled" or "failed"; "done" means that the map is final.
+        "queued", "running", "done", "cancelled" or "failed"; "done" means that the map is final, "idle"
+        that there is nothing to compute because everything is masked.
     progress
         Dict with rows_done, rows_total, seconds, seconds_left and message.
     error, notice
         A sentence each, or "".
-    contact_map, jacobian_slice, job_status
+    sequence_mask, contact_map, jacobian_slice, job_status
         The views.
+    sensitivity, recovery_curve, structure_view
+        More views, or None for a panel that is hidden.
     """
 
     status = traitlets.Enum(STATUSES, "queued").tag(sync=True)
@@ -58,26 +69,35 @@ class Explorer(SharedState, ipywidgets.VBox):
     def __init__(
         self,
         sequence: Sequence,
-        start: Callable[[], Job],
+        start: Callable[[Mask], Job],
         *,
         native: np.ndarray | None = None,
-        head: Callable[[], Future[Any]] | None = None,
+        head: Callable[[Job], Future[Any] | None] | None = None,
+        model: Any = None,
+        structure: Any = None,
+        panels: Iterable[str] = PLAIN,
         **traits: Any,
     ) -> None:
         refuse_unknown(self, traits)
+        wanted = check_panels(panels)
         super().__init__(sequence=sequence, **traits)
         self.add_class("catjac-explorer")
         self._start = start
+        self._head = head
         self._feed: JobFeed | None = None
+        self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
         self.jacobian_slice = JacobianSlice(state=self, find=self._block)
+        self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
+        self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
-        self._views = ipywidgets.Box([self.contact_map, self.jacobian_slice])
-        self._views.add_class("catjac-views")
-        self.children = (self.job_status, self._views)
-        self._follow(start())
-        if head is not None and self._feed is not None:
-            self._feed.show_head(head())
+        self._panels = Panels(self, wanted, structure, model)
+        self.sensitivity, self.recovery_curve = self._panels.sensitivity, self._panels.recovery
+        self.structure_view = self._panels.structure
+        track = [self.sequence_mask] if "sequence" in wanted else []
+        self.children = (self.job_status, *track, self._panels.box)
+        self._follow(start(self._mask_now))
+        self.observe(self._mask_set, "mask")
 
     # ---- what a person uses
 
@@ -125,15 +145,16 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     def cancel(self) -> None:
         """Stop after the batch in flight; rows done are kept."""
-        self.job.cancel()
+        if not self._absent:
+            self.job.cancel()
 
     def resume(self) -> None:
         """Go on after `cancel` or a failure; rows that are there are not computed again."""
-        if self.status in ("cancelled", "failed"):
+        if self.status in ("cancelled", "failed") and self._feed is not None:
             feed, self._feed = self._live_feed(), None
             feed.close()
             try:
-                self._follow(self._start())
+                self._follow(self._start(self._mask_now), impression=False)
             finally:
                 # A request that is refused now leaves the former job in place.
                 self._feed = self._feed or feed
@@ -146,12 +167,16 @@ class Explorer(SharedState, ipywidgets.VBox):
         TimeoutError
             If that takes longer than `timeout` seconds; the work goes on.
         """
+        self.delivery.deliver()  # a mask that was let go of in the browser may still wait
+        if self._absent:
+            return self
         feed = self._live_feed()
         if not feed.job.wait(timeout):
             raise TimeoutError(f"The Jacobian was not ready after {timeout:g} s; it goes on.")
         # Sent from here, so that a notebook that runs unattended takes the final state down with this cell.
         while not feed.finished.wait(0.02):
             self.delivery.deliver()
+        self.delivery.deliver()
         return self
 
     def close(self) -> None:
@@ -163,10 +188,9 @@ class Explorer(SharedState, ipywidgets.VBox):
             feed.job.cancel()
             feed.close()
         self.delivery.close()
-        for view in (self.contact_map, self.jacobian_slice, self.job_status):
+        for view in (self.sequence_mask, self.contact_map, self.jacobian_slice, self.job_status):
             view.close()
-        self._views.layout.close()
-        self._views.close()
+        self._panels.close()
         self.layout.close()
         super().close()
 
@@ -174,22 +198,67 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     def _live_feed(self) -> JobFeed:
         if self._feed is None:
-            raise UsageError("This explorer is closed; call catjac.explore again.")
+            raise UsageError(self._absent or "This explorer is closed; call catjac.explore again.")
         return self._feed
 
-    def _follow(self, job: Job) -> None:
+    @property
+    def _mask_now(self) -> Mask:
+        assert self.sequence is not None
+        return as_mask(self.mask, self.sequence)
+
+    def _mask_set(self, change: Any) -> None:
+        if visible(change["old"]) == visible(change["new"]):
+            return
+        if self.receiving:
+            # A message's thread only posts.
+            self.delivery.post("mask", lambda _: self._begin_again(), urgent=True)
+        else:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Let go of the job under the former mask and start the one under this mask."""
+        mask = self._mask_now
+        with self.delivery.lock:
+            if self.comm is None:
+                return  # closed meanwhile
+            feed, self._feed = self._feed, None
+            if feed is not None:
+                feed.close()
+                feed.job.cancel()
+            if not self._absent and not self.contact_map.label.endswith(FORMER):
+                self.contact_map.label += FORMER
+            try:
+                job = self._start(mask)
+            except CatjacError as error:
+                # Nothing to compute, for instance because everything is masked; the head still has its map.
+                self._absent = str(error)
+                with self.hold_sync():
+                    self.status, self.error = "idle", ""
+                    self.progress = {"message": "nothing to compute"}
+            else:
+                self._absent = ""
+                self._follow(job)
+            self.sequence_mask.note = self._absent or self._own_note
+            self.jacobian_slice.renew()
+
+    def _follow(self, job: Job, *, impression: bool = True) -> None:
         # Until the feed reports, say what is known; a new run forgets the former error.
         with self.hold_sync():
             self.error = ""
             self.status = "queued"
             self.progress = as_dict(job.progress)
         self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report)
+        first = self._head(job) if impression and self._head is not None else None
+        if first is not None:
+            self._feed.show_head(first)
 
     def _report(self, status: str, progress: Progress, error: str) -> None:
         with self.hold_sync():
             self.status, self.progress, self.error = status, as_dict(progress), error
 
     def _block(self, pair: Pair) -> Block:
+        if self._absent:
+            return Block(pair, "masked", self._absent)
         return self._live_feed().block(pair)
 
 
@@ -216,6 +285,7 @@ def explore(
     unknown: Mapping[str, str] | None = None,
     cache: bool = True,
     colour_map: str = "ocean",
+    panels: Iterable[str] = PANELS,
 ) -> Explorer:
     """Explore a protein's Jacobian while it is computed; returns at once.
 
@@ -226,14 +296,16 @@ def explore(
     model
         As of `catjac.jacobian`; a model that is given by name is loaded in the background.
     structure
-        Native contacts to ring: `catjac.structure(…)`, a path, "pdb:…", or a square array (1, 0, NaN
-        unresolved).
+        Native contacts to ring, and the structure to show: `catjac.structure(…)`, a path, "pdb:…"; or a
+        square array (1, 0, NaN unresolved), which is only ringed.
     min_separation
         Pairs nearer than that along one chain are dimmed and not counted.
     selection
         Pair (i, j) of 1-based positions to begin with.
     colour_map
         "ocean", "ember" or "graphite".
+    panels
+        What to show, out of "sequence", "map", "slice", "sensitivity", "recovery" and "structure".
     mask, variant, numerics, batch_size, linker, unknown, cache
         See `catjac.jacobian`.
 
@@ -255,13 +327,15 @@ def explore(
         sequence = sequence.sequence
     known = as_sequence(sequence, unknown=unknown)
     hidden = as_mask(mask, known)
+    panels = check_panels(panels)
+    structure = readable_structure(structure, known)
     native = None if structure is None else native_contacts(structure, known)
 
-    def start() -> Job:
+    def start(mask: Mask) -> Job:
         return submit(
             known,
             model,
-            mask=hidden,
+            mask=mask,
             variant=variant,
             numerics=numerics,
             batch_size=batch_size,
@@ -272,15 +346,19 @@ def explore(
         )
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
-    jobs = [start()]
-    first = jobs[0]
+    first = start(hidden)
+    jobs = [first]
     try:
         return Explorer(
             known,
-            lambda: jobs.pop() if jobs else start(),
+            lambda mask: jobs.pop() if jobs else start(mask),
             native=native,
-            head=_head(known, model, first, hidden),
-            notice=_notice(first, known),
+            head=lambda job: _head(known, model, job),
+            model=model,
+            structure=structure,
+            panels=panels,
+            # What the embedded model has to say about a protein that it does not know.
+            notice=unfamiliar(known) if first.plan.model == "mini" else "",
             model_name=first.plan.model,
             mask=hidden if hidden else None,
             min_separation=min_separation,
@@ -292,8 +370,8 @@ def explore(
         raise
 
 
-def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], Future[Any]] | None:
-    """Make a call that computes the attention head's map; None where J is in the cache already."""
+def _head(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
+    """Have the attention head's map under the job's mask computed; None where J is in the cache already."""
     from catjac_widgets.engine.store import cache
     from catjac_widgets.engine.worker import Priority, worker_for
     from catjac_widgets.language_models.devices import likely_device
@@ -304,6 +382,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
     if entry is not None and entry.done().issuperset(job.plan.wanted):
         return None
     by_name = isinstance(model, str | Path)
+    mask = job.plan.mask
 
     def compute() -> Any:
         from catjac_widgets.analysis.attention import contact_head
@@ -314,19 +393,4 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
         return contact_head(sequence, loaded, mask=mask if mask else None)
 
     worker = worker_for(likely_device() if by_name else resolve_model(model).device)
-    return lambda: worker.submit_call(compute, Priority.SCREEN)
-
-
-def _notice(job: Job, sequence: Sequence) -> str:
-    """Say what the embedded model has to say about a protein that it does not know."""
-    if job.plan.model != "mini":
-        return ""
-    try:
-        from catjac_widgets.language_models.embedded import familiarity
-    except ImportError:
-        return ""
-    for chain in sequence.chains:
-        known = familiarity(chain.residues)
-        if not known.known:
-            return known.sentence
-    return ""
+    return worker.submit_call(compute, Priority.SCREEN)

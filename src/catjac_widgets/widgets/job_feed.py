@@ -97,7 +97,8 @@ class JobFeed:
 
     def _send_head(self, head: Any) -> None:
         if not self._filling and not self._closed and not self.finished.is_set():
-            self._map.show(head, label=HEAD_LABEL, caption=HEAD_CAPTION, quantity="probability")
+            label = f"{HEAD_LABEL}, masked" if self.job.plan.mask else HEAD_LABEL
+            self._map.show(head, label=label, caption=HEAD_CAPTION, quantity="probability")
 
     # ---- on the worker's thread
 

@@ -8,6 +8,7 @@ kernel.
 from __future__ import annotations
 
 import operator
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import ipywidgets
 import traitlets
 
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.masks import Mask
+from catjac_widgets.masks import Mask, as_mask
 from catjac_widgets.sequences import Sequence
 from catjac_widgets.widgets.delivery import Delivery
 
@@ -41,6 +42,23 @@ class PairTrait(traitlets.TraitType[Any, Any]):
         except (TypeError, ValueError):
             self.error(obj, value)
         return (i, j)
+
+
+class ResiduesTrait(traitlets.TraitType[Any, Any]):
+    """Runs (first, last) of 1-based positions, both ends included."""
+
+    info_text = "a list of runs (first, last) of 1-based positions"
+    default_value: tuple[Pair, ...] = ()
+
+    def validate(self, obj: Any, value: Any) -> tuple[Pair, ...]:
+        """Make tuples of plain ints of whatever counts as runs."""
+        try:
+            runs = tuple((operator.index(first), operator.index(last)) for first, last in value)
+        except (TypeError, ValueError):
+            self.error(obj, value)
+        if any(first > last for first, last in runs):
+            self.error(obj, value)
+        return runs
 
 
 def _sequence_to_json(sequence: Sequence | None, widget: Any) -> dict[str, Any] | None:
@@ -77,8 +95,12 @@ class SharedState(traitlets.HasTraits):
         Whose residues the views name; the front end never changes it.
     selection, hover
         Pair (i, j) of 1-based positions, or None: i is substituted, j is read.
+    residues
+        Single residues that are chosen (brushed), beside the pair: runs (first, last), 1-based.
     mask
         Which residues the model did not see, or None.
+    mask_preview
+        Visible fragments while they are dragged in the browser, or None; `mask` follows when they are let go.
     min_separation
         Pairs nearer than that along one chain are dimmed and not counted.
     colour_map
@@ -92,9 +114,11 @@ class SharedState(traitlets.HasTraits):
     )
     selection = PairTrait().tag(sync=True)
     hover = PairTrait().tag(sync=True)
+    residues = ResiduesTrait().tag(sync=True)
     mask = traitlets.Instance(Mask, allow_none=True).tag(
         sync=True, to_json=_mask_to_json, from_json=_mask_from_json
     )
+    mask_preview = traitlets.List(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
     min_separation = traitlets.Int(6, min=0).tag(sync=True)
     colour_map = traitlets.Enum(COLOUR_MAPS, "ocean").tag(sync=True)
     colour_percentile = traitlets.Float(99.5, min=0.0, max=100.0).tag(sync=True)
@@ -113,6 +137,24 @@ class SharedState(traitlets.HasTraits):
                 )
         return pair
 
+    @traitlets.validate("residues")
+    def _runs_within_sequence(self, proposal: Any) -> tuple[Pair, ...]:
+        runs: tuple[Pair, ...] = proposal["value"]
+        length = None if self.sequence is None else len(self.sequence)
+        for first, last in runs:
+            if first < 1 or (length is not None and last > length):
+                raise SequenceError(
+                    f"Residues {first}–{last} do not lie within 1–{length or '…'}; give runs counted from 1."
+                )
+        return runs
+
+    @traitlets.validate("mask")
+    def _of_the_sequence(self, proposal: Any) -> Mask | None:
+        mask: Mask | None = proposal["value"]
+        if mask is None or self.sequence is None:
+            return mask
+        return as_mask(mask, self.sequence)
+
     @property
     def delivery(self) -> Delivery:
         """The queue through which this state's views are told things; made when first needed."""
@@ -123,7 +165,16 @@ class SharedState(traitlets.HasTraits):
     def _handle_msg(self, message: dict[str, Any]) -> None:
         # Messages may come in on any thread while deliver() sends from another.
         with self.delivery.lock:
-            super()._handle_msg(message)  # type: ignore[misc]
+            self._receiver = threading.get_ident()
+            try:
+                super()._handle_msg(message)  # type: ignore[misc]
+            finally:
+                self._receiver = 0
+
+    @property
+    def receiving(self) -> bool:
+        """Whether this thread takes in a message of the front end, and so may do nothing that takes long."""
+        return getattr(self, "_receiver", 0) == threading.get_ident()
 
 
 #: Names of the shared traits.

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HeadFrames, type FrameMessage } from "../src/head_frame";
+import type { Model } from "../src/model";
+
+function follower(state: Record<string, unknown>): HeadFrames {
+  const model = { get: (name: string) => state[name] } as unknown as Model;
+  return new HeadFrames(model, () => 2);
+}
+
+const message = (serial: number): FrameMessage => ({ kind: "frame", serial, label: "attention head, masked", caption: "", quantity: "probability" });
+const buffer = (value: number, offset = 0): DataView => {
+  const bytes = new Uint8Array(offset + 16);
+  const view = new DataView(bytes.buffer, offset, 16);
+  for (let k = 0; k < 4; k++) view.setFloat32(4 * k, value, true);
+  return view;
+};
+
+test("frames are taken while somebody drags, newest last, wherever the buffer starts", () => {
+  const state: Record<string, unknown> = { mask: null, mask_preview: [[1, 1]] };
+  const frames = follower(state);
+  frames.follow();
+  assert.ok(frames.take(message(5), buffer(0.25)));
+  assert.ok(!frames.take(message(4), buffer(0.5)), "an older frame");
+  assert.ok(!frames.take(message(5), buffer(0.5)), "the same again");
+  assert.deepEqual([...frames.frame!.map.values], [0.25, 0.25, 0.25, 0.25]);
+  assert.ok(frames.take(message(6), buffer(0.75, 1)));
+  assert.deepEqual([...frames.frame!.map.values], [0.75, 0.75, 0.75, 0.75]);
+  assert.ok(!frames.take(message(7), new DataView(new ArrayBuffer(12))), "of another size");
+});
+
+test("after the release the frame stays until the map's own values come", () => {
+  const state: Record<string, unknown> = { mask: null, mask_preview: [[1, 1]] };
+  const frames = follower(state);
+  frames.follow();
+  frames.take(message(1), buffer(1));
+  frames.replaced();
+  assert.ok(frames.frame, "values that come during the drag wait");
+  state["mask"] = [[1, 1]];
+  state["mask_preview"] = null;
+  assert.equal(frames.follow(), false);
+  assert.ok(frames.frame);
+  assert.ok(!frames.take(message(2), buffer(1)), "too late");
+  frames.replaced();
+  assert.equal(frames.frame, null);
+});
+
+test("a drag that changes nothing gives the map back at once", () => {
+  const state: Record<string, unknown> = { mask: [[2, 2]], mask_preview: [[1, 1]] };
+  const frames = follower(state);
+  frames.follow();
+  frames.take(message(1), buffer(1));
+  state["mask_preview"] = null;
+  assert.equal(frames.follow(), true);
+  assert.equal(frames.frame, null);
+  assert.equal(frames.follow(), false);
+});

@@ -1,0 +1,171 @@
+"""Alignments of a protein family: reading them, weights of the rows, columns worth using."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from catjac_widgets.alphabets import ALIGNMENT_LETTERS, GAP
+from catjac_widgets.errors import SequenceError
+
+#: Rows at least this alike count as one sequence together.
+IDENTITY = 0.8
+
+#: Rows compared at a time.
+_BLOCK = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Aligned sequences as numbers.
+
+    Attributes
+    ----------
+    states
+        int8 (N, L): the place of each letter in `letters`; unknown letters are gaps.
+    letters
+        The alphabet; its last letter is the gap.
+    query
+        The first row's residues (L letters, gaps included).
+    name
+        The first row's name.
+    """
+
+    states: np.ndarray
+    letters: str = ALIGNMENT_LETTERS + GAP
+    query: str = ""
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def length(self) -> int:
+        """L, the number of columns."""
+        return int(self.states.shape[1])
+
+    @property
+    def gap(self) -> int:
+        """The state of a gap."""
+        return len(self.letters) - 1
+
+    @cached_property
+    def gap_fractions(self) -> np.ndarray:
+        """Share of gaps in each column (unweighted), float64 (L,)."""
+        return (self.states == self.gap).mean(axis=0)
+
+    def columns_below(self, gap_fraction: float = 0.5) -> np.ndarray:
+        """List the columns (0-based) with a smaller share of gaps than that.
+
+        Raises
+        ------
+        SequenceError
+            If fewer than two are left.
+        """
+        found = np.flatnonzero(self.gap_fractions < gap_fraction)
+        if len(found) < 2:
+            raise SequenceError(
+                f"Only {len(found)} of {self.length} columns have fewer than {gap_fraction:.0%} gaps; "
+                "couplings need two."
+            )
+        return found
+
+    def with_columns(self, columns: np.ndarray | Listed[int]) -> Alignment:
+        """Return the alignment of these columns (0-based) only."""
+        chosen = np.asarray(columns, dtype=int)
+        return replace(
+            self,
+            states=self.states[:, chosen],
+            query="".join(self.query[k] for k in chosen) if self.query else "",
+        )
+
+    def weights(self, identity: float = IDENTITY) -> np.ndarray:
+        """Give each row 1 / (number of rows at least so identical, itself included), float64 (N,).
+
+        A gap counts as a letter. Their sum is the effective number of sequences.
+        """
+        N, L = self.states.shape
+        one_hot = (self.states[:, :, None] == np.arange(len(self.letters), dtype=np.int8)).astype(np.float32)
+        flat = one_hot.reshape(N, -1)
+        neighbours: np.ndarray = np.zeros(N)
+        # A count of equal letters is a whole number, so that the limit is met exactly.
+        least = np.ceil(identity * L - 1e-9)
+        for first in range(0, N, _BLOCK):
+            neighbours[first : first + _BLOCK] = (flat[first : first + _BLOCK] @ flat.T > least - 0.5).sum(
+                axis=1
+            )
+        return 1.0 / neighbours
+
+    def effective_number(self, identity: float = IDENTITY) -> float:
+        """Neff, the sum of the weights."""
+        return float(self.weights(identity).sum())
+
+
+def read_alignment(what: str | Path, *, letters: str = ALIGNMENT_LETTERS + GAP) -> Alignment:
+    """Read aligned FASTA or A3M.
+
+    Lower-case letters and dots (insertions relative to the query) are left out; letters that are none of
+    `letters` (X, B, …) become gaps.
+
+    Parameters
+    ----------
+    what
+        The path of a file (also ``.gz``), or the text itself (it holds a ">").
+    letters
+        The alphabet, its last letter the gap.
+
+    Raises
+    ------
+    SequenceError
+        If it cannot be read, holds no sequence, or rows differ in length.
+    """
+    text = _text(what)
+    names: list[str] = []
+    rows: list[list[str]] = []
+    for line in text.splitlines():
+        if line.startswith(">"):
+            names.append(line[1:].split()[0] if line[1:].split() else "")
+            rows.append([])
+        elif line.strip() and not line.startswith(("#", ";")):
+            if not rows:
+                raise SequenceError("The alignment does not begin with a '>' header; give FASTA or A3M.")
+            rows[-1].append(line.strip())
+    if not rows:
+        raise SequenceError("The alignment holds no sequence; give FASTA or A3M.")
+    insertions = str.maketrans("", "", "abcdefghijklmnopqrstuvwxyz.*")
+    joined = ["".join(parts).translate(insertions) for parts in rows]
+    length = len(joined[0])
+    for number, row in enumerate(joined, start=1):
+        if len(row) != length or not length:
+            raise SequenceError(
+                f"Row {number} of the alignment ({names[number - 1] or 'no name'}) has {len(row)} columns, the "
+                f"first {length}; give all rows aligned."
+            )
+    table = np.full(256, len(letters) - 1, dtype=np.int8)
+    table[[ord(letter) for letter in letters]] = np.arange(len(letters), dtype=np.int8)
+    content = "".join(joined).encode("ascii", "replace")
+    states = table[np.frombuffer(content, np.uint8)].reshape(len(joined), length)
+    return Alignment(states, letters, joined[0], names[0])
+
+
+def as_alignment(what: Alignment | str | Path) -> Alignment:
+    """Take an alignment as it is, or read it; see `read_alignment`."""
+    return what if isinstance(what, Alignment) else read_alignment(what)
+
+
+def _text(what: str | Path) -> str:
+    if isinstance(what, str) and ">" in what:
+        return what
+    path = Path(what).expanduser()
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode(
+            "utf-8", "replace"
+        )
+    except (OSError, EOFError) as error:
+        raise SequenceError(f"The alignment {path.name} cannot be read ({error}); check the path.") from error

@@ -1,0 +1,208 @@
+"""A Potts model as a language model: every analysis that needs logits works on it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from catjac_widgets.alphabets import MASK_LETTER
+from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.language_models.potts_parameters import PottsParameters, read_potts
+from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
+
+if TYPE_CHECKING:
+    import torch
+
+    from catjac_widgets.masks import Mask
+
+#: Changes whenever the same parameters would give other logits.
+_VERSION = 1
+
+
+class Potts(LanguageModel):
+    """Logits z[j, b] = V[j, b] + Σ_{i≠j} W[i, x_i, j, b]; a hidden residue contributes its letters' mean.
+
+    So it contributes nothing in the zero-sum gauge, and the Jacobian, W[i, a, j, b] − W[i, x_i, j, b], does
+    not depend on the rest of the sequence. There is no contact head: contacts are those of the Jacobian.
+
+    Parameters
+    ----------
+    parameters
+        The gap, if it is a state, is left out.
+    name
+        What to call it.
+    device
+        Where it runs; the CPU by default.
+    """
+
+    has_contact_head = False
+
+    def __init__(
+        self, parameters: PottsParameters, *, name: str = "potts", device: torch.device | str | None = None
+    ) -> None:
+        import torch
+
+        self.potts = parameters
+        self.name = name
+        self.letters = parameters.residue_letters
+        self.max_residues = parameters.length
+        self._device = torch.device(device or "cpu")
+        fields, couplings = parameters.for_residues()
+        self._fields = torch.from_numpy(fields).to(self._device)
+        self._couplings = torch.from_numpy(couplings).to(self._device)
+        self._digest = fingerprint_of(parameters)
+
+    @property
+    def fingerprint(self) -> str:
+        """See `LanguageModel`."""
+        return self._digest
+
+    @property
+    def device(self) -> torch.device:
+        """See `LanguageModel`."""
+        return self._device
+
+    @property
+    def parameters(self) -> int:
+        """Fields and couplings, each pair once."""
+        K, q = self.potts.fields.shape
+        return K * q + K * (K - 1) // 2 * q * q
+
+    def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
+        """See `LanguageModel`; a hidden residue is the number of letters.
+
+        Raises
+        ------
+        SequenceError
+            If the residues are not as many as the model has, or one is no letter of it.
+        """
+        import torch
+
+        if len(residues) != self.potts.length:
+            raise SequenceError(
+                f"{self.name} is a model of {self.potts.length} aligned residues, and the sequence has "
+                f"{len(residues)}; give a sequence aligned to it, without gaps."
+            )
+        unknown = next((letter for letter in residues if letter not in self.letters), None)
+        if unknown is not None:
+            raise SequenceError(f"{self.name} has no letter {unknown!r}; it has {', '.join(self.letters)}.")
+        tokens = torch.tensor([self.letters.index(letter) for letter in residues], dtype=torch.int64)
+        if mask is not None:
+            tokens[torch.from_numpy(mask.array)] = len(self.letters)
+        return tokens
+
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `LanguageModel`."""
+        import torch
+
+        L, A = self._fields.shape
+        table = torch.cat([torch.eye(A), torch.full((1, A), 1.0 / A)]).to(self._couplings)
+        inputs = table[tokens.to(self._device)].reshape(len(tokens), L * A)
+        return self._fields + (inputs @ self._couplings.reshape(L * A, L * A)).view(-1, L, A)
+
+    def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
+        """See `LanguageModel`."""
+        import torch
+
+        dtype = torch.float64 if numerics == "float64" else torch.float32
+        return _PottsRunner(self, self.encode(residues, mask), dtype)
+
+    def row_bytes(self, length: int) -> int:
+        """See `LanguageModel`."""
+        return 8 * length * len(self.letters)
+
+    def seconds_per_sequence(self, length: int) -> float:
+        """See `LanguageModel`."""
+        return 1e-8 * length * len(self.letters)
+
+
+class _PottsRunner:
+    """Adds to the baseline what one substitution changes, which is exact for a Potts model."""
+
+    def __init__(self, model: Potts, tokens: torch.Tensor, dtype: torch.dtype) -> None:
+        import torch
+
+        self._model, self._tokens = model, tokens.tolist()
+        self._couplings = model._couplings.to(dtype)
+        self._mean = self._couplings.mean(dim=1)
+        inputs = [self._input(i, token) for i, token in enumerate(self._tokens)]
+        self._baseline = model._fields.to(dtype) + torch.stack(inputs).sum(dim=0)
+
+    def _input(self, position: int, token: int) -> torch.Tensor:
+        """Give what a residue adds to all logits, (L, A)."""
+        return self._mean[position] if token == len(self._model.letters) else self._couplings[position, token]
+
+    def wild_type(self) -> np.ndarray:
+        return self._baseline.cpu().numpy().copy()
+
+    def rows(self, substitutions: list[Substitution]) -> np.ndarray:
+        import torch
+
+        letters = self._model.letters
+        made = []
+        for change in substitutions:
+            token = len(letters) if change.letter == MASK_LETTER else letters.index(change.letter)
+            old = self._input(change.position, self._tokens[change.position])
+            made.append(self._baseline + (self._input(change.position, token) - old))
+        return torch.stack(made).cpu().numpy()
+
+
+def random_potts(length: int, *, letters: str, seed: int = 0, scale: float = 0.5) -> Potts:
+    """Make a Potts model of normally distributed fields and couplings, for controls and examples.
+
+    Parameters
+    ----------
+    scale
+        Standard deviation of the couplings; fields have 1.
+    """
+    generator = np.random.default_rng([seed, length])
+    A = len(letters)
+    drawn = generator.normal(size=(length, A, length, A), scale=scale * np.sqrt(2)).astype(np.float32)
+    W = (drawn + drawn.transpose(2, 3, 0, 1)) / np.float32(2)
+    W[np.arange(length), :, np.arange(length), :] = 0
+    V = generator.normal(size=(length, A)).astype(np.float32)
+    return Potts(PottsParameters(V, W, letters), name=f"random Potts model {seed}")
+
+
+def fingerprint_of(parameters: PottsParameters) -> str:
+    """SHA-256 of all that decides the logits."""
+    digest = hashlib.sha256(
+        f"potts {_VERSION} {parameters.letters} {parameters.columns} {parameters.length}".encode()
+    )
+    for array in (parameters.fields, parameters.couplings):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class PottsSource:
+    """The name ``potts:<file>``: a saved model, a parameter file of plmc or CCMpred."""
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"potts:{rest}"
+        self.path = Path(rest).expanduser()
+
+    def _is_alignment(self) -> bool:
+        return self.path.name.removesuffix(".gz").endswith((".a3m", ".fasta", ".fa", ".aln"))
+
+    def identity(self) -> ModelIdentity:
+        """See `Source`; nothing is fitted for it."""
+        model = self._model()
+        return ModelIdentity(self.name, model.fingerprint, model.letters, model.max_residues, False)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
+        """See `Source`; it always computes in its own precision."""
+        return Potts(self._model().potts, name=self.name, device=device)
+
+    def _model(self) -> Potts:
+        if not self.path.is_file():
+            raise ModelError(f"There is no file {self.path} of a Potts model; check the path.")
+        if self._is_alignment():
+            raise ModelError(
+                f"{self.path.name} is an alignment; fit it first: "
+                "catjac.fit_potts(path).save('model.npz'), then use 'potts:model.npz'."
+            )
+        return Potts(read_potts(self.path), name=self.name)
