@@ -25,6 +25,7 @@ _HOMES = {
     "cache": "catjac_widgets.engine.store",
     "contact_head": "catjac_widgets.analysis.attention",
     "contacts": "catjac_widgets.analysis.contact_maps",
+    "couplings_correlation": "catjac_widgets.analysis.couplings",
     "epistasis": "catjac_widgets.analysis.summaries",
     "examples": "catjac_widgets.structures.example_proteins",
     "explore": "catjac_widgets.widgets.explorer",
