@@ -68,7 +68,8 @@ def couplings_correlation(
     J = labels.check_axes(J)
     if J.sizes["pos_in"] != parameters.length or J.sizes["pos_out"] != parameters.length:
         raise JacobianError(
-            f"J is of {J.sizes['pos_out']} residues, the couplings of {parameters.length}; give both of the query."
+            f"J is of {J.sizes['pos_out']} residues, the couplings of {parameters.length}; give both of the "
+            "query."
         )
     residues = labels.sequence_of(J).residues
     if parameters.sequence and residues != parameters.sequence:
