@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,17 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="catjac-tests-")
 os.environ["CATJAC_CACHE"] = str(Path(_FOLDER.name) / "cache")
 os.environ.pop("CATJAC_CACHE_LIMIT", None)
 os.environ.pop("CATJAC_DEBUG", None)
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 #: What a machine may lack even there: the protein families, and a GPU.
 _MAY_LACK = re.compile(r"CATJAC_DATA|GPU|CUDA")
@@ -28,6 +40,11 @@ def nothing_may_skip() -> bool:
 
 def pytest_unconfigure() -> None:
     _FOLDER.cleanup()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what drives a browser last: it is slow, and playwright leaves an event loop running."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 def _refuse_skip(report: Any) -> None:
@@ -66,6 +83,22 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def repository() -> Path:
     """Find the repository's root."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Start a real browser, once; CHROMIUM names another than the one on the path."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+        if path is None and Path(playwright.chromium.executable_path).exists():
+            path = playwright.chromium.executable_path
+        if path is None:
+            pytest.skip("there is no Chromium here (install one, or name it in CHROMIUM)")
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

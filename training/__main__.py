@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from . import evaluate, families, pipeline, teachers
+from . import evaluate, families, pipeline, teachers, weights
 from .loss import LossWeights
+from .recipe import TRAINED
 from .train import Settings
 
 HERE = Path(__file__).parent
@@ -24,39 +25,51 @@ def main() -> None:
     parser.add_argument(
         "--plain-steps",
         type=int,
-        default=2500,
+        default=1500,
         help="steps of the comparison without distillation; 0 leaves it out",
     )
     parser.add_argument(
         "--processes", type=int, default=2, help="processes that fit teachers and score families"
     )
-    parser.add_argument("--no-package", action="store_true", help="do not put the result into the package")
+    parser.add_argument(
+        "--no-package",
+        action="store_true",
+        help="score the trained families only and leave the package as it is",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     folders = pipeline.Folders(
         families.data_folder(), HERE / ".cache", HERE / "results", None if arguments.no_package else PACKAGE
     )
     seed, settings = arguments.seed, Settings(steps=arguments.steps)
-    teachers.fit_all(folders.data, families.records(folders.data), folders.cache, arguments.processes)
-    chosen = pipeline.load_trained(folders)
-    run = folders.cache / f"seed_{seed}"
-    network = pipeline.train(folders, chosen, settings, seed, f"seed_{seed}")
+    everything = families.records(folders.data)
+    trained = [record for record in everything if record["id"] in TRAINED]
+    teachers.fit_all(folders.data, trained, folders.cache, arguments.processes)
+    chosen = [families.load(folders.data, record) for record in trained]
+    run, finished = folders.cache / f"seed_{seed}", folders.cache / f"seed_{seed}" / "mini.safetensors"
+    network = pipeline.train(folders, chosen, settings, seed, run.name)
     minutes = pipeline.minutes_of(run / "log.csv")
-    out_of_fold = pipeline.fit_head(folders, chosen, network, run / "mini.safetensors")
-    plain_path = None
+    out_of_fold = pipeline.fit_head(folders, chosen, network, finished)
+    lines = pipeline.score(folders, trained, finished, ["precision"], arguments.processes)
+    pipeline.note_seed(folders.results / "seeds.csv", seed, settings.steps, minutes, list(lines.values()))
+    if arguments.no_package:
+        return
+    teachers.fit_all(folders.data, everything, folders.cache, arguments.processes)
+    lines = pipeline.score(folders, everything, finished, ["precision", "head"], arguments.processes)
+    more = [pipeline.score(folders, trained, finished, ["robustness"], arguments.processes)]
     if arguments.plain_steps:
         plain_settings = replace(settings, steps=arguments.plain_steps, weights=LossWeights(0, 0, 1, 0))
         plain = pipeline.train(folders, chosen, plain_settings, seed, f"plain_{seed}")
         plain_path = folders.cache / f"plain_{seed}" / "mini.safetensors"
-        pipeline.weights.save(plain_path, plain)
-    lines = pipeline.score_all(
-        folders, run / "mini.safetensors", plain_path, out_of_fold, arguments.processes
-    )
-    evaluate.write(folders.results / f"families_seed_{seed}.csv", lines)
-    pipeline.note_seed(folders.results / "seeds.csv", seed, settings.steps, minutes, lines)
-    if folders.package is not None:
-        evaluate.write(folders.results / "families.csv", lines)
-        pipeline.release(folders, run / "mini.safetensors", lines, settings, seed, arguments.plain_steps)
+        weights.save(plain_path, plain)
+        more.append(pipeline.score(folders, trained, plain_path, ["plain"], arguments.processes))
+    for family in trained:
+        line = lines[family["id"]]
+        line["head_out_of_fold"] = out_of_fold[family["id"]]
+        for columns in more:
+            line |= columns[family["id"]]
+    evaluate.write(folders.results / "families.csv", list(lines.values()))
+    pipeline.release(folders, finished, list(lines.values()), settings, seed, arguments.plain_steps)
 
 
 if __name__ == "__main__":

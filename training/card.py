@@ -122,9 +122,11 @@ def robustness(lines: Sequence[dict]) -> str:
         "mini_precision_90_masked": "Jacobian, 90 % masked, visible pairs",
         "mini_precision_crops": "Jacobian, first and last fifth cut off in turn",
         "mini_precision_ungapped": "Jacobian, held-out homologues without their gaps",
+        "mini_precision_shuffled": "Jacobian, control: the query's letters shuffled",
         "head_precision_0_masked": "contact head, whole query",
         "head_precision_50_masked": "contact head, 50 % masked, all pairs",
         "head_precision_90_masked": "contact head, 90 % masked, all pairs",
+        "head_precision_shuffled": "contact head, control: the query's letters shuffled",
     }
     rows = ["| map | mean precision@L |", "|---|--:|"]
     rows += [

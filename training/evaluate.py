@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from esm.model.esm2 import ESM2
 
 from . import head, maps
 from .corruption import aligned_tokens
 from .families import MISSING, Family, encode
 from .network import Network
 from .potts import Potts, coupling_map, perplexity
-from .weights import load_esm
 
 HELD_OUT_ROWS = 24
 MASK_DRAWS = 3
@@ -57,7 +57,7 @@ def masks(length: int, share: float) -> list[torch.Tensor]:
     rng = np.random.default_rng(length)
     hidden = round(share * length)
     drawn = []
-    for _ in range(MASK_DRAWS):
+    for _ in range(MASK_DRAWS if hidden else 1):
         mask = torch.zeros(length, dtype=torch.bool)
         mask[rng.permutation(length)[:hidden]] = True
         drawn.append(mask)
@@ -94,60 +94,70 @@ def likelihoods(family: Family, network: Network, potts: Potts) -> dict[str, flo
     }
 
 
-def scores(
-    family: Family, network: Network, weights: Path, potts: Potts, truth: np.ndarray, trained: bool
+def precision(
+    family: Family, network: Network, potts: Potts, truth: np.ndarray, trained: bool
 ) -> dict[str, object]:
-    """One line of families.csv without the contact head's out-of-fold column."""
-    states = query_states(family)
+    """Score what says whether a family is learnt."""
     reference = family.record["p_at_l"]
-    line: dict[str, object] = {
+    found = jacobian_precision(network, query_states(family), truth)
+    likelihood = likelihoods(family, network, potts)
+    better = likelihood["mini_perplexity"] < likelihood["profile_perplexity"]
+    return {
         "id": family.id,
         "trained": trained,
         "length": family.length,
         "neff": round(family.neff),
-        "p_at_l": round(reference, 4),
+        "p_at_l": reference,
+        "potts_precision": maps.precision_at_l(coupling_map(potts.couplings).numpy(), truth),
+        "mini_precision": found,
+        "ratio_to_p_at_l": found / reference,
+        **likelihood,
+        "passes": bool(found >= 0.8 * reference and better),
     }
-    potts_precision = maps.precision_at_l(coupling_map(potts.couplings).numpy(), truth)
-    mini_precision = jacobian_precision(network, states, truth)
-    line |= {
-        "potts_precision": potts_precision,
-        "mini_precision": mini_precision,
-        "ratio_to_p_at_l": mini_precision / reference,
+
+
+def head_score(
+    model: ESM2, states: torch.Tensor, truth: np.ndarray, mask: torch.Tensor | None = None
+) -> float:
+    """Precision of the model's own contact head over all pairs."""
+    shipped = model.contact_head.regression.weight.detach(), model.contact_head.regression.bias.detach()
+    return maps.precision_at_l(head.score(head.attention_features(model, states, mask), shipped), truth)
+
+
+def head_precision(family: Family, model: ESM2, truth: np.ndarray) -> dict[str, float]:
+    """Score the contact head over all pairs, without a mask and averaged over masks."""
+    states = query_states(family)
+    return {
+        f"head_precision_{percent}_masked": float(
+            np.mean([head_score(model, states, truth, mask) for mask in masks(family.length, percent / 100)])
+        )
+        for percent in (0, 50, 90)
     }
-    line |= likelihoods(family, network, potts)
-    line["passes"] = bool(
-        mini_precision >= 0.8 * reference and line["mini_perplexity"] < line["profile_perplexity"]
-    )  # type: ignore[operator]
-    model = load_esm(weights)
-    regression = model.contact_head.regression
-    shipped = regression.weight.detach(), regression.bias.detach()
-    for percent in (0, 50, 90):
-        drawn = (
-            masks(family.length, percent / 100) if percent else [torch.zeros(family.length, dtype=torch.bool)]
-        )
-        line[f"head_precision_{percent}_masked"] = float(
-            np.mean(
-                [
-                    maps.precision_at_l(
-                        head.score(head.attention_features(model, states, mask), shipped), truth
-                    )
-                    for mask in drawn
-                ]
-            )
-        )
-    if trained:
-        for percent in (50, 90):
-            line[f"mini_precision_{percent}_masked"] = float(
-                np.mean(
-                    [
-                        jacobian_precision(network, states, truth, mask)
-                        for mask in masks(family.length, percent / 100)
-                    ]
-                )
-            )
-        line["mini_precision_crops"] = crops(network, family, truth)
-        line["mini_precision_ungapped"] = homologues(network, family, truth)
-    return line
+
+
+def robustness(family: Family, network: Network, model: ESM2, truth: np.ndarray) -> dict[str, float]:
+    """Score under masks, on crops, on ungapped homologues and, for control, on shuffled letters."""
+    states = query_states(family)
+    found = {}
+    for percent in (50, 90):
+        scores = [
+            jacobian_precision(network, states, truth, mask) for mask in masks(family.length, percent / 100)
+        ]
+        found[f"mini_precision_{percent}_masked"] = float(np.mean(scores))
+    found["mini_precision_crops"] = crops(network, family, truth)
+    found["mini_precision_ungapped"] = homologues(network, family, truth)
+    shuffled = states[torch.from_numpy(np.random.default_rng(0).permutation(family.length))]
+    found["mini_precision_shuffled"] = jacobian_precision(network, shuffled, truth)
+    found["head_precision_shuffled"] = head_score(model, shuffled, truth)
+    return found
+
+
+def plain_scores(family: Family, network: Network, truth: np.ndarray) -> dict[str, float]:
+    """Precision and held-out pseudo-perplexity of the network trained without distillation."""
+    return {
+        "plain_precision": jacobian_precision(network, query_states(family), truth),
+        "plain_perplexity": masked_perplexity(network, family.held_out),
+    }
 
 
 def write(path: Path, lines: Sequence[dict[str, object]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -67,40 +68,43 @@ def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path:
     return {family.id: precision for family, precision in zip(chosen, found, strict=True)}
 
 
-def score_one(folders: Folders, record: dict, path: Path, plain_path: Path | None) -> dict[str, object]:
-    """One line of families.csv."""
+def score_one(folders: Folders, record: dict, path: Path, part: str) -> dict[str, object]:
+    """Make some columns of a family's line in families.csv, kept beside their weights file.
+
+    part: "precision", "head", "robustness" or "plain".
+    """
+    kept = path.parent / f"scores_{weights.digest(path)}" / f"{record['id']}_{part}.json"
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))
     torch.set_num_threads(1)
     family = families.load(folders.data, record)
     truth = maps.native_contacts(folders.data, record)
-    potts = teachers.load_teacher(folders.cache, family.id)
-    trained = family.id in TRAINED
-    line = evaluate.scores(family, weights.load_network(path), path, potts, truth, trained)
-    if plain_path is not None and trained:
-        plain = weights.load_network(plain_path)
-        line["plain_precision"] = evaluate.jacobian_precision(plain, evaluate.query_states(family), truth)
-        line["plain_perplexity"] = evaluate.masked_perplexity(plain, family.held_out)
-    return line
+    network = weights.load_network(path)
+    if part == "precision":
+        potts = teachers.load_teacher(folders.cache, family.id)
+        found = evaluate.precision(family, network, potts, truth, family.id in TRAINED)
+    elif part == "head":
+        found = {"id": family.id, **evaluate.head_precision(family, weights.load_esm(path), truth)}
+    elif part == "robustness":
+        found = {"id": family.id, **evaluate.robustness(family, network, weights.load_esm(path), truth)}
+    else:
+        found = {"id": family.id, **evaluate.plain_scores(family, network, truth)}
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(found), encoding="utf-8")
+    return found
 
 
-def score_all(
-    folders: Folders, path: Path, plain_path: Path | None, out_of_fold: dict[str, float], processes: int
-) -> list[dict[str, object]]:
-    """All lines of families.csv, shortest family first."""
+def score(
+    folders: Folders, chosen: Sequence[dict], path: Path, parts: Sequence[str], processes: int
+) -> dict[str, dict]:
+    """Make the asked-for columns of some families by id, `processes` at a time."""
+    lines: dict[str, dict] = {}
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(score_one, folders, record, path, plain_path)
-            for record in families.records(folders.data)
-        ]
-        lines = []
+        jobs = [pool.submit(score_one, folders, record, path, part) for part in parts for record in chosen]
         for job in jobs:
-            line = job.result()
-            if line["id"] in out_of_fold:
-                line["head_out_of_fold"] = out_of_fold[str(line["id"])]
-            print(
-                f"{line['id']}: precision@L {line['mini_precision']:.3f}, p_at_l {line['p_at_l']:.3f}",
-                flush=True,
-            )
-            lines.append(line)
+            found = job.result()
+            lines.setdefault(str(found["id"]), {}).update(found)
+            print("scored " + ", ".join(f"{name} {value}" for name, value in found.items()), flush=True)
     return lines
 
 
@@ -111,8 +115,7 @@ def note_seed(path: Path, seed: int, steps: int, minutes: float, lines: Sequence
         "seed": seed,
         "steps": steps,
         "minutes": round(minutes),
-        "mean_precision_trained": round(float(np.mean([line["mini_precision"] for line in trained])), 4),
-        "mean_precision_all": round(float(np.mean([line["mini_precision"] for line in lines])), 4),
+        "mean_precision": round(float(np.mean([line["mini_precision"] for line in trained])), 4),
         "families_trained": len(trained),
         "families_passing": sum(bool(line["passes"]) for line in trained),
     }

@@ -11,8 +11,10 @@ import torch
 
 from . import families
 from .potts import Potts, fit
+from .recipe import TRAINED
 
-ITERATIONS = 60
+ITERATIONS, ITERATIONS_UNTRAINED = 60, 30
+"""Models of families that nothing is trained on are for comparison only."""
 
 
 def teacher_path(cache: Path, identifier: str) -> Path:
@@ -25,7 +27,8 @@ def fit_one(folder: Path, record: dict, cache: Path) -> str:
     torch.set_num_threads(1)
     path = teacher_path(cache, record["id"])
     if not path.exists():
-        fit(families.load(folder, record), ITERATIONS).save(path)
+        iterations = ITERATIONS if record["id"] in TRAINED else ITERATIONS_UNTRAINED
+        fit(families.load(folder, record), iterations).save(path)
     return record["id"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -35,6 +36,14 @@ def read(path: Path) -> tuple[Shape, dict[str, torch.Tensor]]:
         metadata = stored.metadata()
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     return Shape(*(int(metadata[name]) for name in ("num_layers", "embed_dim", "attention_heads"))), tensors
+
+
+def digest(path: Path) -> str:
+    """Fingerprint of a file's tensors; the order of a header's entries varies from one writing to the next."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(read(path)[1].items()):
+        found.update(name.encode() + tensor.numpy().tobytes())
+    return found.hexdigest()[:12]
 
 
 def load_network(path: Path) -> Network:

@@ -1,7 +1,6 @@
 // Crisp canvases, the page's own colours, and pictures painted from arrays.
 
 import { isDark, parseCss, type Triple } from "./colour";
-import { farEnough } from "./scores";
 
 export interface Theme {
   dark: boolean;
@@ -102,7 +101,9 @@ export const shade = (value: number, low: number, high: number): number => {
 /** Write the rows `from` … `to` (excluded) of an L × L map as pixels; NaN stays transparent. */
 export function paintRows(pixels: Uint32Array, values: ArrayLike<number>, length: number, from: number, to: number, paint: Paint): void {
   const scale = 255 / (paint.high - paint.low);
+  const { bright, dim, chain, separation } = paint;
   for (let i = from; i < to; i++) {
+    const own = chain[i];
     for (let j = 0; j < length; j++) {
       const value = values[i * length + j]!;
       if (value !== value) {
@@ -111,8 +112,10 @@ export function paintRows(pixels: Uint32Array, values: ArrayLike<number>, length
       }
       const at = (value - paint.low) * scale;
       const index = at <= 0 ? 0 : at >= 255 ? 255 : (at + 0.5) | 0;
-      const counts = i !== j && farEnough(i, j, paint.chain, paint.separation);
-      pixels[i * length + j] = (counts ? paint.bright : paint.dim)[index]!;
+      // `farEnough`, written out: this runs once a pixel.
+      const apart = i < j ? j - i : i - j;
+      const counts = apart > 0 && (apart >= separation || chain[j] !== own);
+      pixels[i * length + j] = (counts ? bright : dim)[index]!;
     }
   }
 }

@@ -166,7 +166,9 @@ class JacobianSliceView {
 
   private absence(pair: Pair | null): string {
     if (!pair) return "Click a pair on the map to see how its residues depend on each other, letter by letter.";
-    return this.waiting?.note || "Asking for this block…";
+    if (this.waiting) return this.waiting.note;
+    // In a page without a kernel there is nobody to ask.
+    return this.state.comm_live === false ? "This block was not saved with the page; run the notebook to see it." : "Asking for this block…";
   }
 
   private paintLegend(limit: number): void {

@@ -13,7 +13,7 @@ export function quantile(sorted: Float32Array, share: number): number {
   return sorted[below]! + (sorted[above]! - sorted[below]!) * (at - below);
 }
 
-const SAMPLE = 40_000;
+const SAMPLE = 10_000;
 
 /** Finite values of counted pairs, sorted; a regular sample where there are very many. */
 export function countedValues(values: ArrayLike<number>, length: number, chain: Uint8Array, separation: number): Float32Array {

@@ -28,8 +28,8 @@ test("a large map is sampled over all its columns", () => {
   const length = 600;
   const values = Float32Array.from({ length: length * length }, (_, at) => at % length);
   const sample = countedValues(values, length, one(length), 0);
-  assert.ok(sample.length > 20_000 && sample.length < 80_000);
-  assert.ok(Math.abs(quantile(sample, 0.5) - 299.5) < 6);
+  assert.ok(sample.length > 5_000 && sample.length < 20_000);
+  assert.ok(Math.abs(quantile(sample, 0.5) - 299.5) < 10);
 });
 
 test("limits: from zero for scores, never empty", () => {

@@ -1,37 +1,13 @@
-"""A JupyterLab server and a Chromium for the session; a fresh page a test."""
+"""A JupyterLab server for the session; a fresh page a test."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import CHROMIUM_FLAGS, Notebook, Server
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-def find_chromium(playwright: Playwright) -> str | None:
-    named = os.environ.get("CHROMIUM")
-    if named:
-        return named
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    own = playwright.chromium.executable_path
-    return found or (own if Path(own).exists() else None)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = find_chromium(playwright)
-        if path is None:
-            pytest.skip("there is no Chromium here (install one, or name it in CHROMIUM)")
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=list(CHROMIUM_FLAGS))
-        yield browser
-        browser.close()
+from lab import Notebook, Server
+from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +21,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1400, "height": 1100})
+def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """Open an empty page; its parameter, if any, is how many pixels of the screen a CSS pixel takes."""
+    scale = getattr(request, "param", 1)
+    context = chromium.new_context(viewport={"width": 1400, "height": 1100}, device_scale_factor=scale)
     context.set_default_timeout(60_000)
     made = context.new_page()
     yield made

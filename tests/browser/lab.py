@@ -17,15 +17,6 @@ from typing import Any
 import nbformat
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 # What a page may take on a busy machine, in milliseconds.
 PATIENCE = 120_000
 
@@ -189,7 +180,11 @@ def pixels(canvas: Locator) -> list[int]:
     return list(
         canvas.evaluate(
             """(canvas) => {
-              const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+              // Of a copy: reading a canvas changes how the browser draws it from then on.
+              const copy = document.createElement("canvas").getContext("2d");
+              [copy.canvas.width, copy.canvas.height] = [canvas.width, canvas.height];
+              copy.drawImage(canvas, 0, 0);
+              const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
               const bins = new Array(64).fill(0);
               for (let k = 0; k < data.length; k += 4) {
                 const [red, green, blue] = [data[k] >> 6, data[k + 1] >> 6, data[k + 2] >> 6];

@@ -167,6 +167,7 @@ def test_errors_are_shown_in_the_widget(open_notebook: Open, server: Server) -> 
     no_complaints(notebook)
 
 
+@pytest.mark.parametrize("page", [2], indirect=True, ids=["sharp"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_picture_of_the_explorer(
     open_notebook: Open, server: Server, repository: Path, results: Path, theme: str
@@ -175,10 +176,7 @@ def test_picture_of_the_explorer(
     write_notebook(
         server.notebooks / f"picture-{theme}.ipynb",
         "%load_ext catjac\nimport catjac",
-        "ex = %catjac explore bpti\nex.wait()\nC = ex.contacts\n"
-        "far = C.where(abs(C.pos_i - C.pos_j) >= 6)\n"
-        "best = far.where(far == far.max(), drop=True)\n"
-        "ex.selection = tuple(sorted((int(best.pos_i[0]), int(best.pos_j[0]))))\nex",
+        "ex = %catjac explore bpti\nex.wait()\nex.selection = (11, 35)\nex",
     )
     notebook = open_notebook(f"picture-{theme}.ipynb")
     if theme == "dark":
@@ -189,6 +187,7 @@ def test_picture_of_the_explorer(
     notebook.run_all()
     notebook.wait_for_status("complete")
     notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
+    notebook.explorer.get_by_label("top L").check()
     notebook.page.mouse.move(5, 5)
     notebook.page.wait_for_timeout(500)
     picture = results / f"explorer-{theme}.png"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from checkpoints import write_embedded
 from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import CheckpointError, SequenceError
 from catjac_widgets.language_models import embedded
+from catjac_widgets.language_models.devices import choose_device
 from catjac_widgets.language_models.registry import identify, load_model, models
 
 BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"
@@ -132,3 +135,19 @@ def test_the_embedded_model_of_this_checkout() -> None:
     assert model.letters == ESM_LETTERS
     found = embedded.familiarity(BPTI)
     assert (found.family, found.known) == ("PF00014_1BPI", True)
+
+
+def test_telling_what_it_is_waits_for_no_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from catjac_widgets.language_models.devices import likely_device\n"
+        "from catjac_widgets.language_models.registry import identify\n"
+        "print(identify('mini').fingerprint, 'torch' in sys.modules)\n"
+        "import torch\n"
+        "print(likely_device())\n"
+    )
+    environment = os.environ | {"CATJAC_CACHE": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert told == [load_model("mini").fingerprint, "False", str(choose_device(None))]

@@ -79,6 +79,8 @@ def test_variables_hold_anything_that_has_a_sequence() -> None:
     }
     for name in ("text", "fasta", "own"):
         assert find_protein(f"${name}", variables=values).sequence.residues == UBIQUITIN
+    assert find_protein("$text", variables=values).sequence.name == "text"
+    assert find_protein("$fasta", variables=values).sequence.name == "ubi"
     for name in ("example", "structure", "name"):
         found = find_protein(f"${name}", variables=values)
         assert found.sequence.residues == example.sequence.residues

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from notebook_page import FLAGS, NotebookPage, Wire
+from notebook_page import NotebookPage, Wire
 
 
 @pytest.fixture
@@ -14,26 +12,6 @@ def wire() -> Iterator[Wire]:
     """Comms that a test can read."""
     with Wire().installed() as wire:
         yield wire
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Start a real browser; CHROMIUM names another than the one on the path."""
-    pytest.importorskip("playwright", reason="playwright is not installed")
-    from playwright.sync_api import sync_playwright
-
-    path = (
-        os.environ.get("CHROMIUM")
-        or shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if path is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

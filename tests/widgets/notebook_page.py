@@ -16,16 +16,6 @@ from comm.base_comm import BaseComm
 
 HARNESS = Path(__file__).with_name("harness.html")
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 class Wire:
     """All comms of this process, and what they published and nobody fetched yet."""

@@ -34,7 +34,13 @@ def test_the_lock_is_held_while_sending_and_not_while_preparing() -> None:
 
     def try_lock(_: object = None) -> None:
         result = []
-        other = threading.Thread(target=lambda: result.append(delivery.lock.acquire(timeout=0.05)))
+
+        def take() -> None:
+            result.append(delivery.lock.acquire(timeout=0.05))
+            if result[0]:
+                delivery.lock.release()
+
+        other = threading.Thread(target=take)
         other.start()
         other.join()
         free.append(result[0])

@@ -245,6 +245,7 @@ def test_without_a_kernel_the_page_still_answers(notebook: NotebookPage) -> None
     notebook.settle()
     assert ex.selection == (24, 41)
     assert ex.sequence.labels[8] in notebook.text(".cj-slice .cj-title")
+    assert "not saved with the page" in notebook.text(".cj-note")
     notebook.page.mouse.click(*cell(notebook, 24, 41))
     notebook.settle()
     assert notebook.page.locator(BLOCK).is_visible()

@@ -179,15 +179,16 @@ class FolderEntry:
     def devices(self) -> tuple[str, ...]:
         """See `Entry`."""
         try:
-            return tuple(sorted(path.name for path in (self.folder / "devices").iterdir()))
+            names = [path.name for path in (self.folder / "devices").iterdir()]
         except OSError:
             return ()
+        return tuple(sorted(name.replace("-", ":") for name in names))
 
     def add_device(self, name: str) -> None:
         """See `Entry`."""
-        # One empty file a device: two processes can add theirs at once.
+        # One empty file a device, so that two processes can add theirs at once; not every system allows ":".
         (self.folder / "devices").mkdir(exist_ok=True)
-        (self.folder / "devices" / name.replace("/", "-").replace(":", "-")).touch()
+        (self.folder / "devices" / name.replace(":", "-")).touch()
 
     # ---- opening
 

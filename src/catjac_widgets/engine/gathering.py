@@ -9,9 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,22 +18,19 @@ from catjac_widgets.engine import folders, resources
 from catjac_widgets.engine.entries import CorruptRowError, Entry
 from catjac_widgets.engine.folder_entry import FolderEntry
 from catjac_widgets.engine.labels import label_jacobian
+from catjac_widgets.engine.loading import load_for
 from catjac_widgets.engine.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.summaries import Accumulator
 from catjac_widgets.engine.sweep import batches, wild_type_logits
-from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.engine.plan import Plan
-    from catjac_widgets.language_models.protocol import LanguageModel
 
 #: Rows are read from the cache for about this long before something more urgent gets its turn.
 READING_SECONDS = 0.02
-
-#: Models that this process has loaded by name, to count each once.
-_LOADED: weakref.WeakValueDictionary[int, LanguageModel] = weakref.WeakValueDictionary()
 
 
 class Gathering:
@@ -276,7 +271,7 @@ class Gathering:
         plan = self.plan
         self.message = f"loading {plan.model}"
         yield
-        model = self._load()
+        model = load_for(plan, self._model)
         missing = [index for index in plan.wanted if index not in self.done]
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"
@@ -325,23 +320,6 @@ class Gathering:
         if self._lazy and self._data is not None:
             self._data[self._slots[index]] = row  # The disk is full: rows do not stay there any more.
         self._there(index, row)
-
-    def _load(self) -> LanguageModel:
-        from catjac_widgets.language_models.protocol import LanguageModel
-        from catjac_widgets.language_models.registry import resolve_model
-
-        if isinstance(self._model, LanguageModel):
-            return self._model
-        model = resolve_model(self._model)
-        if isinstance(self._model, str | Path):
-            if _LOADED.get(id(model)) is not model:
-                _LOADED[id(model)] = model
-                cache.count(models_loaded=1)
-            if model.fingerprint != self.plan.fingerprint:
-                raise ModelError(
-                    f"The checkpoint of {self.plan.model} changed while it was read; call again."
-                )
-        return model
 
     def _slot(self, index: int) -> np.ndarray:
         assert self._data is not None

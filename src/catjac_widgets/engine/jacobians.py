@@ -270,9 +270,9 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
 
 def _worker_of(model: Any) -> Worker:
     if isinstance(model, str | Path):
-        from catjac_widgets.language_models.devices import choose_device
+        from catjac_widgets.language_models.devices import likely_device
 
-        return worker_for(choose_device(None))
+        return worker_for(likely_device())
     return worker_for(model.device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import DeviceError, ResourceError, UsageError
@@ -43,6 +44,17 @@ def choose_device(wanted: str | torch.device | None = None) -> torch.device:
     elif device.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(f"{wanted!r} is not a device that models run on; use 'cuda', 'mps' or 'cpu'.")
     return device
+
+
+def likely_device() -> str:
+    """Name the device that `choose_device` will choose, without waiting for torch if there is no accelerator.
+
+    Torch takes seconds to import, and whoever only needs to know whose turn it is shall not wait for it.
+    """
+    drivers = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/dxg", "/dev/kfd")
+    if "torch" in sys.modules or sys.platform != "linux" or any(map(os.path.exists, drivers)):
+        return str(choose_device(None))
+    return "cpu"
 
 
 def choose_dtype(wanted: Any = None) -> torch.dtype:

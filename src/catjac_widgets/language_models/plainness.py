@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from catjac_widgets.errors import DependencyError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -50,13 +51,13 @@ def token_dropout(model: Any) -> bool:
     return bool(getattr(model, "token_dropout", getattr(settings, "token_dropout", False)))
 
 
-def regression_is_fitted(weight: torch.Tensor, bias: torch.Tensor) -> bool:
+def regression_is_fitted(weight: torch.Tensor | np.ndarray, bias: torch.Tensor | np.ndarray) -> bool:
     """Whether a contact head's regression was fitted, not left at its random start.
 
     torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far out.
     """
     start = weight.shape[-1] ** -0.5
-    return bool(bias.detach().abs().max() > start or weight.detach().abs().max() > start)
+    return any(float(part.max()) > start or float(part.min()) < -start for part in (weight, bias))
 
 
 def altered_modules(model: torch.nn.Module) -> list[str]:

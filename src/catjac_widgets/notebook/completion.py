@@ -7,6 +7,8 @@ from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
+import catjac_widgets
+
 _OPTIONS = ("--model", "--structure", "--chain", "--record", "--visible", "--variant", "--to")
 _MAGIC = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%%?catjac\s+(?P<rest>.*)$")
 
@@ -53,9 +55,7 @@ def suggestions(before: list[str], word: str) -> list[str]:
 
 
 def _model_names() -> list[str]:
-    from catjac_widgets import models
-
-    return [row["name"] for row in models().rows]
+    return [row["name"] for row in catjac_widgets.models().rows]
 
 
 def _variables() -> list[str]:

@@ -12,6 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.utils.process import arg_split
 
+import catjac_widgets
 from catjac_widgets.errors import CatjacError, UsageError
 
 #: What `%catjac` can do, each with one line of help.
@@ -81,35 +82,27 @@ class CatjacMagics(Magics):
         return self.shell.user_ns
 
     def _explore(self, arguments: Any, cell: str | None) -> Any:
-        from catjac_widgets import explore
-
         protein, options = self._protein(arguments, cell)
-        return explore(protein.sequence, structure=self._structure(arguments, protein), **options)
+        return catjac_widgets.explore(
+            protein.sequence, structure=self._structure(arguments, protein), **options
+        )
 
     def _jacobian(self, arguments: Any, cell: str | None) -> Any:
-        from catjac_widgets import jacobian
-
         protein, options = self._protein(arguments, cell)
-        return jacobian(protein.sequence, **options)
+        return catjac_widgets.jacobian(protein.sequence, **options)
 
     def _models(self, arguments: Any, cell: str | None) -> Any:
-        from catjac_widgets import models
-
-        return models()
+        return catjac_widgets.models()
 
     def _examples(self, arguments: Any, cell: str | None) -> Any:
-        from catjac_widgets import examples
-
-        return examples()
+        return catjac_widgets.examples()
 
     def _cache(self, arguments: Any, cell: str | None) -> Any:
-        from catjac_widgets import cache
-
         if arguments.what == ["clear"]:
-            cache.clear()
+            catjac_widgets.cache.clear()
         elif arguments.what not in ([], ["info"]):
             raise UsageError("%catjac cache knows 'info' and 'clear'.")
-        return cache.info()
+        return catjac_widgets.cache.info()
 
     def _device(self, arguments: Any, cell: str | None) -> Any:
         from catjac_widgets.notebook.diagnosis import Report, devices
@@ -144,9 +137,7 @@ class CatjacMagics(Magics):
         named = self._named(arguments.structure)
         if not isinstance(named, str):
             return named
-        from catjac_widgets import structure
-
-        return structure(named, chain=arguments.chain)
+        return catjac_widgets.structure(named, chain=arguments.chain)
 
     def _named(self, text: str) -> Any:
         """Look up the object that "$name" stands for, any other text as it is."""

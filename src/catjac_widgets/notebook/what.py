@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +219,10 @@ def _variable(
         if "\n" in value or value.startswith(">"):
             return read_pasted(value, record)
         if not value.strip().startswith("$"):
-            return find_protein(value, chain=chain, record=record)
+            found = find_protein(value, chain=chain, record=record)
+            # A bare sequence has no name of its own.
+            named = found.sequence if found.sequence.name else replace(found.sequence, name=name)
+            return replace(found, sequence=named)
     if isinstance(value, Path):
         return _file(str(value), chain, record)
     if isinstance(value, Sequence):

@@ -267,7 +267,8 @@ def explore(
             batch_size=batch_size,
             linker=linker,
             cache=cache,
-            priority=Priority.SCREEN,
+            # Behind the attention head's one pass, which fills the screen first.
+            priority=Priority.BACKGROUND,
         )
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
@@ -295,7 +296,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
     """Make a call that computes the attention head's map; None where J is in the cache already."""
     from catjac_widgets.engine.store import cache
     from catjac_widgets.engine.worker import Priority, worker_for
-    from catjac_widgets.language_models.devices import choose_device
+    from catjac_widgets.language_models.devices import likely_device
     from catjac_widgets.language_models.protocol import ContactHead
     from catjac_widgets.language_models.registry import resolve_model
 
@@ -312,7 +313,7 @@ def _head(sequence: Sequence, model: Any, job: Job, mask: Mask) -> Callable[[], 
             return None
         return contact_head(sequence, loaded, mask=mask if mask else None)
 
-    worker = worker_for(choose_device(None) if by_name else resolve_model(model).device)
+    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
     return lambda: worker.submit_call(compute, Priority.SCREEN)
 
 

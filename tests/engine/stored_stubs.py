@@ -1,0 +1,31 @@
+"""Jacobians of stub models, and their entries on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from stubs import PottsModel
+
+from catjac_widgets.engine.folder_entry import FolderEntry
+from catjac_widgets.engine.jacobians import jacobian, plan_for
+from catjac_widgets.engine.store import cache
+
+RESIDUES = "MKTAYIAKQRQISF"
+L = len(RESIDUES)
+
+
+def entry_of(sequence: str, model: PottsModel, **options: Any) -> FolderEntry:
+    plan, _ = plan_for(sequence, model, **options)
+    entry = cache.find(plan)
+    assert isinstance(entry, FolderEntry)
+    return entry
+
+
+def chunks(entry: FolderEntry) -> list[Path]:
+    return sorted((entry.group / "jacobian").glob("c.*"), key=lambda path: int(path.name.split(".")[1]))
+
+
+def compute(model: PottsModel, **options: Any) -> xr.DataArray:
+    return jacobian(RESIDUES, model, progress=False, **options)
