@@ -31,6 +31,7 @@ _HOMES = {
     "contact_head": "catjac_widgets.analysis.attention",
     "contacts": "catjac_widgets.analysis.contact_maps",
     "coupling_contacts": "catjac_widgets.analysis.baselines",
+    "couplings_correlation": "catjac_widgets.analysis.couplings",
     "epistasis": "catjac_widgets.analysis.summaries",
     "examples": "catjac_widgets.structures.example_proteins",
     "explore": "catjac_widgets.widgets.explorer",

@@ -143,8 +143,8 @@ def read_alignment(what: str | Path, *, letters: str = ALIGNMENT_LETTERS + GAP) 
     for number, row in enumerate(joined, start=1):
         if len(row) != length or not length:
             raise SequenceError(
-                f"Row {number} of the alignment ({names[number - 1] or 'no name'}) has {len(row)} columns, the "
-                f"first {length}; give all rows aligned."
+                f"Row {number} of the alignment ({names[number - 1] or 'no name'}) has {len(row)} columns, "
+                f"the first {length}; give all rows aligned."
             )
     table = np.full(256, len(letters) - 1, dtype=np.int8)
     table[[ord(letter) for letter in letters]] = np.arange(len(letters), dtype=np.int8)

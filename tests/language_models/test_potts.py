@@ -147,12 +147,14 @@ def test_files_of_ccmpred(tmp_path):
         read_potts(path)
 
 
-def small_objective() -> PseudoLikelihood:
+def small_objective(*, one_hot: bool = False) -> PseudoLikelihood:
     random = np.random.default_rng(1)
     targets = torch.from_numpy(random.integers(3, size=(6, 3)))
     features = torch.nn.functional.one_hot(targets, 3).double()
     weights = torch.from_numpy(random.uniform(0.2, 1, 6))
-    return PseudoLikelihood(features, targets, weights, field_penalty=0.02, coupling_penalty=0.05)
+    return PseudoLikelihood(
+        features, targets, weights, field_penalty=0.02, coupling_penalty=0.05, one_hot=one_hot
+    )
 
 
 def test_the_gradient_against_finite_differences_and_the_value_against_a_loop():
@@ -173,6 +175,12 @@ def test_the_gradient_against_finite_differences_and_the_value_against_a_loop():
             z = [float(fields[j, b]) + sum(W[i, row[i], j, b] for i in range(3)) for b in range(3)]
             total -= share[n] * (z[row[j]] - np.log(np.exp(z).sum()))
     assert float(value) == pytest.approx(total, rel=1e-12)
+
+
+def test_sums_of_rows_equal_the_product():
+    vector = torch.from_numpy(np.random.default_rng(3).normal(size=small_objective().parameters))
+    for a, b in zip(small_objective()(vector), small_objective(one_hot=True)(vector), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 def test_the_minimum_is_one():

@@ -38,6 +38,8 @@ class PseudoLikelihood:
         Bool (N, K): which targets count; all by default.
     allowed
         Bool (K, K), symmetric: which pairs may couple; all by default.
+    one_hot
+        Whether the features are the targets' one-hot code: sums of rows then take the place of a product.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class PseudoLikelihood:
         coupling_penalty: float,
         known: torch.Tensor | None = None,
         allowed: torch.Tensor | None = None,
+        one_hot: bool = False,
     ) -> None:
         import torch
 
@@ -57,6 +60,9 @@ class PseudoLikelihood:
         self.size = self.length * self.states
         self._features = features.reshape(self.number, self.size).contiguous()
         self._targets = targets.long()[..., None]
+        self._bags: torch.Tensor | None = None
+        if one_hot:
+            self._bags = targets.long() + torch.arange(self.length, device=targets.device) * self.states
         weights = (weights / weights.sum()).to(features.dtype)
         self._weights = weights[:, None].expand(-1, self.length)
         if known is not None:
@@ -86,7 +92,11 @@ class PseudoLikelihood:
         import torch
 
         fields, couplings = self.unpack(vector)
-        logits = (self._features @ couplings).view(self.number, self.length, self.states) + fields
+        if self._bags is None:
+            added = self._features @ couplings
+        else:
+            added = torch.nn.functional.embedding_bag(self._bags, couplings, mode="sum")
+        logits = added.view(self.number, self.length, self.states) + fields
         log_p = torch.log_softmax(logits, dim=-1)
         value = -(log_p.gather(-1, self._targets)[..., 0] * self._weights).sum()
         value = value + self.field_penalty * fields.square().sum()
@@ -201,6 +211,7 @@ def fit_potts(
         w,
         field_penalty=regularisation / neff,
         coupling_penalty=regularisation * 0.5 * (K - 1) * (q - 1) / neff,
+        one_hot=True,
     )
     # With one sequence log Neff is 0, and a letter that never occurs would begin at −∞.
     counts = torch.einsum("n,nkq->kq", w, features) + max(0.01 * float(np.log(neff)), 1e-4)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelled_potts import sampled_alignment
+
+from catjac_widgets.alignments import Alignment, read_alignment
+from catjac_widgets.analysis.baselines import coupling_contacts, inverse_covariance, mean_field
+from catjac_widgets.analysis.evaluation import precision_at_l
+from catjac_widgets.structures.experimental import structure
+
+
+def test_mean_field_by_its_definition():
+    alignment = sampled_alignment(pairs=[(0, 3)], length=5, count=60, seed=1)
+    states, w = alignment.states, alignment.weights()
+    L, q = 5, 21
+    single, double = np.zeros((L, q)), np.zeros((L, q, L, q))
+    for n, row in enumerate(states):
+        for i in range(L):
+            single[i, row[i]] += w[n] / w.sum()
+            for j in range(L):
+                double[i, row[i], j, row[j]] += w[n] / w.sum()
+    single = 0.5 * single + 0.5 / q
+    C = np.zeros((L, q - 1, L, q - 1))
+    for i in range(L):
+        for j in range(L):
+            pair = np.diag(single[i]) if i == j else 0.5 * double[i, :, j] + 0.5 / q**2
+            C[i, :, j] = (pair - np.outer(single[i], single[j]))[:-1, :-1]
+    W = np.zeros((L, q, L, q))
+    W[:, :-1, :, :-1] = -np.linalg.inv(C.reshape(L * (q - 1), -1)).reshape(C.shape)
+    for i in range(L):
+        for j in range(L):
+            block = W[i, :, j] * (i != j)
+            block = block - block.mean(axis=0) - block.mean(axis=1, keepdims=True) + block.mean()
+            np.testing.assert_allclose(mean_field(alignment).couplings[i, :, j], block, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", [mean_field, inverse_covariance])
+def test_coupled_columns_come_first(method):
+    alignment = sampled_alignment(pairs=[(1, 5), (2, 7)], length=9, count=400, seed=2)
+    scores = coupling_contacts(method(alignment)).values
+    np.testing.assert_allclose(scores, scores.T, atol=1e-10)
+    assert not np.diagonal(scores).any()
+    best = sorted(zip(*np.triu_indices(9, 1), strict=True), key=lambda ij: -scores[ij])[:2]
+    assert {(int(i), int(j)) for i, j in best} == {(1, 5), (2, 7)}
+
+
+def test_duplicated_columns_attract_like_letters():
+    states = np.random.default_rng(3).integers(3, size=(200, 4)).astype(np.int8)
+    states[:, 3] = states[:, 0]
+    found = inverse_covariance(Alignment(states, query="ARND"))
+    block = found.couplings[0, :3, 3, :3]
+    assert (np.diagonal(block) > 0).all()
+    assert (block[~np.eye(3, dtype=bool)] < 0).all()
+    scores = coupling_contacts(found).values
+    assert scores[0, 3] == scores.max()
+
+
+def test_one_sequence_gives_no_contacts():
+    for method in (mean_field, inverse_covariance):
+        scores = coupling_contacts(method(">q\nARNDC\n")).values
+        assert np.isfinite(scores).all()
+    assert not coupling_contacts(inverse_covariance(">q\nARNDC\n")).values.any()
+
+
+@pytest.mark.parametrize("name", ["PF00397_1PIN", "PF00018_2O9S"])
+def test_the_reference_precision_of_real_families(data_folder: Path, name: str):
+    folder = data_folder / "families"
+    family = next(each for each in json.loads((folder / "families.json").read_text()) if each["id"] == name)
+    alignment = read_alignment(folder / f"{name}.a3m.gz")
+    assert alignment.query == family["query"]
+    assert alignment.effective_number() == pytest.approx(family["neff80"], abs=0.06)
+    truth = structure(folder / f"{name}.pdb.gz", chain=family["chain"], sequence=family["query"])
+    scores = coupling_contacts(mean_field(alignment))
+    assert precision_at_l(scores, truth) == pytest.approx(family["p_at_l"], abs=5e-4)
+    assert precision_at_l(scores, truth, fraction=0.5) == pytest.approx(family["p_at_l_half"], abs=5e-4)
