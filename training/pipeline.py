@@ -137,7 +137,9 @@ def release(
     """Put weights and card into the package."""
     assert folders.package is not None
     folders.package.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, folders.package / "mini.safetensors")
+    shipped = folders.package / "mini.safetensors"
+    if not shipped.exists() or weights.digest(shipped) != weights.digest(path):
+        shutil.copyfile(path, shipped)
     network = weights.load_network(path)
     everything = [families.load(folders.data, record) for record in families.records(folders.data)]
     card.write_json(folders.package / "mini.json", everything, lines, network, settings.shape)

@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[Shape, dict[str, torch.Tensor]]:
 
 
 def digest(path: Path) -> str:
-    """Fingerprint of a file's tensors; the order of a header's entries varies from one writing to the next."""
+    """Fingerprint of a file's tensors; the order of the header's entries may vary from file to file."""
     found = hashlib.sha256()
     for name, tensor in sorted(read(path)[1].items()):
         found.update(name.encode() + tensor.numpy().tobytes())

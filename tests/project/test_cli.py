@@ -168,8 +168,9 @@ def test_interrupt_keeps_rows_and_says_so(elsewhere: Path, own_cache: Path) -> N
     environment = {**os.environ, "CATJAC_CACHE": str(own_cache), "PYTHONUNBUFFERED": "1"}
     running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(own_cache.rglob("c/*")):
+    while not list(own_cache.rglob("jacobian/c*")):
         assert running.poll() is None, running.stderr and running.stderr.read()
+        assert time.monotonic() < deadline, "no row came into the cache"
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     assert running.stderr is not None
