@@ -165,7 +165,7 @@ def measure_hover(notebook: Notebook, table: Table) -> None:
         page.wait_for_timeout(200)
     _, _, hovers = found(notebook)
     for kind in ("map", "track"):
-        table.add(f"hover on the {kind}", [spent for which, spent in hovers if which == kind])
+        table.add(f"hover → read-out of the {kind}", [spent for which, spent in hovers if which == kind])
 
 
 def chromium_path() -> str | None:
