@@ -130,7 +130,8 @@ def measure_drags(notebook: Notebook, table: Table, drags: int, name: str) -> No
     """Drag a fragment's end that often, each time from the same mask."""
     notebook.python("ex.sequence_mask.timings.clear(); before = ex.sequence_mask.stale_frames")
     found(notebook)
-    for _ in range(drags):
+    for number in range(drags):
+        print(f"{name} {number + 1} of {drags}", file=sys.stderr, end="\r")
         notebook.python("ex.mask = catjac.Mask.showing(ex.sequence, [(8, 14)])")
         notebook.explorer.locator(".cj-mask .cj-caption", has_text="7 of").wait_for(timeout=PATIENCE)
         drag_end(notebook, 420)
@@ -164,7 +165,7 @@ def measure_hover(notebook: Notebook, table: Table) -> None:
         page.wait_for_timeout(200)
     _, _, hovers = found(notebook)
     for kind in ("map", "track"):
-        table.add(f"hover on the {kind}", [spent for which, spent in hovers if which == kind])
+        table.add(f"hover → read-out of the {kind}", [spent for which, spent in hovers if which == kind])
 
 
 def chromium_path() -> str | None:

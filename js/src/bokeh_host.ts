@@ -135,7 +135,8 @@ export class Plot {
           axis_label_text_font_style: "normal",
         });
       } else if (model.type === "Legend") {
-        model.setv({ background_fill_color: ground, label_text_color: soft, label_text_font: font, label_text_font_size: "11px" });
+        // Bokeh may lay the frame out under the legend when that changes: no ground, so that points stay in sight.
+        model.setv({ background_fill_color: null, label_text_color: soft });
       } else if (model.type === "Grid") model.setv({ grid_line_color: line });
     }
     this.themed(this.theme);

@@ -90,7 +90,7 @@ class Panels:
         self.box.add_class("catjac-views")
         explorer.observe(lambda change: self._told(), "status")
         if self.structure is not None:
-            explorer.contact_map.observe(lambda change: self._draw(), "values")
+            explorer.contact_map.observe(lambda change: self._later(), "values")
 
     def close(self) -> None:
         """Close every comm of these panels."""
@@ -122,6 +122,10 @@ class Panels:
             for name, label, _ in TRACKS:
                 if name in summary:
                     self.structure.add_track(label, summary[name].values)
+
+    def _later(self) -> None:
+        # What the new values are is said only after them.
+        self._explorer.delivery.post("structure's contacts", lambda _: self._draw())
 
     def _draw(self) -> None:
         # While rows come in there are no scores to rank yet.

@@ -202,7 +202,8 @@ class StructureView(SharedState, ipywidgets.VBox):
             return
         self.view = nglview.NGLWidget(width=f"{width}px", height=f"{height}px")
         self.view.layout.width, self.view.layout.height = f"{width}px", f"{height}px"
-        self.children += (self.view,)
+        shown: Any = (self.head, self.view)
+        self.children = shown
         self._load()
         self.view.observe(self._picked, "picked")
         self.head.observe(lambda change: self._later("ground", self._paint_ground), "ground")
