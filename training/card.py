@@ -155,6 +155,7 @@ def write_markdown(
         trained=len(trained),
         passing=sum(bool(line["passes"]) for line in trained),
         plain_steps=plain_steps,
+        plain_behind=sum(line.get("plain_perplexity", 0) > line["profile_perplexity"] for line in trained),
         table=table(lines),
         robustness=robustness(lines),
         seed=seed,
