@@ -98,8 +98,8 @@ class ContactFrames:
         from catjac_widgets.language_models.devices import choose_device
 
         try:
-            by_name = isinstance(self._model, str | Path)
-            worker = worker_for(choose_device(None) if by_name else self._model.device)
+            model = self._model
+            worker = worker_for(choose_device(None) if isinstance(model, str | Path) else model.device)
         except Exception:
             _LOG.exception("no device for the contact head")
             self._waking = False  # the next question tries again

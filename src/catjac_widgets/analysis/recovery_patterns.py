@@ -84,7 +84,7 @@ def as_target(fragments: Fragment | Iterable[Fragment] | Target, length: int) ->
         fragments = fragments.fragments
     listed = list(fragments)
     if len(listed) == 2 and all(isinstance(end, int | np.integer) for end in listed):
-        listed = [tuple(listed)]  # type: ignore[list-item]
+        listed = [tuple(listed)]
     if not 1 <= len(listed) <= 2:
         raise MaskError(
             f"Recovery is of the contacts within one fragment or between two, not {len(listed)}; give "

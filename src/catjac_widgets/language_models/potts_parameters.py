@@ -94,7 +94,7 @@ class PottsParameters:
             For another ending.
         """
         path = Path(path)
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "fields": np.ascontiguousarray(self.fields, dtype=np.float32),
             "couplings": np.ascontiguousarray(self.couplings, dtype=np.float32),
             "columns": np.array(self.columns, dtype=np.int64),

@@ -143,7 +143,7 @@ def minimise(
         vector.grad = gradient
         return value
 
-    optimiser.step(closure)  # type: ignore[arg-type]
+    optimiser.step(closure)
     return vector.detach()
 
 

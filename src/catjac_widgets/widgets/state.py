@@ -118,7 +118,9 @@ class SharedState(traitlets.HasTraits):
     mask = traitlets.Instance(Mask, allow_none=True).tag(
         sync=True, to_json=_mask_to_json, from_json=_mask_from_json
     )
-    mask_preview = traitlets.List(allow_none=True, default_value=None).tag(sync=True, echo_update=False)
+    mask_preview: traitlets.List[Any] = traitlets.List(allow_none=True, default_value=None).tag(
+        sync=True, echo_update=False
+    )
     min_separation = traitlets.Int(6, min=0).tag(sync=True)
     colour_map = traitlets.Enum(COLOUR_MAPS, "ocean").tag(sync=True)
     colour_percentile = traitlets.Float(99.5, min=0.0, max=100.0).tag(sync=True)
