@@ -75,7 +75,7 @@ def test_the_reference_precision_of_real_families(data_folder: Path, name: str):
     assert alignment.effective_number() == pytest.approx(family["neff80"], abs=0.06)
     truth = structure(folder / f"{name}.pdb.gz", chain=family["chain"], sequence=family["query"])
     scores = coupling_contacts(mean_field(alignment))
-    # The reference's treatment of unknown residues is not published with it: one pair among the best L may differ.
+    # How the reference treats unknown residues is not published: one pair among the best L may differ.
     length = len(family["query"])
     for fraction, reference in ((1.0, family["p_at_l"]), (0.5, family["p_at_l_half"])):
         found = precision_at_l(scores, truth, fraction=fraction)
