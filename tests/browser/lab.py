@@ -129,6 +129,9 @@ class Notebook:
         page.wait_for_function(_READY, timeout=PATIENCE)
         # More room for the notebook.
         page.evaluate("window.jupyterapp.shell.collapseLeft()")
+        # JupyterLab remembers the theme; a test that went dark must not darken the next.
+        page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+        page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":

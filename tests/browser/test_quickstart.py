@@ -160,7 +160,7 @@ def test_errors_are_shown_in_the_widget(open_notebook: Open, server: Server) -> 
     notebook = open_notebook("error.ipynb")
     notebook.run_all()
     notebook.wait_for_status("failed")
-    said = notebook.explorer.locator(".cj-error").inner_text()
+    said = notebook.explorer.locator(".cj-error:visible").inner_text()
     assert said.strip()
     assert "Traceback" not in said
     assert said == notebook.python("print(ex.error)")
