@@ -130,7 +130,8 @@ class Notebook:
         # More room for the notebook.
         page.evaluate("window.jupyterapp.shell.collapseLeft()")
         # JupyterLab remembers the theme; a test that went dark must not darken the next.
-        page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+        light = "{theme: 'JupyterLab Light'}"
+        page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {light})")
         page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
 
     def _note(self, message: ConsoleMessage) -> None:
