@@ -302,6 +302,8 @@ def scan_masks(
         )
     plan = MaskScanPlan(sequence, np.asarray(masks), identity.name, identity.fingerprint, kind, most_masks)
     scan = MaskScan(plan, resolved, on_block, make=make, use_cache=cache, priority=priority)
+    if stop is not None and stop.is_set():
+        scan.cancel()  # A short scan could be over before anybody looks again.
     try:
         scan.start()
         _wait(scan, progress, stop)
