@@ -177,7 +177,9 @@ class Notebook:
         assert box is not None
         self.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
         # The read-out is written with the next frame, which a busy page may keep waiting.
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         return self.explorer.locator(".cj-map .cj-readout b").inner_text()
 
 

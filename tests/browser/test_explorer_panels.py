@@ -24,8 +24,8 @@ POINT = """element => {
 def test_all_panels_follow_one_state(open_notebook: Open, server: Server, results: Path) -> None:
     write_notebook(
         server.notebooks / "panels.ipynb",
-        "import catjac",
-        "ex = catjac.explore(catjac.examples()['bpti'], selection=(20, 44))\nex",
+        "import catjac\nfrom catjac_widgets.widgets.explorer_layout import PANELS",
+        "ex = catjac.explore(catjac.examples()['bpti'], selection=(20, 44), panels=PANELS)\nex",
     )
     notebook = open_notebook("panels.ipynb")
     # High enough for all panels at once; a cell is about 970 pixels wide in it.

@@ -15,7 +15,7 @@ from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
-from catjac_widgets.widgets.explorer_layout import PANELS, PLAIN, Panels, check_panels, readable_structure
+from catjac_widgets.widgets.explorer_layout import PLAIN, Panels, check_panels, readable_structure
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
@@ -285,7 +285,7 @@ def explore(
     unknown: Mapping[str, str] | None = None,
     cache: bool = True,
     colour_map: str = "ocean",
-    panels: Iterable[str] = PANELS,
+    panels: Iterable[str] = PLAIN,
 ) -> Explorer:
     """Explore a protein's Jacobian while it is computed; returns at once.
 
@@ -305,7 +305,8 @@ def explore(
     colour_map
         "ocean", "ember" or "graphite".
     panels
-        What to show, out of "sequence", "map", "slice", "sensitivity", "recovery" and "structure".
+        What to show, out of "sequence", "map", "slice" (these three by default), "sensitivity", "recovery" and
+        "structure".
     mask, variant, numerics, batch_size, linker, unknown, cache
         See `catjac.jacobian`.
 
