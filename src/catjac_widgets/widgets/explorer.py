@@ -305,7 +305,7 @@ def explore(
     colour_map
         "ocean", "ember" or "graphite".
     panels
-        What to show, out of "sequence", "map", "slice" (these three by default), "sensitivity", "recovery" and
+        What to show: "sequence", "map" and "slice" by default, besides "sensitivity", "recovery" and
         "structure".
     mask, variant, numerics, batch_size, linker, unknown, cache
         See `catjac.jacobian`.
