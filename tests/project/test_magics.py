@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import xarray as xr
+from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -147,20 +148,23 @@ def test_errors_are_one_sentence(
 
 
 def completions(shell: InteractiveShell, line: str) -> set[str]:
-    return set(shell.Completer.complete(line_buffer=line, cursor_pos=len(line))[1])
+    """Complete as the kernel does: the whole line with each suggestion in place."""
+    with provisionalcompleter():
+        found = list(shell.Completer.completions(line, len(line)))
+    return {line[: one.start] + one.text + line[one.end :] for one in found}
 
 
 def test_completion(shell: InteractiveShell) -> None:
-    assert "explore" in completions(shell, "%catjac ex")
-    assert "jacobian" in completions(shell, "J = %catjac jac")
-    assert completions(shell, "%catjac explore bp") == {"bpti"}
-    assert "mini" in completions(shell, "%catjac explore bpti --model mi")
-    assert "esm2_t6_8M_UR50D" in completions(shell, "%catjac explore bpti -m esm2_t6")
-    assert completions(shell, "%catjac explore bpti --var") == {"--variant"}
+    assert "%catjac explore" in completions(shell, "%catjac ex")
+    assert "J = %catjac jacobian" in completions(shell, "J = %catjac jac")
+    assert completions(shell, "%catjac explore bp") == {"%catjac explore bpti"}
+    assert "%catjac explore bpti --model mini" in completions(shell, "%catjac explore bpti --model mi")
+    assert "%catjac explore -m esm2_t6_8M_UR50D" in completions(shell, "%catjac explore -m esm2_t6")
+    assert completions(shell, "%catjac explore bpti --var") == {"%catjac explore bpti --variant"}
     shell.user_ns["my_protein"] = "ACDEFGHIKL"
-    assert "$my_protein" in completions(shell, "%catjac explore $my_")
-    assert completions(shell, "%catjac cache cl") == {"clear"}
-    assert not any(text.startswith("explore") for text in completions(shell, "catjac_like = ex"))
+    assert "%catjac explore $my_protein" in completions(shell, "%catjac explore $my_")
+    assert completions(shell, "%catjac cache cl") == {"%catjac cache clear"}
+    assert not any("explore" in text for text in completions(shell, "catjac_like = ex"))
 
 
 def test_loading_takes_little_time(shell: InteractiveShell, record_property: object) -> None:

@@ -57,7 +57,7 @@ def regression_is_fitted(weight: torch.Tensor | np.ndarray, bias: torch.Tensor |
     torch starts weights and bias within ±1/sqrt(features); a fitted bias (contacts are rare) lies far out.
     """
     start = weight.shape[-1] ** -0.5
-    return any(float(part.max()) > start or float(part.min()) < -start for part in (weight, bias))
+    return any(bool(part.max() > start or part.min() < -start) for part in (weight, bias))
 
 
 def altered_modules(model: torch.nn.Module) -> list[str]:
