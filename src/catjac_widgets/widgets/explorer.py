@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -16,12 +15,15 @@ from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
 from catjac_widgets.widgets.explorer_layout import PLAIN, Panels, check_panels, readable_structure
+from catjac_widgets.widgets.head_maps import HeadMaps, head_of, head_under
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
+from catjac_widgets.widgets.labels import structure_names
+from catjac_widgets.widgets.mean_block import MeanBlock, label_mean
 from catjac_widgets.widgets.recovery_view import unfamiliar
 from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
-from catjac_widgets.widgets.state import Pair, SharedState, refuse_unknown
+from catjac_widgets.widgets.state import Brush, Pair, SharedState, refuse_unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +47,7 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     Attributes
     ----------
-    selection, hover, mask, min_separation, colour_map, colour_percentile
+    selection, hover, brush, mask, min_separation, colour_map, colour_percentile, maps_shown, numbering
         See `SharedState`.
     status
         "queued", "running", "done", "cancelled" or "failed"; "done" means that the map is final, "idle"
@@ -73,6 +75,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         *,
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
+        head_under: Callable[[Mask], Future[Any]] | None = None,
         model: Any = None,
         structure: Any = None,
         panels: Iterable[str] = PLAIN,
@@ -80,14 +83,15 @@ class Explorer(SharedState, ipywidgets.VBox):
     ) -> None:
         refuse_unknown(self, traits)
         wanted = check_panels(panels)
-        super().__init__(sequence=sequence, **traits)
+        names = structure_names(structure, sequence)
+        super().__init__(sequence=sequence, **{"structure_sequence": names, **traits})
         self.add_class("catjac-explorer")
         self._start = start
         self._head = head
         self._feed: JobFeed | None = None
         self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
-        self.jacobian_slice = JacobianSlice(state=self, find=self._block)
+        self.jacobian_slice = JacobianSlice(state=self, find=self._block, mean=self._mean_block)
         self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
         self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
@@ -98,6 +102,8 @@ class Explorer(SharedState, ipywidgets.VBox):
         self.children = (self.job_status, *track, self._panels.box)
         self._follow(start(self._mask_now))
         self.observe(self._mask_set, "mask")
+        if head_under is not None and self.sequence_mask.previews:
+            HeadMaps(self, self.contact_map, head_under)
 
     # ---- what a person uses
 
@@ -142,6 +148,27 @@ class Explorer(SharedState, ipywidgets.VBox):
             raise UsageError("No pair is selected; click one on the map or set ex.selection = (i, j).")
         i, j = self.selection
         return self.jacobian.sel(pos_in=i, pos_out=j)
+
+    def brush_block(self) -> xr.DataArray:
+        """Return the mean of the raw blocks of the brush's pairs i ≠ j, dims (aa_in, aa_out), in logits.
+
+        Rows that are not computed or masked are left out; `attrs` say how many pairs and rows are in it.
+
+        Raises
+        ------
+        UsageError
+            If nothing is brushed, or no pair of it is there.
+        """
+        if self.brush is None:
+            raise UsageError("No block is brushed; drag over the map or set ex.brush = ((i, i), (j, j)).")
+        mean = self._live_feed().mean_block(self.brush)
+        mean.read(float("inf"))
+        return label_mean(mean)
+
+    def map_names(self) -> tuple[str, ...] | None:
+        """Names that `maps_shown` may have."""
+        # While it is made nobody knows yet.
+        return self.contact_map.map_names() if hasattr(self, "contact_map") else None
 
     def cancel(self) -> None:
         """Stop after the batch in flight; rows done are kept."""
@@ -223,6 +250,7 @@ class Explorer(SharedState, ipywidgets.VBox):
                 return  # closed meanwhile
             feed, self._feed = self._feed, None
             if feed is not None:
+                feed.keep()
                 feed.close()
                 feed.job.cancel()
             if not self._absent and not self.contact_map.label.endswith(FORMER):
@@ -255,6 +283,9 @@ class Explorer(SharedState, ipywidgets.VBox):
     def _report(self, status: str, progress: Progress, error: str) -> None:
         with self.hold_sync():
             self.status, self.progress, self.error = status, as_dict(progress), error
+
+    def _mean_block(self, brush: Brush) -> MeanBlock:
+        return self._live_feed().mean_block(brush)
 
     def _block(self, pair: Pair) -> Block:
         if self._absent:
@@ -354,7 +385,8 @@ def explore(
             known,
             lambda mask: jobs.pop() if jobs else start(mask),
             native=native,
-            head=lambda job: _head(known, model, job),
+            head=lambda job: head_of(known, model, job),
+            head_under=lambda mask: head_under(known, model, mask),
             model=model,
             structure=structure,
             panels=panels,
@@ -369,29 +401,3 @@ def explore(
     except BaseException:
         first.cancel()
         raise
-
-
-def _head(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
-    """Have the attention head's map under the job's mask computed; None where J is in the cache already."""
-    from catjac_widgets.engine.store import cache
-    from catjac_widgets.engine.worker import Priority, worker_for
-    from catjac_widgets.language_models.devices import likely_device
-    from catjac_widgets.language_models.protocol import ContactHead
-    from catjac_widgets.language_models.registry import resolve_model
-
-    entry = cache.find(job.plan)
-    if entry is not None and entry.done().issuperset(job.plan.wanted):
-        return None
-    by_name = isinstance(model, str | Path)
-    mask = job.plan.mask
-
-    def compute() -> Any:
-        from catjac_widgets.analysis.attention import contact_head
-
-        loaded = resolve_model(model)
-        if not isinstance(loaded, ContactHead):
-            return None
-        return contact_head(sequence, loaded, mask=mask if mask else None)
-
-    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
-    return worker.submit_call(compute, Priority.SCREEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,17 +13,23 @@ import numpy as np
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map import ContactMap
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
+from catjac_widgets.widgets.map_layers import MapLayer, square
+from catjac_widgets.widgets.mean_block import MeanBlock
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.widgets.delivery import Delivery
-    from catjac_widgets.widgets.state import Pair
+    from catjac_widgets.widgets.state import Brush, Pair
 
 HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
 CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
+UNITS = "logits"
+
+#: How a finished map is called while another mask is on.
+NO_MASK, FORMER_MASK = "no mask", "the mask before"
 
 #: States in which nothing more will come.
 ENDED = ("done", "cancelled", "failed")
@@ -67,6 +74,7 @@ class JobFeed:
         self._lock = threading.Lock()
         self._rows: dict[int, np.ndarray] = {}
         self._filling = False
+        self._first: MapLayer | None = None
         self._closed = False
         job.add_listener(row=self._row, change=self._change)
 
@@ -96,9 +104,20 @@ class JobFeed:
         future.add_done_callback(come)
 
     def _send_head(self, head: Any) -> None:
-        if not self._filling and not self._closed and not self.finished.is_set():
-            label = f"{HEAD_LABEL}, masked" if self.job.plan.mask else HEAD_LABEL
-            self._map.show(head, label=label, caption=HEAD_CAPTION, quantity="probability")
+        if self._closed:
+            return
+        self._first = head_layer(head, self.job.plan.mask)
+        if self._filling or self.finished.is_set():
+            self._keep_first()
+        else:
+            first = self._first
+            self._map.show(first.values, label=first.label, caption=first.caption, quantity=first.quantity)
+
+    def _keep_first(self) -> None:
+        """Offer the attention head's map beside the one that takes its place."""
+        # As long as it is the map itself, it need not go twice.
+        if self._first is not None:
+            self._map.head, self._first = self._first, None
 
     # ---- on the worker's thread
 
@@ -111,8 +130,11 @@ class JobFeed:
         with self._lock:
             self._rows[position] = norms
         self._delivery.post("rows", lambda _: self._send_rows())
-        selection = self._slice.selection
-        if selection is not None and selection[0] == position:
+        selection, brush = self._slice.selection, self._slice.brush
+        if brush is not None:
+            if brush[0][0] <= position <= brush[0][1]:
+                self._slice.renew(anew=False)
+        elif selection is not None and selection[0] == position:
             self._slice.renew()
 
     def _change(self, job: Job) -> None:
@@ -142,7 +164,8 @@ class JobFeed:
             for position, norms in rows.items():
                 values[position - 1] = norms
             self._filling = True
-            self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm")
+            self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm", units=UNITS)
+            self._keep_first()
         self._report("running", progress, "")
 
     def _send_change(self) -> None:
@@ -181,17 +204,36 @@ class JobFeed:
                 self._report("failed", progress, sentence(contacts))
             else:
                 label = self._jacobian_label
-                self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score")
+                self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score", units=UNITS)
+                self._keep_first()
                 self._report("done", progress, "")
         finally:
             self.finished.set()  # whoever waits must not wait for ever
+
+    # ---- maps under another mask
+
+    def keep(self) -> None:
+        """Before another mask: keep the finished map, and the head's, to compare others with."""
+        shown, masked = self._map, bool(self.job.plan.mask)
+        head, shown.head = self._first or shown.head, None
+        if head is not None and not masked:
+            shown.unmasked_head = dataclasses.replace(head, label=f"{HEAD_LABEL}, {NO_MASK}")
+        kept = shown.layer()
+        if not self.finished.is_set() or self.job.progress.state != "done" or kept is None:
+            return
+        kind = "Jacobian, fast" if self.job.plan.variant == "fast" else "Jacobian"
+        layer = dataclasses.replace(kept, label=f"{kind}, {FORMER_MASK if masked else NO_MASK}")
+        if masked:
+            shown.former = layer
+        else:
+            shown.unmasked = layer
 
     # ---- blocks
 
     def block(self, pair: Pair) -> Block:
         """Find the block of a pair as far as it is known; safe on any thread."""
         plan = self.job.plan
-        label = plan.sequence.labels[pair[0] - 1]
+        label = self._map.residue_labels[pair[0] - 1]
         if plan.mask.masked[pair[0] - 1]:
             return Block(
                 pair,
@@ -204,12 +246,24 @@ class JobFeed:
         values = np.array(row[:, pair[1] - 1, :], dtype=np.float32)
         return Block(pair, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values)
 
+    def mean_block(self, brush: Brush) -> MeanBlock:
+        """Prepare the mean block of a brush; it reads rows as they come, on whatever thread asks it to."""
+        plan = self.job.plan
+        masked = frozenset(position for position, hidden in enumerate(plan.mask.masked, 1) if hidden)
+        return MeanBlock(brush, self.job.row, tuple(plan.letters_in), tuple(plan.letters), masked)
+
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:
             return (
                 f"The row of {label} was not computed before the work stopped; go on with the button above."
             )
         return f"The row of {label} is not computed yet; its block appears here as soon as it is."
+
+
+def head_layer(head: Any, mask: Any) -> MapLayer:
+    """Name the map of the attention head under a mask (or none)."""
+    label = f"{HEAD_LABEL}, masked" if mask else HEAD_LABEL
+    return MapLayer(square(head), label, HEAD_CAPTION, "probability")
 
 
 def sentence(error: BaseException | None) -> str:
