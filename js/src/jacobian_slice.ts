@@ -5,9 +5,11 @@ import { blockLayout, displayOrder, drawBlock, largestMagnitude, rearrange, type
 import { drawLegend, onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./canvas";
 import { cssColour, diverging, type Triple } from "./colour";
 import { scaleTicks } from "./geometry";
-import { sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { brushOf, meanOf } from "./slice_mean";
+import { blockText } from "./map_brush";
+import { NAMING, sequenceOf, sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { readPair, samePair } from "./selection";
-import { make, mutationText, residueLabel, tickText } from "./text";
+import { make, mutationText, residueLabel, signed, tickText } from "./text";
 
 /** One block as the kernel tells it, by trait or by message. */
 interface Block {
@@ -70,7 +72,7 @@ class JacobianSliceView {
   }
 
   private get sequence(): SequenceInfo {
-    return this.state.get<SequenceInfo>("sequence");
+    return sequenceOf(this.state);
   }
 
   private get pair(): Pair | null {
@@ -79,7 +81,9 @@ class JacobianSliceView {
 
   private listen(): void {
     const { undo, model, state } = this;
-    undo.on(state, ["change:selection", "change:sequence"], () => this.ask());
+    undo.on(state, ["change:selection", ...NAMING], () => this.ask());
+    undo.on(state, ["change:brush"], () => this.draw.ask());
+    undo.on(model, ["change:mean"], () => this.draw.ask());
     undo.on(model, ["change:block"], () => this.take(model.get<Block | null>("block")));
     undo.on(model, ["change:letter_order"], () => this.draw.ask());
     undo.on(model, ["msg:custom"], (reply: BlockReply, buffers: DataView[]) => {
@@ -147,15 +151,18 @@ class JacobianSliceView {
 
   private paint(): void {
     const { pair, sequence } = this;
-    const block = pair && this.known.get(String(pair));
-    this.title.textContent = pair ? `${residueLabel(sequence, pair[0])} → ${residueLabel(sequence, pair[1])}` : "No pair selected";
-    this.caption.hidden = !pair;
-    this.swap.hidden = !pair || pair[0] === pair[1];
+    const brush = brushOf(this.state);
+    const mean = brush && meanOf(this.model, brush);
+    const block = brush ? (mean?.values ? { ...mean, pair: [brush[0][0], brush[1][0]] as Pair } : null) : pair && this.known.get(String(pair));
+    this.title.textContent = brush ? blockText(sequence, brush) : pair ? `${residueLabel(sequence, pair[0])} → ${residueLabel(sequence, pair[1])}` : "No pair selected";
+    this.caption.hidden = !pair && !brush;
+    this.caption.textContent = `change of the logits, mutant − wild type${mean?.words ? `; ${mean.words}` : ""}`;
+    this.swap.hidden = Boolean(brush) || !pair || pair[0] === pair[1];
     this.el.classList.toggle("cj-empty", !block);
-    this.note.textContent = block ? "" : this.absence(pair);
+    this.note.textContent = block ? "" : brush ? (mean?.note ?? this.silence()) : this.absence(pair);
     this.shown = null;
     if (block) {
-      const picture = this.picture(block);
+      const picture = { ...this.picture(block), ...(brush && { wildTypeRow: "", wildTypeColumn: "", rowTitle: "put in place of a row's residue", columnTitle: "logit at a column's residue" }) };
       const layout = blockLayout(Math.min(this.plot.clientWidth || 320, LARGEST), picture.rows.length, picture.columns.length);
       this.shown = { picture, layout, limit: largestMagnitude(picture.values) };
       drawBlock(this.canvas, layout, picture, this.theme, this.colours, this.shown.limit, this.pointed);
@@ -167,7 +174,11 @@ class JacobianSliceView {
   private absence(pair: Pair | null): string {
     if (!pair) return "Click a pair on the map to see how its residues depend on each other, letter by letter.";
     if (this.waiting) return this.waiting.note;
-    // In a page without a kernel there is nobody to ask.
+    return this.silence();
+  }
+
+  /** In a page without a kernel there is nobody to ask. */
+  private silence(): string {
     return this.state.comm_live === false ? "This block was not saved with the page; run the notebook to see it." : "Asking for this block…";
   }
 
@@ -181,12 +192,14 @@ class JacobianSliceView {
   /** The mutation under the pointer, or the strongest of the block. */
   private words(): void {
     this.readout.textContent = "";
-    if (!this.shown || !this.pair) return;
+    const brush = brushOf(this.state);
+    if (!this.shown || (!this.pair && !brush)) return;
     const { values, columns } = this.shown.picture;
     const { pointed, pair } = this;
     let at = pointed ? pointed[0] * columns.length + pointed[1] : 0;
     if (!pointed) values.forEach((value, k) => (at = Math.abs(value) > Math.abs(values[at]!) ? k : at));
-    const text = this.sentence(pair, at);
+    const { rows } = this.shown.picture;
+    const text = brush || !pair ? `${rows[Math.floor(at / columns.length)]!} → logit of ${columns[at % columns.length]!}: mean ${signed(values[at]!)}` : this.sentence(pair, at);
     this.readout.textContent = pointed ? text : `strongest: ${text}`;
     this.canvas.setAttribute("aria-label", `block of ${this.title.textContent ?? ""}; ${this.readout.textContent}`);
   }

@@ -20,7 +20,7 @@ from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
 from catjac_widgets.widgets.labels import structure_names
-from catjac_widgets.widgets.mean_block import MeanBlock, label_mean
+from catjac_widgets.widgets.mean_block import BrushedMean, MeanBlock, label_mean
 from catjac_widgets.widgets.recovery_view import unfamiliar
 from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
 from catjac_widgets.widgets.state import Brush, Pair, SharedState, refuse_unknown
@@ -91,7 +91,8 @@ class Explorer(SharedState, ipywidgets.VBox):
         self._feed: JobFeed | None = None
         self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
-        self.jacobian_slice = JacobianSlice(state=self, find=self._block, mean=self._mean_block)
+        self.jacobian_slice = JacobianSlice(state=self, find=self._block)
+        self._brushed = BrushedMean(self.jacobian_slice, self._mean_block)
         self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
         self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
@@ -268,6 +269,7 @@ class Explorer(SharedState, ipywidgets.VBox):
                 self._follow(job)
             self.sequence_mask.note = self._absent or self._own_note
             self.jacobian_slice.renew()
+            self._brushed.renew()
 
     def _follow(self, job: Job, *, impression: bool = True) -> None:
         # Until the feed reports, say what is known; a new run forgets the former error.
@@ -275,7 +277,7 @@ class Explorer(SharedState, ipywidgets.VBox):
             self.error = ""
             self.status = "queued"
             self.progress = as_dict(job.progress)
-        self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report)
+        self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report, self._brushed)
         first = self._head(job) if impression and self._head is not None else None
         if first is not None:
             self._feed.show_head(first)

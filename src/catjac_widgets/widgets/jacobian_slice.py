@@ -13,8 +13,8 @@ from catjac_widgets.alphabets import DISPLAY_LETTERS
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.arrays import encode
 from catjac_widgets.widgets.labels import sequence_of
-from catjac_widgets.widgets.mean_block import MeanBlock, mean_block_of
-from catjac_widgets.widgets.state import STATIC, Brush, Pair, SharedState, View
+from catjac_widgets.widgets.mean_block import BrushedMean, mean_block_of
+from catjac_widgets.widgets.state import STATIC, Pair, SharedState, View
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,10 +54,6 @@ class Block:
         A sentence for a person, where it is not ready.
     values
         float32, shape (letters_in, letters_out), raw logits, mutant − baseline.
-    brush
-        Where it is a brush's mean block: which; `pair` is then its first pair.
-    words
-        What it is the mean of.
     """
 
     pair: Pair
@@ -66,8 +62,6 @@ class Block:
     letters_in: tuple[str, ...] = ()
     letters_out: tuple[str, ...] = ()
     values: np.ndarray | None = None
-    brush: Brush | None = None
-    words: str = ""
 
 
 def block_of(J: xr.DataArray, pair: Pair) -> Block:
@@ -83,24 +77,6 @@ def block_of(J: xr.DataArray, pair: Pair) -> Block:
     return Block(pair, "ready", "", letters_in, letters_out, values)
 
 
-def block_of_mean(mean: MeanBlock) -> Block:
-    """Say how far a brush's mean block is, or why there is none."""
-    (i0, _), (j0, _) = mean.brush
-    if mean.values is not None:
-        return Block(
-            (i0, j0), "ready", "", mean.letters_in, mean.letters_out, mean.values, mean.brush, mean.words()
-        )
-    counts = mean.counts
-    if counts.rows_waiting:
-        note = "No row of this block is computed yet; its mean appears here as soon as one is."
-        return Block((i0, j0), "waiting", note, brush=mean.brush)
-    if counts.rows_done:
-        note = "This block holds no pair of two residues; drag over a larger one."
-        return Block((i0, j0), "error", note, brush=mean.brush)
-    note = "All rows of this block are masked, so nothing was put in their place; choose visible residues."
-    return Block((i0, j0), "masked", note, brush=mean.brush)
-
-
 class JacobianSlice(View):
     """The 20 × 20 block of the selected pair as a picture.
 
@@ -110,8 +86,6 @@ class JacobianSlice(View):
         The Jacobian to slice; None where `find` is given.
     find
         Called with a pair (i, j), returns its `Block`; serves a Jacobian that is not complete.
-    mean
-        Called with a brush, returns its `MeanBlock`, which is read in turns; None for no mean blocks.
     state
         Another widget whose selection to follow.
     **traits
@@ -123,6 +97,8 @@ class JacobianSlice(View):
         The selected pair's block as the front end shows it; kept so that a saved notebook can show it.
     letter_order
         In which order letters stand on both axes; by chemistry to begin with.
+    mean
+        The mean block of the state's `brush` as the front end shows it; see `BrushedMean`.
     """
 
     _esm = STATIC / "jacobian_slice.js"
@@ -130,64 +106,34 @@ class JacobianSlice(View):
 
     block = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     letter_order = traitlets.Unicode(DISPLAY_LETTERS).tag(sync=True)
+    mean = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
 
     def __init__(
         self,
         J: xr.DataArray | None = None,
         *,
         find: Callable[[Pair], Block] | None = None,
-        mean: Callable[[Brush], MeanBlock] | None = None,
         state: SharedState | None = None,
         **traits: Any,
     ) -> None:
         if J is not None:
             traits = {"sequence": sequence_of(J, "out")} | traits
             find = find or (lambda pair: block_of(J, pair))
-            mean = mean or (lambda brush: mean_block_of(J, brush))
         self._find = find or (lambda pair: Block(pair, "error", "There is no Jacobian to slice."))
-        self._find_mean = mean
-        self._mean: MeanBlock | None = None
         super().__init__(state=state, **traits)
         self.on_msg(self._asked)
-        self.observe(lambda change: self.renew(), ["selection", "brush"])
+        self.observe(lambda change: self.renew(), "selection")
         self.renew()
+        if J is not None:
+            BrushedMean(self, lambda brush: mean_block_of(J, brush))
 
-    def renew(self, *, anew: bool = True) -> None:
-        """Look up again what is chosen, the pair's block or the brush's mean block, and show it.
+    def renew(self) -> None:
+        """Look the selected pair's block up again and show it."""
+        if self.selection is not None:
+            self.delivery.post("block", self._show, prepare=self._selected, urgent=True)
 
-        Parameters
-        ----------
-        anew
-            Whether rows that a mean block has read already may have changed.
-        """
-        if anew:
-            self._mean = None
-        if self.brush is not None or self.selection is not None:
-            self.delivery.post("block", self._show, prepare=self._chosen, urgent=True)
-
-    def _chosen(self) -> Block | None:
-        brush, pair = self.brush, self.selection
-        if brush is not None and self._find_mean is not None:
-            return self._mean_of(brush)
-        return self.find(pair) if pair is not None else None
-
-    def _mean_of(self, brush: Brush) -> Block:
-        assert self._find_mean is not None
-        first = (brush[0][0], brush[1][0])
-        try:
-            mean = self._mean
-            if mean is None or mean.brush != brush:
-                mean = self._mean = self._find_mean(brush)
-            if not mean.read():
-                # Others have a turn in between.
-                self.renew(anew=False)
-        except CatjacError as error:
-            return Block(first, "error", str(error), brush=brush)
-        except Exception as error:
-            return Block(
-                first, "error", f"These blocks cannot be read ({type(error).__name__}: {error}).", brush=brush
-            )
-        return block_of_mean(mean)
+    def _selected(self) -> Block | None:
+        return self.find(self.selection) if self.selection is not None else None
 
     def _show(self, block: Block | None) -> None:
         if block is not None:
@@ -198,8 +144,6 @@ class JacobianSlice(View):
                 "note": block.note,
                 **letters,
                 "values": encode(block.values),
-                "brush": None if block.brush is None else [list(run) for run in block.brush],
-                "words": block.words,
             }
 
     def find(self, pair: Pair) -> Block:

@@ -14,7 +14,7 @@ from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map import ContactMap
 from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
 from catjac_widgets.widgets.map_layers import MapLayer, square
-from catjac_widgets.widgets.mean_block import MeanBlock
+from catjac_widgets.widgets.mean_block import BrushedMean, MeanBlock
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +57,8 @@ class JobFeed:
         The views to tell.
     report
         Called by `deliver()` with (status, progress, error sentence) whenever one of them changed.
+    brushed
+        Told of rows that come.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class JobFeed:
         contact_map: ContactMap,
         jacobian_slice: JacobianSlice,
         report: Callable[[str, Progress, str], None],
+        brushed: BrushedMean | None = None,
     ) -> None:
         self.job = job
         self.finished = threading.Event()
         self._map = contact_map
         self._slice = jacobian_slice
         self._report = report
+        self._brushed = brushed
         self._lock = threading.Lock()
         self._rows: dict[int, np.ndarray] = {}
         self._filling = False
@@ -130,11 +134,10 @@ class JobFeed:
         with self._lock:
             self._rows[position] = norms
         self._delivery.post("rows", lambda _: self._send_rows())
-        selection, brush = self._slice.selection, self._slice.brush
-        if brush is not None:
-            if brush[0][0] <= position <= brush[0][1]:
-                self._slice.renew(anew=False)
-        elif selection is not None and selection[0] == position:
+        if self._brushed is not None:
+            self._brushed.row_came(position)
+        selection = self._slice.selection
+        if selection is not None and selection[0] == position:
             self._slice.renew()
 
     def _change(self, job: Job) -> None:
@@ -216,7 +219,8 @@ class JobFeed:
         """Before another mask: keep the finished map, and the head's, to compare others with."""
         shown, masked = self._map, bool(self.job.plan.mask)
         head, shown.head = self._first or shown.head, None
-        if head is not None and not masked:
+        # Without a mask they are the same each time, and need not go again.
+        if head is not None and not masked and shown.unmasked_head is None:
             shown.unmasked_head = dataclasses.replace(head, label=f"{HEAD_LABEL}, {NO_MASK}")
         kept = shown.layer()
         if not self.finished.is_set() or self.job.progress.state != "done" or kept is None:
@@ -225,7 +229,7 @@ class JobFeed:
         layer = dataclasses.replace(kept, label=f"{kind}, {FORMER_MASK if masked else NO_MASK}")
         if masked:
             shown.former = layer
-        else:
+        elif shown.unmasked is None:
             shown.unmasked = layer
 
     # ---- blocks

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.errors import UsageError
+from catjac_widgets.errors import CatjacError, UsageError
+from catjac_widgets.widgets.arrays import encode
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -112,6 +113,24 @@ class MeanBlock:
         """float32, (letters_in, letters_out), logits; None while there is no pair."""
         return (self._sum / self._pairs).astype(np.float32) if self._pairs else None
 
+    @property
+    def status(self) -> tuple[str, str]:
+        """Whether there is a mean: "ready", "waiting", "masked" or "error", and why not."""
+        counts = self.counts
+        if counts.pairs:
+            return "ready", ""
+        if counts.rows_waiting:
+            return (
+                "waiting",
+                "No row of this block is computed yet; its mean appears here as soon as one is.",
+            )
+        if counts.rows_done:
+            return "error", "This block holds no pair of two residues; drag over a larger one."
+        return (
+            "masked",
+            "All rows of this block are masked, so nothing was put in their place; choose visible residues.",
+        )
+
     def words(self) -> str:
         """Say what it is the mean of."""
         counts = self.counts
@@ -122,6 +141,65 @@ class MeanBlock:
         if counts.rows_masked:
             parts.append(f"{counts.rows_masked} masked row{'' if counts.rows_masked == 1 else 's'} left out")
         return " · ".join(parts)
+
+
+class BrushedMean:
+    """Keeps a view's mean block up to date with the brush, in turns with whatever else is delivered.
+
+    Parameters
+    ----------
+    view
+        Whose `brush` to follow and whose trait `mean` to set: None, or a dict with brush, status ("ready",
+        "waiting", "masked" or "error"), note, words, letters_in, letters_out and values.
+    prepare
+        Called with a brush, returns its `MeanBlock`.
+    """
+
+    def __init__(self, view: Any, prepare: Callable[[Brush], MeanBlock]) -> None:
+        self._view, self._prepare = view, prepare
+        self._mean: MeanBlock | None = None
+        view.observe(lambda change: self.renew(), "brush")
+        if view.brush is not None:
+            self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: the brush, or the Jacobian, is another one."""
+        self._mean = None
+        self._post()
+
+    def row_came(self, position: int) -> None:
+        """Read on if that row belongs to the brush."""
+        brush = self._view.brush
+        if brush is not None and brush[0][0] <= position <= brush[0][1]:
+            # Nobody waits for one row among many.
+            self._post(urgent=False)
+
+    def _post(self, *, urgent: bool = True) -> None:
+        self._view.delivery.post(("mean", id(self)), self._show, prepare=self._read, urgent=urgent)
+
+    def _read(self) -> dict[str, Any] | None:
+        brush: Brush | None = self._view.brush
+        if brush is None:
+            return None
+        said: dict[str, Any] = {"brush": [list(run) for run in brush], "letters_in": [], "letters_out": [], "values": None}
+        try:
+            mean = self._mean
+            if mean is None or mean.brush != brush:
+                mean = self._mean = self._prepare(brush)
+            if not mean.read():
+                self._post()
+        except CatjacError as error:
+            return said | {"status": "error", "note": str(error), "words": ""}
+        except Exception as error:
+            note = f"These blocks cannot be read ({type(error).__name__}: {error})."
+            return said | {"status": "error", "note": note, "words": ""}
+        status, note = mean.status
+        letters = {"letters_in": list(mean.letters_in), "letters_out": list(mean.letters_out)}
+        said |= {"status": status, "note": note, "words": mean.words(), "values": encode(mean.values)}
+        return said | letters
+
+    def _show(self, said: dict[str, Any] | None) -> None:
+        self._view.mean = said
 
 
 def mean_block_of(J: xr.DataArray, brush: Brush) -> MeanBlock:
