@@ -361,7 +361,7 @@ class ContactMapView {
     if (hover && !samePair(hover, selection)) drawPair(frame, hover, false);
     if (selection && !shownBlock) drawPair(frame, selection, true);
     this.readOut(dragged?.zoom ? null : hover, shownBlock);
-    const spoken = brush ? `brushed ${this.describeBlock(brush).join(", ")}` : selection ? `selected ${this.describe(selection).join(", ")}` : "no pair selected";
+    const spoken = brush ? `brushed ${this.describeBlock(brush).join(", ")}` : selection ? `selected ${this.describe(selection, true).join(", ")}` : "no pair selected";
     const label = [...new Set(this.picture.placed.map(({ layer }) => layer.label))].join(" and ") || this.model.get<string>("label");
     this.overlay.setAttribute("aria-label", `${label} of ${this.length} residues; ${spoken}. Arrow keys move the selection, with alt they brush a block; plus, minus and 0 zoom.`);
   }
@@ -380,7 +380,7 @@ class ContactMapView {
     return [blockText(this.sequence, brush), ...parts];
   }
 
-  private describe(pair: Pair): string[] {
+  private describe(pair: Pair, spoken = false): string[] {
     const { length } = this;
     const [i, j] = [pair[0] - 1, pair[1] - 1];
     const [upper, lower] = this.layers;
@@ -391,8 +391,8 @@ class ContactMapView {
     if (here?.underMask && Number.isNaN(at(here, false)) && pair.some((position) => masked[position - 1])) parts[1] = "masked";
     if (this.split && i !== j) {
       // Of two maps both are read: the one under the pointer as it is, the other across the diagonal.
-      const said = (layer: Layer | null): string[] => (layer ? [`${layer.label} ${number(at(layer, layer !== here))}`] : []);
-      parts.splice(1, 1, ...said(upper), ...said(lower));
+      const said = (layer: Layer | null, name: string): string[] => (layer ? [`${name} ${number(at(layer, layer !== here))}`] : []);
+      parts.splice(1, 1, ...said(upper, spoken ? `above ${upper?.label}` : "◥"), ...said(lower, spoken ? `below ${lower?.label}` : "◣"));
     }
     const known = this.native?.values[i * length + j];
     if (known !== undefined && i !== j) parts.push(known === 1 ? "native contact" : known === 2 ? "not resolved" : "no native contact");

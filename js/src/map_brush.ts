@@ -83,14 +83,11 @@ export const blockText = (sequence: SequenceInfo, [rows, columns]: Brush): strin
 /** "12 pairs · mean score 0.42 · 3 native contacts": what the maps in the triangles say of a block. */
 export function blockParts(brush: Brush, length: number, layers: [Layer | null, Layer | null], native: ArrayLike<number> | null, chain: Uint8Array, separation: number): string[] {
   const [upper, lower] = layers;
-  const said = (layer: Layer | null, above: boolean, below: boolean, name: string): [number, string] => {
+  const said = (layer: Layer | null, above: boolean, below: boolean, corner: string): [number, string] => {
     const { pairs, mean } = layer ? blockMean(layer.values.values, length, brush, above, below) : { pairs: 0, mean: NaN };
-    return [pairs, pairs ? `mean ${name} ${number(mean)}` : ""];
+    return [pairs, pairs ? `${corner}mean ${quantityText(layer!.quantity)} ${number(mean)}` : ""];
   };
-  const sides =
-    upper === lower
-      ? [said(upper, true, true, upper ? quantityText(upper.quantity) : "")]
-      : [said(upper, true, false, upper?.label ?? ""), said(lower, false, true, lower?.label ?? "")];
+  const sides = upper === lower ? [said(upper, true, true, "")] : [said(upper, true, false, "◥ "), said(lower, false, true, "◣ ")];
   const pairs = sides.reduce((sum, [count]) => sum + count, 0);
   const parts = [pairs === 1 ? "1 pair" : pairs ? `${pairs} pairs` : "no pair with a value", ...sides.map(([, text]) => text).filter(Boolean)];
   if (native) {

@@ -20,7 +20,8 @@ export interface Words {
 
 const LEGEND_WIDTH = 190;
 
-const SIDES: Record<Side, [string, string]> = {
+/** The corner that stands for a side, and what it means. */
+export const SIDES: Record<Side, [string, string]> = {
   both: ["", ""],
   upper: ["◥", "above the diagonal"],
   lower: ["◣", "below the diagonal"],
@@ -53,7 +54,7 @@ export class MapHead {
     this.corner.hidden = !corner;
     this.corner.title = where;
     this.corner.setAttribute("aria-label", where);
-    this.title.textContent = words.label;
+    this.title.textContent = this.title.title = words.label;
     this.caption.textContent = words.caption;
     this.unit.textContent = words.limits ? [quantityText(words.quantity), words.units].filter(Boolean).join(", ") : "";
     const context = sizeCanvas(this.legend, LEGEND_WIDTH, 30);

@@ -75,8 +75,8 @@ test("a block in words: of one map, and of two", () => {
   const chain = new Uint8Array(6);
   assert.deepEqual(blockParts(brush, 6, [one, one], null, chain, 0), ["4 pairs", "mean score 0.50"]);
   const other = layer("head", 0.25);
-  assert.deepEqual(blockParts(brush, 6, [one, other], new Uint8Array(36), chain, 0), ["4 pairs", "mean Jacobian 0.50", "0 native contacts"]);
-  assert.deepEqual(blockParts([[1, 2], [1, 2]], 6, [one, other], null, chain, 0), ["2 pairs", "mean Jacobian 0.50", "mean head 0.25"]);
+  assert.deepEqual(blockParts(brush, 6, [one, other], new Uint8Array(36), chain, 0), ["4 pairs", "◥ mean score 0.50", "0 native contacts"]);
+  assert.deepEqual(blockParts([[1, 2], [1, 2]], 6, [one, other], null, chain, 0), ["2 pairs", "◥ mean score 0.50", "◣ mean score 0.25"]);
   assert.deepEqual(blockParts(brush, 6, [null, null], null, chain, 0), ["no pair with a value"]);
 });
 

@@ -181,7 +181,12 @@ class BrushedMean:
         brush: Brush | None = self._view.brush
         if brush is None:
             return None
-        said: dict[str, Any] = {"brush": [list(run) for run in brush], "letters_in": [], "letters_out": [], "values": None}
+        said: dict[str, Any] = {
+            "brush": [list(run) for run in brush],
+            "letters_in": [],
+            "letters_out": [],
+            "values": None,
+        }
         try:
             mean = self._mean
             if mean is None or mean.brush != brush:
