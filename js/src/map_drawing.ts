@@ -55,7 +55,9 @@ export function drawAxes(frame: Frame): void {
     const x = columnX(frame, index + 0.5);
     if (x < MARGIN.left || x > MARGIN.left + size) continue;
     if (!letters) context.fillRect(Math.round(x) - 0.5, MARGIN.top + size + 1, 1, 4);
-    context.fillText(text, x, MARGIN.top + size + offset);
+    // The last number stands at the map's end, where there is little room beside it.
+    const most = MARGIN.left + size + MARGIN.right - context.measureText(text).width / 2;
+    context.fillText(text, Math.min(x, most), MARGIN.top + size + offset);
   }
   if (letters) {
     context.font = `${Math.min(11, cell)}px ${theme.font}`;
