@@ -77,9 +77,9 @@ class MeanBlock:
         self._sum = np.zeros((len(letters_in), len(letters_out)))
         self._pairs = self._rows = 0
 
-    def read(self, seconds: float = TURN) -> bool:
-        """Read rows that are there, for about that long; whether all that are there were read."""
-        until = time.monotonic() + seconds
+    def read(self, seconds: float | None = None) -> bool:
+        """Read rows that are there, for about that long (`TURN`); whether all that are there were read."""
+        until = time.monotonic() + (TURN if seconds is None else seconds)
         waiting = []
         while self._to_read:
             position = self._to_read.pop(0)
