@@ -261,6 +261,7 @@ class Explorer(SharedState, ipywidgets.VBox):
             except CatjacError as error:
                 # Nothing to compute, for instance because everything is masked; the head still has its map.
                 self._absent = str(error)
+                self._brushed.renew()
                 with self.hold_sync():
                     self.status, self.error = "idle", ""
                     self.progress = {"message": "nothing to compute"}
@@ -269,7 +270,6 @@ class Explorer(SharedState, ipywidgets.VBox):
                 self._follow(job)
             self.sequence_mask.note = self._absent or self._own_note
             self.jacobian_slice.renew()
-            self._brushed.renew()
 
     def _follow(self, job: Job, *, impression: bool = True) -> None:
         # Until the feed reports, say what is known; a new run forgets the former error.
@@ -278,6 +278,7 @@ class Explorer(SharedState, ipywidgets.VBox):
             self.status = "queued"
             self.progress = as_dict(job.progress)
         self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report, self._brushed)
+        self._brushed.renew()
         first = self._head(job) if impression and self._head is not None else None
         if first is not None:
             self._feed.show_head(first)
