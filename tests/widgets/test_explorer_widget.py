@@ -104,15 +104,15 @@ def test_the_selected_block_comes_when_its_row_does(wire: Wire, job: StagedJob) 
     ex.delivery.deliver()
     assert ex.jacobian_slice.block["status"] == "waiting"
     assert SEQUENCE.labels[23] in ex.jacobian_slice.block["note"]
-    assert np.isnan(ex.slice()).all()
+    assert np.isnan(ex.slice).all()
     job.give(24)
     ex.delivery.deliver()
     block = ex.jacobian_slice.block
     assert (block["status"], block["pair"]) == ("ready", [24, 41])
     values = np.frombuffer(block["values"]["data"], "<f4").reshape(20, 20)
     np.testing.assert_array_equal(values, job.J[23, :, 40])
-    np.testing.assert_array_equal(values, ex.slice())
-    assert "".join(block["letters_in"]) == "".join(ex.slice().aa_in.values)
+    np.testing.assert_array_equal(values, ex.slice)
+    assert "".join(block["letters_in"]) == "".join(ex.slice.aa_in.values)
 
 
 def test_a_block_is_asked_for_by_message_and_answered_under_its_id(wire: Wire, job: StagedJob) -> None:
@@ -209,7 +209,7 @@ def test_under_a_mask(wire: Wire) -> None:
 
 def test_nothing_selected_is_one_sentence(wire: Wire, job: StagedJob) -> None:
     with pytest.raises(UsageError, match="No pair is selected"):
-        explorer_of(job).slice()
+        _ = explorer_of(job).slice
 
 
 def test_observe_link_and_unknown_options(wire: Wire, job: StagedJob) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
+from catjac_widgets.widgets.jacobian_slice import JacobianSlice
+from catjac_widgets.widgets.slice_values import Row, masked_note
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -186,30 +187,26 @@ class JobFeed:
         finally:
             self.finished.set()  # whoever waits must not wait for ever
 
-    # ---- blocks
+    # ---- rows
 
-    def block(self, pair: Pair) -> Block:
-        """Find the block of a pair as far as it is known; safe on any thread."""
+    def row(self, position: int) -> Row:
+        """Find the row of a 1-based position as far as it is known; safe on any thread."""
         plan = self.job.plan
-        label = plan.sequence.labels[pair[0] - 1]
-        if plan.mask.masked[pair[0] - 1]:
-            return Block(
-                pair,
-                "masked",
-                f"{label} is masked, so nothing was put in its place; choose a visible residue.",
-            )
-        row = self.job.row(pair[0])
-        if row is None:
-            return Block(pair, "waiting", self._why_not(label))
-        values = np.array(row[:, pair[1] - 1, :], dtype=np.float32)
-        return Block(pair, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values)
+        label = plan.sequence.labels[position - 1]
+        if plan.mask.masked[position - 1]:
+            return Row(position, "masked", masked_note(label))
+        values = self.job.row(position)
+        if values is None:
+            return Row(position, "waiting", self._why_not(label))
+        wild_type = plan.sequence.residues[position - 1]
+        return Row(position, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values, wild_type)
 
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:
             return (
                 f"The row of {label} was not computed before the work stopped; go on with the button above."
             )
-        return f"The row of {label} is not computed yet; its block appears here as soon as it is."
+        return f"The row of {label} is not computed yet; it appears here as soon as it is."
 
 
 def sentence(error: BaseException | None) -> str:
