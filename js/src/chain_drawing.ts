@@ -2,11 +2,11 @@
 
 import type { Theme } from "./canvas";
 import { shade, sizeCanvas } from "./canvas";
-import { cssColour, type Triple } from "./colour";
+import { cssColour, parseCss, readable, type Triple } from "./colour";
 import { chainStarts, edge, scaleTicks, ticks, type Sight } from "./geometry";
 import type { SequenceInfo } from "./model";
 import { poolStrongest } from "./slice_values";
-import { tickText } from "./text";
+import { residueLabel, tickText } from "./text";
 
 export interface ChainLayout {
   left: number;
@@ -57,8 +57,10 @@ export function chainCell(layout: ChainLayout, sight: Sight, length: number, x: 
 export function drawChain(canvas: HTMLCanvasElement, layout: ChainLayout, picture: ChainPicture, theme: Theme, colours: Triple[]): void {
   const context = sizeCanvas(canvas, layout.left + layout.width + MARGIN.right, layout.top + layout.height + MARGIN.bottom);
   const { left, top, width, height } = layout;
-  context.fillStyle = theme.missing;
-  context.fillRect(left, top, width, height);
+  if (picture.letters) {
+    context.fillStyle = theme.missing;
+    context.fillRect(left, top, width, height);
+  }
   context.save();
   context.beginPath();
   context.rect(left, top, width, height);
@@ -255,7 +257,6 @@ function residueAxis(context: CanvasRenderingContext2D, layout: ChainLayout, pic
 /** Where the substitution is, what is selected, what is pointed at. */
 function marks(context: CanvasRenderingContext2D, layout: ChainLayout, picture: ChainPicture, theme: Theme): void {
   const cell = layout.width / picture.sight.span;
-  const bottom = layout.top + layout.height;
   const within = (j: number): boolean => j >= 0 && j + 1 > picture.sight.x && j < picture.sight.x + picture.sight.span;
   const frame = (j: number, colour: string, line: number): void => {
     if (!within(j)) return;
@@ -281,9 +282,25 @@ function marks(context: CanvasRenderingContext2D, layout: ChainLayout, picture: 
     context.lineWidth = 1.5;
     context.strokeRect(xOf(layout, picture, picture.pointed + 0.5) - wide / 2, layout.top + picture.pointedLine * layout.line, wide, layout.line);
   }
-  if (picture.selected >= 0 && within(picture.selected)) {
-    const x = xOf(layout, picture, picture.selected + 0.5);
-    context.fillStyle = theme.accent;
-    context.fillRect(x - Math.max(cell, 3) / 2, bottom, Math.max(cell, 3), 3);
-  }
+  if (within(picture.selected)) tag(context, layout, residueLabel(picture.sequence, picture.selected + 1), xOf(layout, picture, picture.selected + 0.5), theme);
+}
+
+/** The selected residue's name under the axis, over whatever stands there. */
+function tag(context: CanvasRenderingContext2D, layout: ChainLayout, text: string, x: number, theme: Theme): void {
+  context.font = `600 11px ${theme.font}`;
+  const width = context.measureText(text).width + 8;
+  const left = Math.min(Math.max(0, x - width / 2), layout.left + layout.width + MARGIN.right - width);
+  const top = layout.top + layout.height + 4;
+  context.fillStyle = theme.accent;
+  context.strokeStyle = cssColour(theme.surface);
+  context.lineWidth = 4;
+  context.beginPath();
+  context.roundRect(left, top, width, 16, 3);
+  context.stroke();
+  context.fill();
+  const ground = parseCss(theme.accent);
+  context.fillStyle = ground ? readable(ground) : cssColour(theme.surface);
+  context.textAlign = "left";
+  context.textBaseline = "middle";
+  context.fillText(text, left + 4, top + 8.5);
 }

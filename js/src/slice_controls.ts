@@ -37,7 +37,7 @@ class Choice {
   constructor(
     label: string,
     className: string,
-    private readonly undo: Undo,
+    undo: Undo,
     private readonly choose: (value: string) => void,
   ) {
     this.element = make("div", className, "", { role: "radiogroup", "aria-label": label });
@@ -154,10 +154,12 @@ export class SliceControls {
     this.forms.mark(state.form);
     this.letters.hidden = state.form === "block" || !state.lettersOut.length;
     this.rowOut.hidden = state.form !== "profile";
+    // Room for "all", so that letters stand above each other.
+    this.letters.classList.toggle("cj-both", !this.rowOut.hidden);
     this.nameIn.textContent = `${state.residueIn} to`;
     this.letterIn.offer(state.lettersIn.map((letter) => [letter, letter.length > 1 ? "mask" : letter, letter.length > 1 ? "masked" : letter === state.wildIn ? `${letter}, the wild type` : `put ${letter} in`]));
     this.letterIn.mark(state.letterIn, state.wildIn);
-    this.letterOut.offer([["", "all", "Norm over all letters, their mean taken off"], ...state.lettersOut.map((letter): [string, string, string] => [letter, letter, `the logit of ${letter}`])]);
+    this.letterOut.offer([...state.lettersOut.map((letter): [string, string, string] => [letter, letter, `the logit of ${letter}`]), ["", "all", "Norm over all letters, their mean taken off"]]);
     this.letterOut.mark(state.letterOut);
     for (const option of this.quantity.options) {
       const why = option.value === "raw" ? "" : state.kind ? `This Jacobian is ${state.kind} already.` : state.refusal(option.value);

@@ -164,3 +164,47 @@ export function poolStrongest(values: ArrayLike<number>, lines: number, start: n
   }
   return pooled;
 }
+
+export interface Choice {
+  form: Form;
+  quantity: Quantity;
+  /** "" for the norm over the letters; for a profile only. */
+  letterOut: string;
+  /** Letters in the order to show; what it lacks comes last. */
+  order: string;
+  residues: string;
+}
+
+export interface BlockNumbers {
+  /** Letters in the order shown. */
+  rows: string[];
+  columns: string[];
+  values: Float32Array;
+}
+
+export interface ChainNumbers {
+  /** Residues × columns: the letters of a matrix, the one line of a profile. */
+  values: Float32Array;
+  columns: number;
+  letters: string[] | null;
+}
+
+/** What is shown of a block. */
+export function blockNumbers(part: BlockPart, raw: ArrayLike<number>, choice: Choice): BlockNumbers {
+  const { letters_in: put, letters_out: read, pair } = part;
+  const [rows, columns] = [displayOrder(put, choice.order), displayOrder(read, choice.order)];
+  const [wildRow, wildColumn] = pair.map((position) => choice.residues[position - 1] ?? "") as [string, string];
+  const values = blockValues(raw, read.length, choice.quantity, [put.indexOf(wildRow), read.indexOf(wildColumn)]);
+  return { rows: rows.map((row) => put[row]!), columns: columns.map((column) => read[column]!), values: rearrange(values, read.length, rows, columns) };
+}
+
+/** What is shown of a substitution along the chain. */
+export function chainNumbers(part: RowPart, planes: ArrayLike<number>, shape: number[], choice: Choice): ChainNumbers {
+  const read = part.letters_out;
+  const wild = [...choice.residues].map((letter) => read.indexOf(letter));
+  const values = rowValues(planes, shape, choice.quantity, wild, part.letters_in.length);
+  if (choice.form === "profile") return { values: profileValues(values, read.length, read.indexOf(choice.letterOut)), columns: 1, letters: null };
+  const columns = displayOrder(read, choice.order);
+  const residues = Array.from({ length: shape[1]! }, (_, j) => j);
+  return { values: rearrange(values, read.length, residues, columns), columns: columns.length, letters: columns.map((column) => read[column]!) };
+}

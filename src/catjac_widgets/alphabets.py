@@ -8,7 +8,7 @@ ESM_LETTERS = "LAGVSERTIDPKQNFYMHWC"
 #: The same letters by chemistry, for 20 × 20 pictures: aliphatic, aromatic, acidic, basic, polar, special.
 DISPLAY_LETTERS = "AFILVMWYDEKRHNQSTGPC"
 
-#: The same letters from hydrophobic to hydrophilic, by the scale of Kyte & Doolittle (1982), J Mol Biol 157:105.
+#: The same letters from hydrophobic to hydrophilic: Kyte & Doolittle (1982), J Mol Biol 157:105, table 2.
 HYDROPHOBICITY_LETTERS = "IVLFCMAGTSWYPHEQDNKR"
 
 #: The order of alignments and Potts models, without and with the gap.

@@ -182,6 +182,11 @@ class JacobianSlice(View):
 
     def find(self, position: int) -> Row:
         """Return the row of a 1-based position; a sentence in it where that fails."""
+        length = position if self.sequence is None else len(self.sequence)
+        if not 1 <= position <= length:
+            return Row(
+                position, "error", f"There is no position {position} in a sequence of {length} residues."
+            )
         try:
             return self._find(position)
         except CatjacError as error:
@@ -213,10 +218,10 @@ class JacobianSlice(View):
     def _show(self, found: tuple[Block, Substitution | None] | None) -> None:
         if found is None:
             return
-        block, substitution = found
+        block, row = found
         with self.hold_sync():
-            self.block = _said(block) | {"values": encode(block.values)}
-            self.row = substitution and _said(substitution) | {"values": encode(substitution.values)}
+            self.set_trait("block", _said(block) | {"values": encode(block.values)})
+            self.set_trait("row", row and _said(row) | {"values": encode(row.values)})
 
     def _asked(self, widget: Any, content: BlockQuestion | RowQuestion, buffers: Any) -> None:
         if content.get("kind") in ("block", "row"):
@@ -229,10 +234,16 @@ class JacobianSlice(View):
             )
 
     def _part(self, question: BlockQuestion | RowQuestion) -> Block | Substitution:
-        row = self.find(int(question["pos_in"]))
-        if question["kind"] == "block":
-            return row.block(int(question["pos_out"]))
-        return row.substitution(str(question["aa_in"]))
+        try:
+            row = self.find(int(question["pos_in"]))
+            if question["kind"] == "block":
+                return row.block(int(question["pos_out"]))
+            return row.substitution(str(question["aa_in"]))
+        except (KeyError, TypeError, ValueError) as error:
+            # Whoever asked is told under the same id.
+            note = f"This question was not understood ({type(error).__name__}: {error})."
+            nothing = Substitution(0, "", "error", note)
+            return nothing if question["kind"] == "row" else Block((0, 0), "error", note)
 
     def _answer(self, question: BlockQuestion | RowQuestion, part: Block | Substitution) -> None:
         payload: ArrayPayload | None = encode(part.values)
@@ -253,12 +264,15 @@ def _said(part: Block | Substitution) -> dict[str, Any]:
 
 def _checked(J: xr.DataArray) -> xr.DataArray:
     """Return J with its axes in order; refuse one whose residues cannot be counted from 1."""
-    from catjac_widgets.analysis import labels
+    # The accessor comes with it: lines that the view shows use it.
+    from catjac_widgets.analysis import accessor, labels  # noqa: F401
 
     J = labels.check_axes(J)
     positions = labels.positions(J, "pos_out")
     if not np.array_equal(positions, np.arange(1, len(positions) + 1)):
-        raise UsageError("A slice view needs every residue along pos_out; pass the Jacobian before selecting.")
+        raise UsageError(
+            "A slice view needs every residue along pos_out; pass the Jacobian before selecting."
+        )
     return J
 
 

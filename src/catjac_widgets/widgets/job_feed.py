@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.widgets.delivery import Delivery
-    from catjac_widgets.widgets.state import Pair
 
 HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
 ROWS_CAPTION = "block norms, centred over letters"

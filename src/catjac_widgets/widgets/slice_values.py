@@ -1,4 +1,4 @@
-"""Parts of a Jacobian as the slice view shows them: a row, a block, one substitution, and their labelled forms."""
+"""Parts of a Jacobian as the slice view shows them: a row, a block, one substitution."""
 
 from __future__ import annotations
 
@@ -136,9 +136,7 @@ class Row:
             if reference.any():
                 planes.append(reference)
         values = np.stack(planes).astype(np.float32)
-        return Substitution(
-            self.position, letter, "ready", "", self.letters_in, self.letters_out, values
-        )
+        return Substitution(self.position, letter, "ready", "", self.letters_in, self.letters_out, values)
 
 
 def letter_put(letter: str, letters_in: ListLike[str]) -> str:
