@@ -1,8 +1,9 @@
 // How a block of the Jacobian (letters put in × letters read) is drawn.
 
-import type { Theme } from "./canvas";
-import { shade, sizeCanvas } from "./canvas";
+import { drawLegend, shade, sizeCanvas, type Theme } from "./canvas";
 import { cssColour, type Triple } from "./colour";
+import { scaleTicks } from "./geometry";
+import { tickText } from "./text";
 
 export interface BlockPicture {
   /** In display order: letters put at i (rows) and read at j (columns), and the values row by row. */
@@ -108,4 +109,11 @@ export function drawBlock(
     context.lineWidth = 1.5;
     context.strokeRect(left + hover[1] * cell + 0.25, top + hover[0] * cell + 0.25, cell - 0.5, cell - 0.5);
   }
+}
+
+/** The colour scale of a slice: as far below zero as above. */
+export function drawScale(context: CanvasRenderingContext2D, theme: Theme, colours: Triple[], limit: number, width: number): void {
+  const marks = scaleTicks(-limit, limit, 4).map((value) => ({ at: (value + limit) / (2 * limit), text: tickText(value) }));
+  const few = colours.filter((_, k) => k % 14 === 0 || k === (colours.length - 1) / 2);
+  drawLegend(context, theme, few.map((colour) => cssColour(colour)), marks, width);
 }

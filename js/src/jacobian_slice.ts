@@ -1,12 +1,12 @@
 // A slice of the Jacobian: the block of the selected pair, or what one substitution does along the chain.
 
 import { decode } from "./arrays";
-import { blockLayout, drawBlock, type BlockLayout, type BlockPicture } from "./block_drawing";
-import { drawLegend, onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./canvas";
+import { blockLayout, drawBlock, drawScale, type BlockLayout, type BlockPicture } from "./block_drawing";
+import { onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./canvas";
 import { chainLayout, drawChain, type ChainLayout } from "./chain_drawing";
 import { ChainPointer } from "./chain_pointer";
-import { cssColour, diverging, type Triple } from "./colour";
-import { maskedResidues, scaleTicks } from "./geometry";
+import { diverging, type Triple } from "./colour";
+import { maskedResidues } from "./geometry";
 import { sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { readPair } from "./selection";
 import { SliceControls } from "./slice_controls";
@@ -283,13 +283,11 @@ class JacobianSliceView {
   }
 
   private paintLegend(): void {
-    const context = sizeCanvas(this.legend, LEGEND_WIDTH, 30);
     // A profile's height says it; colours are for the sign only.
     this.scale.hidden = this.form === "profile" || !this.shown;
     if (!this.shown || this.scale.hidden) return;
     const { limit } = this.shown;
-    const marks = scaleTicks(-limit, limit, 4).map((value) => ({ at: (value + limit) / (2 * limit), text: tickText(value) }));
-    drawLegend(context, this.theme, this.colours.filter((_, k) => k % 14 === 0 || k === 127).map((colour) => cssColour(colour)), marks, LEGEND_WIDTH);
+    drawScale(sizeCanvas(this.legend, LEGEND_WIDTH, 30), this.theme, this.colours, limit, LEGEND_WIDTH);
     this.legend.setAttribute("aria-label", `colour scale from ${tickText(-limit)} to ${tickText(limit)} logits`);
   }
 
