@@ -54,29 +54,45 @@ export function chainCell(layout: ChainLayout, sight: Sight, length: number, x: 
   return [residue, layout.line && py < layout.height ? Math.floor(py / layout.line) : -1];
 }
 
-export function drawChain(canvas: HTMLCanvasElement, layout: ChainLayout, picture: ChainPicture, theme: Theme, colours: Triple[]): void {
-  const context = sizeCanvas(canvas, layout.left + layout.width + MARGIN.right, layout.top + layout.height + MARGIN.bottom);
-  const { left, top, width, height } = layout;
-  if (picture.letters) {
-    context.fillStyle = theme.missing;
-    context.fillRect(left, top, width, height);
+/** Draws the chain; what the pointer does not change is painted once and kept. */
+export class ChainPainter {
+  private readonly kept = document.createElement("canvas");
+  private before: unknown[] = [];
+
+  draw(canvas: HTMLCanvasElement, layout: ChainLayout, picture: ChainPicture, theme: Theme, colours: Triple[]): void {
+    const [wide, high] = [layout.left + layout.width + MARGIN.right, layout.top + layout.height + MARGIN.bottom];
+    const { values, sight, limit, masked, self, sequence } = picture;
+    const now = [values, limit, self, wide, high, window.devicePixelRatio, theme, sight.x, sight.span, String(masked), JSON.stringify(sequence.chains)];
+    if (now.some((part, k) => part !== this.before[k])) {
+      this.before = now;
+      paintPlot(sizeCanvas(this.kept, wide, high), layout, picture, theme, colours);
+    }
+    const context = sizeCanvas(canvas, wide, high);
+    context.drawImage(this.kept, 0, 0, wide, high);
+    context.strokeStyle = theme.line;
+    context.lineWidth = 1;
+    context.strokeRect(layout.left - 0.5, layout.top - 0.5, layout.width + 1, layout.height + 1);
+    if (picture.letters) letterAxis(context, layout, picture, theme);
+    else valueAxis(context, layout, picture, theme);
+    residueAxis(context, layout, picture, theme);
+    marks(context, layout, picture, theme);
   }
+}
+
+function paintPlot(context: CanvasRenderingContext2D, layout: ChainLayout, picture: ChainPicture, theme: Theme, colours: Triple[]): void {
+  const { left, top, width, height } = layout;
   context.save();
   context.beginPath();
   context.rect(left, top, width, height);
   context.clip();
-  if (picture.letters) matrix(context, layout, picture, theme, colours);
-  else profile(context, layout, picture, theme, colours);
+  if (picture.letters) {
+    context.fillStyle = theme.missing;
+    context.fillRect(left, top, width, height);
+    matrix(context, layout, picture, theme, colours);
+  } else profile(context, layout, picture, theme, colours);
   hatch(context, layout, picture, theme);
   chains(context, layout, picture, theme);
   context.restore();
-  context.strokeStyle = theme.line;
-  context.lineWidth = 1;
-  context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
-  if (picture.letters) letterAxis(context, layout, picture, theme);
-  else valueAxis(context, layout, picture, theme);
-  residueAxis(context, layout, picture, theme);
-  marks(context, layout, picture, theme);
 }
 
 const xOf = (layout: ChainLayout, picture: ChainPicture, cell: number): number => layout.left + edge(cell, picture.sight.x, picture.sight, layout.width);
@@ -249,7 +265,9 @@ function residueAxis(context: CanvasRenderingContext2D, layout: ChainLayout, pic
     const x = xOf(layout, picture, index + 0.5);
     if (x < layout.left || x > layout.left + layout.width) continue;
     if (!letters) context.fillRect(Math.round(x) - 0.5, bottom + 1, 1, 4);
-    context.fillText(text, x, bottom + (letters ? 15 : 6));
+    // A number at the very end must not run off the canvas.
+    const half = context.measureText(text).width / 2;
+    context.fillText(text, Math.min(x, layout.left + layout.width + MARGIN.right - half), bottom + (letters ? 15 : 6));
   }
   context.fillText(picture.title, layout.left + layout.width / 2, bottom + (letters ? 26 : 22));
 }

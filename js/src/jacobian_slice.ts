@@ -3,7 +3,7 @@
 import { decode } from "./arrays";
 import { blockLayout, drawBlock, drawScale, type BlockLayout, type BlockPicture } from "./block_drawing";
 import { onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./canvas";
-import { chainLayout, drawChain, type ChainLayout } from "./chain_drawing";
+import { chainLayout, ChainPainter, type ChainLayout } from "./chain_drawing";
 import { ChainPointer } from "./chain_pointer";
 import { diverging, type Triple } from "./colour";
 import { maskedResidues } from "./geometry";
@@ -56,6 +56,7 @@ class JacobianSliceView {
   private readonly controls: SliceControls;
   private readonly source: SliceSource;
   private readonly pointer: ChainPointer;
+  private readonly painter = new ChainPainter();
   private theme!: Theme;
   private colours: Triple[] = [];
   private shown: Shown | null = null;
@@ -271,7 +272,7 @@ class JacobianSliceView {
       pointedLine: hover ? this.pointer.line : -1,
       title: "residue read",
     };
-    drawChain(this.chain, shown.layout, picture, this.theme, this.colours);
+    this.painter.draw(this.chain, shown.layout, picture, this.theme, this.colours);
   }
 
   private absence(pair: Pair | null, note: string): string {
