@@ -159,14 +159,14 @@ function matrix(context: CanvasRenderingContext2D, layout: ChainLayout, picture:
       context.fillRect(x, layout.top + line * layout.line, end - x, layout.line);
     }
   }
-  if (cell < 3.5) return;
+  if (cell < 2.5) return;
   // The wild type's own letters.
   context.fillStyle = theme.soft;
   for (let j = Math.floor(sight.x); j < last; j++) {
     const line = letters.indexOf(picture.sequence.residues[j] ?? "");
     if (line < 0) continue;
     context.beginPath();
-    context.arc(xOf(layout, picture, j + 0.5), layout.top + (line + 0.5) * layout.line, Math.min(2, cell * 0.3), 0, 2 * Math.PI);
+    context.arc(xOf(layout, picture, j + 0.5), layout.top + (line + 0.5) * layout.line, Math.min(2, Math.max(0.9, cell * 0.3)), 0, 2 * Math.PI);
     context.fill();
   }
 }
