@@ -82,69 +82,11 @@ export function onceAFrame(draw: () => void): { ask(): void; stop(): void } {
   };
 }
 
-export interface Paint {
-  low: number;
-  high: number;
-  /** 256 packed colours, and the same for cells that do not count. */
-  bright: Uint32Array;
-  dim: Uint32Array;
-  chain: Uint8Array;
-  separation: number;
-}
-
 /** Colour index 0 … 255 of a value. */
 export const shade = (value: number, low: number, high: number): number => {
   const at = Math.round((255 * (value - low)) / (high - low));
   return at < 0 ? 0 : at > 255 ? 255 : at;
 };
-
-/** Write the rows `from` … `to` (excluded) of an L × L map as pixels; NaN stays transparent. */
-export function paintRows(pixels: Uint32Array, values: ArrayLike<number>, length: number, from: number, to: number, paint: Paint): void {
-  const scale = 255 / (paint.high - paint.low);
-  const { bright, dim, chain, separation } = paint;
-  for (let i = from; i < to; i++) {
-    const own = chain[i];
-    for (let j = 0; j < length; j++) {
-      const value = values[i * length + j]!;
-      if (value !== value) {
-        pixels[i * length + j] = 0;
-        continue;
-      }
-      const at = (value - paint.low) * scale;
-      const index = at <= 0 ? 0 : at >= 255 ? 255 : (at + 0.5) | 0;
-      // `farEnough`, written out: this runs once a pixel.
-      const apart = i < j ? j - i : i - j;
-      const counts = apart > 0 && (apart >= separation || chain[j] !== own);
-      pixels[i * length + j] = (counts ? bright : dim)[index]!;
-    }
-  }
-}
-
-/**
- * The highest value under each of `target` × `target` pixels of the part in sight: where cells are smaller than
- * pixels a contact must not fall between them.
- */
-export function poolHighest(values: ArrayLike<number>, length: number, x: number, y: number, span: number, target: number): Float32Array {
-  const pooled = new Float32Array(target * target).fill(NaN);
-  const first = (start: number, k: number): number => Math.min(length, Math.floor(start + (k * span) / target));
-  for (let r = 0; r < target; r++) {
-    const top = first(y, r);
-    const bottom = Math.max(top + 1, first(y, r + 1));
-    for (let c = 0; c < target; c++) {
-      const left = first(x, c);
-      const right = Math.max(left + 1, first(x, c + 1));
-      let best = NaN;
-      for (let i = top; i < bottom; i++) {
-        for (let j = left; j < right; j++) {
-          const value = values[i * length + j]!;
-          if (!(value <= best)) best = Number.isNaN(value) ? best : value;
-        }
-      }
-      pooled[r * target + c] = best;
-    }
-  }
-  return pooled;
-}
 
 /** A horizontal colour bar with ticks under it. */
 export function drawLegend(

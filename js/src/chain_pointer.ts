@@ -3,7 +3,7 @@
 import { chainCell, type ChainLayout } from "./chain_drawing";
 import { clampSight, reveal, whole, zoomAt, type Sight } from "./geometry";
 import { throttledSave, type Model, type Pair, type SequenceInfo, type Undo } from "./model";
-import { movePair, readPair } from "./selection";
+import { choosePair, movePair, readPair } from "./selection";
 
 const HOVER_WAIT = 100;
 const ZOOMS: Record<string, number> = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
@@ -31,7 +31,7 @@ export class ChainPointer {
     undo.listen(canvas, "pointerleave", () => this.point(null));
     undo.listen(canvas, "click", (event) => {
       const at = this.at(event);
-      if (at && this.pair) this.select([this.pair[0], at[0] + 1]);
+      if (at && this.pair) choosePair(this.state, [this.pair[0], at[0] + 1]);
     });
     undo.listen(canvas, "dblclick", () => this.whole());
     undo.listen(canvas, "wheel", (event) => this.wheel(event), { passive: false });
@@ -57,11 +57,6 @@ export class ChainPointer {
 
   private get pair(): Pair | null {
     return readPair(this.state.get("selection"), this.length);
-  }
-
-  private select(pair: Pair): void {
-    this.state.set("selection", pair);
-    this.state.save_changes();
   }
 
   private look(sight: Sight): void {
@@ -97,7 +92,7 @@ export class ChainPointer {
     const { pair, sight, length } = this;
     const moved = movePair(pair, event.key, event.shiftKey, length);
     const factor = ZOOMS[event.key];
-    if (moved) this.select(moved);
+    if (moved) choosePair(this.state, moved);
     else if (factor) this.look(zoomAt(sight, length, pair ? Math.min(1, Math.max(0, (pair[1] - 0.5 - sight.x) / sight.span)) : 0.5, 0, factor));
     else if (event.key === "0") this.whole();
     else return;

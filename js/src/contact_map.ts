@@ -1,17 +1,21 @@
 // The contact map: an L × L picture that fills while the kernel computes, and answers the pointer without it.
 
 import { decode, patchRows, type ArrayPayload, type LabelledArray } from "./arrays";
-import { onceAFrame, paintRows, poolHighest, readTheme, sizeCanvas, watchTheme, drawLegend, type Paint, type Theme } from "./canvas";
-import { cssColour, mix, pack, sequential, type Triple } from "./colour";
-import { cellAt, chainIndex, clampSight, maskedResidues, reveal, scaleTicks, whole, zoomAt, type Sight } from "./geometry";
+import { onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./canvas";
+import { sequential, type Triple } from "./colour";
+import { chainIndex, clampSight, maskedResidues, reveal, whole, zoomAt, type Sight } from "./geometry";
 import { HeadFrames, type FrameMessage } from "./head_frame";
+import { blockParts, blockResidues, blockText, growBlock, readBrush, type Brush } from "./map_brush";
 import { controls, type Controls } from "./map_controls";
-import { drawAxes, drawChains, drawMarks, drawMasked, drawPair, drawResidues, MARGIN, type Frame } from "./map_drawing";
+import { drawAxes, drawBlock, drawChains, drawDiagonal, drawMarks, drawMasked, drawPair, drawResidues, MARGIN, type Frame } from "./map_drawing";
+import { MapHead, type Words } from "./map_head";
+import { LAYER_EVENTS, LIVE, readLayer, readShown, type Layer } from "./map_layers";
+import { MapPicture } from "./map_picture";
 import { listenToPointer } from "./map_pointer";
-import { sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
-import { colourLimits, countedValues, topPairs, type Limits } from "./scores";
-import { movePair, readPair, readRuns, samePair } from "./selection";
-import { make, number, pairText, tickText } from "./text";
+import { NAMING, sequenceOf, sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { farEnough, rank, type Ranking } from "./scores";
+import { choosePair, movePair, readPair, readRuns, samePair } from "./selection";
+import { make, number, pairText, quantityText } from "./text";
 
 /** What the kernel sends while rows come in. */
 interface RowsMessage {
@@ -22,34 +26,35 @@ interface RowsMessage {
 
 const LARGEST_PLOT = 560;
 const HOVER_WAIT = 100;
-const LEGEND_WIDTH = 190;
+const DRAGGED_LABEL = "attention head, under the dragged mask";
+const HINT = "Point to read a pair · click selects it · drag brushes a block · shift-drag or ctrl + wheel zooms · double click shows all";
 
 class ContactMapView {
   private readonly undo = new Undo();
   private readonly base = make("canvas", "cj-layer");
   private readonly overlay: HTMLCanvasElement;
-  private readonly title = make("div", "cj-title");
-  private readonly caption = make("div", "cj-caption");
-  private readonly legend = make("canvas", "cj-legend", "", { role: "img" });
+  private readonly heads = [new MapHead(), new MapHead()] as const;
   private readonly plot = make("div", "cj-plot");
   private readonly readout = make("div", "cj-readout");
   private readonly controls: Controls;
   private readonly hoverSave: ReturnType<typeof throttledSave>;
   private readonly drawBase = onceAFrame(() => this.paintBase());
   private readonly drawOverlay = onceAFrame(() => this.paintOverlay());
-  private readonly image = document.createElement("canvas");
-  private pixels: ImageData | null = null;
+  private readonly picture = new MapPicture();
+  private readonly frames: HeadFrames;
   private theme!: Theme;
   private colours: Triple[] = [];
   private sequence!: SequenceInfo;
   private chain: Uint8Array = new Uint8Array(0);
-  private map: LabelledArray | null = null;
+  /** What lies above and below the diagonal; one object where they show the same. */
+  private layers: [Layer | null, Layer | null] = [null, null];
   private native: LabelledArray | null = null;
-  private readonly frames: HeadFrames;
-  private limits: Limits = { low: 0, high: 1 };
   private sight: Sight = whole(1);
   private size = 300;
-  private top: [number, number][] | null = null;
+  /** Found when first drawn, and forgotten when what they are found in changes. */
+  private rings: [number, number][] | null = null;
+  private rankings = new WeakMap<Layer, Ranking>();
+  private dragged: { brush: Brush; zoom: boolean } | null = null;
 
   constructor(
     private readonly model: Model,
@@ -61,12 +66,8 @@ class ContactMapView {
     this.hoverSave = throttledSave(state, HOVER_WAIT);
     this.frames = new HeadFrames(state, () => this.length);
     el.classList.add("catjac", "cj-map");
-    const head = make("div", "cj-head");
-    const titles = make("div", "cj-titles");
-    titles.append(this.title, this.caption);
-    head.append(titles, this.legend);
     this.plot.append(this.base, this.overlay);
-    el.replaceChildren(head, this.plot, this.readout, this.controls.element);
+    el.replaceChildren(...this.heads.map((head) => head.element), this.plot, this.readout, this.controls.element);
     this.readSequence();
     this.readTheme();
     this.readArrays();
@@ -77,12 +78,8 @@ class ContactMapView {
     return this.sequence.residues.length;
   }
 
-  private get quantity(): string {
-    return this.frames.frame?.quantity ?? this.model.get<string>("quantity");
-  }
-
-  private get label(): string {
-    return this.frames.frame?.label ?? this.model.get<string>("label");
+  private get separation(): number {
+    return this.state.get<number>("min_separation");
   }
 
   private get selection(): Pair | null {
@@ -93,24 +90,37 @@ class ContactMapView {
     return readPair(this.state.get("hover"), this.length);
   }
 
+  private get brush(): Brush | null {
+    return readBrush(this.state.get("brush"), this.length);
+  }
+
   /** Visible fragments, as they are dragged now or as the mask has them. */
   private get mask(): [number, number][] | null {
     return this.state.get<[number, number][] | null>("mask_preview") ?? this.state.get<[number, number][] | null>("mask");
   }
 
+  private get split(): boolean {
+    return this.layers[0] !== this.layers[1];
+  }
+
   private listen(): void {
     const { undo, model, state } = this;
     undo.on(model, ["change:values"], () => this.frames.replaced());
-    undo.on(model, ["change:values", "change:native"], () => this.refresh(() => this.readArrays()));
-    undo.on(model, ["change:label", "change:caption", "change:quantity", "change:show_native", "change:show_top"], () => this.refresh());
+    undo.on(model, LAYER_EVENTS, () => this.refresh(() => this.readArrays()));
+    undo.on(model, ["change:quantity"], () => this.refresh(() => this.readArrays()));
+    undo.on(model, ["change:label", "change:caption", "change:units"], () => this.refresh(() => this.readWords()));
+    undo.on(model, ["change:native"], () => this.forgetContacts());
+    undo.on(model, ["change:show_native", "change:show_top"], () => this.refresh());
     undo.on(model, ["msg:custom"], (message: RowsMessage | FrameMessage, buffers: DataView[]) => {
       if (message.kind === "rows") this.refresh(() => this.readRows(message.positions.map((position) => position - 1)));
       else if (message.kind === "frame" && this.frames.take(message, buffers[0])) this.refresh(() => this.readArrays());
     });
     undo.on(state, ["change:mask_preview"], () => this.refresh(() => this.frames.follow() && this.readArrays()));
-    undo.on(state, ["change:sequence"], () => this.refresh(() => this.readSequence()));
-    undo.on(state, ["change:selection", "change:hover", "change:residues"], () => this.drawOverlay.ask());
-    undo.on(state, ["change:min_separation", "change:colour_percentile", "change:mask"], () => this.refresh(() => this.rescale(true)));
+    undo.on(state, NAMING, () => this.refresh(() => this.readSequence()));
+    undo.on(state, ["change:selection", "change:hover", "change:residues", "change:brush"], () => this.drawOverlay.ask());
+    undo.on(state, ["change:maps_shown"], () => this.refresh(() => this.readArrays()));
+    undo.on(state, ["change:min_separation"], () => this.forgetContacts());
+    undo.on(state, ["change:min_separation", "change:colour_percentile", "change:mask"], () => this.refresh(() => this.rescale()));
     const retheme = (): void => this.refresh(() => this.readTheme());
     undo.on(state, ["change:colour_map"], retheme);
     undo.add(watchTheme(retheme));
@@ -123,21 +133,28 @@ class ContactMapView {
       sight: () => this.sight,
       size: () => this.size,
       cells: () => this.length,
-      pairAt: (event) => this.pairAt(event),
       look: (sight) => this.look(sight),
       hover: (pair) => this.setHover(pair),
-      select: (pair) => this.select(pair),
+      select: (pair) => choosePair(this.state, pair),
+      drag: (brush, zoom) => {
+        this.dragged = brush && { brush, zoom };
+        this.drawOverlay.ask();
+      },
+      brush: (brush) => this.setBrush(brush),
     });
     undo.listen(this.overlay, "keydown", (event) => this.key(event));
     undo.listen(this.overlay, "focus", () => this.drawOverlay.ask());
   }
 
   private key(event: KeyboardEvent): void {
-    const moved = movePair(this.selection, event.key, event.shiftKey, this.length);
-    if (moved) {
-      this.select(moved);
+    const { selection, brush } = this;
+    const grown = event.altKey ? growBlock(brush, selection, event.key, event.shiftKey, this.length) : null;
+    const moved = event.altKey ? null : movePair(selection, event.key, event.shiftKey, this.length);
+    if (grown) this.setBrush(grown);
+    else if (moved) {
+      choosePair(this.state, moved);
       this.look(reveal(this.sight, this.length, moved[1] - 1, moved[0] - 1));
-    } else if (event.key === "Escape") this.select(null);
+    } else if (event.key === "Escape") brush ? this.setBrush(null) : choosePair(this.state, null);
     else if (event.key === "+" || event.key === "=") this.zoom(1.5);
     else if (event.key === "-") this.zoom(1 / 1.5);
     else if (event.key === "0") this.zoom(0);
@@ -147,18 +164,14 @@ class ContactMapView {
     event.stopPropagation();
   }
 
-  private pairAt(event: MouseEvent): Pair | null {
-    const box = this.overlay.getBoundingClientRect();
-    const cell = cellAt(event.clientX - box.left - MARGIN.left, event.clientY - box.top - MARGIN.top, this.size, this.sight, this.length);
-    return cell && [cell[0] + 1, cell[1] + 1];
-  }
-
   private setHover(pair: Pair | null): void {
     if (!samePair(pair, this.hover)) this.hoverSave.set("hover", pair);
   }
 
-  private select(pair: Pair | null): void {
-    this.state.set("selection", pair);
+  /** Choose a block of pairs, and its residues in every view; none lets both go. */
+  private setBrush(brush: Brush | null): void {
+    this.state.set("brush", brush);
+    this.state.set("residues", brush ? blockResidues(brush) : []);
     this.state.save_changes();
   }
 
@@ -182,68 +195,68 @@ class ContactMapView {
   }
 
   private readSequence(): void {
-    this.sequence = this.state.get<SequenceInfo>("sequence");
+    const before = this.sequence?.residues;
+    this.sequence = sequenceOf(this.state);
+    if (before === this.sequence.residues) return; // called otherwise, no more
     this.chain = chainIndex(this.sequence);
     this.sight = whole(this.length);
     this.controls.setLength(this.length);
-    this.pixels = null;
   }
 
   private readTheme(): void {
     this.theme = readTheme(this.el);
     this.colours = sequential(this.state.get<string>("colour_map"), this.theme.surface, this.theme.dark);
-    this.repaint();
+    this.picture.setColours(this.colours, this.theme);
   }
 
   private readArrays(): void {
-    const map = this.frames.frame?.map ?? decode(this.model.get<ArrayPayload | null>("values"));
-    this.map = map && map.shape[0] === this.length ? map : null;
     const native = decode(this.model.get<ArrayPayload | null>("native"));
-    this.native = native && native.shape[0] === this.length ? native : null;
-    this.rescale(true);
+    this.native = native?.shape[0] === this.length ? native : null;
+    const names = readShown(this.state.get("maps_shown"));
+    const upper = this.readLayer(names[0]);
+    const lower = names[0] === names[1] ? upper : this.readLayer(names[1]);
+    // A frame stands for whatever is computed now, so it may lie in both triangles.
+    const same = upper && lower && upper.values === lower.values;
+    this.layers = same ? [upper, upper] : [upper, lower];
+    this.picture.setLayers(...this.layers, this.length, this.chain);
+    this.rescale();
+  }
+
+  private forgetContacts(): void {
+    this.rings = null;
+    this.rankings = new WeakMap();
+  }
+
+  /** What is computed now is called otherwise, for instance by how much of it is there. */
+  private readWords(): void {
+    const { model } = this;
+    const live = this.layers.find((layer) => layer?.name === LIVE);
+    if (live && !this.frames.frame) Object.assign(live, { label: model.get("label"), caption: model.get("caption"), units: model.get("units") });
+  }
+
+  private readLayer(name: string): Layer | null {
+    const { frame } = this.frames;
+    if (frame && (name === LIVE || name === "head")) {
+      return { ...frame, name, label: this.dragLabel ?? frame.label, units: "", values: frame.map, underMask: true };
+    }
+    return readLayer(this.model, name, this.length) ?? (name === LIVE ? null : readLayer(this.model, LIVE, this.length));
+  }
+
+  private get dragLabel(): string | null {
+    return this.frames.frame && this.state.get("mask_preview") ? DRAGGED_LABEL : null;
   }
 
   private readRows(rows: number[]): void {
-    if (this.frames.frame) return;
-    this.map = decode(this.model.get<ArrayPayload | null>("values"));
-    if (!this.rescale(false)) for (const row of rows) this.repaint(row, row + 1);
+    const live = this.layers.find((layer) => layer?.name === LIVE);
+    if (this.frames.frame || !live) return;
+    const values = decode(this.model.get<ArrayPayload | null>("values"));
+    if (values) live.values = values;
+    this.rankings.delete(live);
+    if (!this.picture.rescale(this.separation, this.state.get<number>("colour_percentile"), true)) for (const row of rows) this.picture.shade(row, row + 1);
   }
 
-  /** Find the colour limits anew; small drifts while rows come in are let be, so that the picture does not flicker. */
-  private rescale(always: boolean): boolean {
-    this.top = null;
-    if (!this.map) return false;
-    const sorted = countedValues(this.map.values, this.length, this.chain, this.state.get<number>("min_separation"));
-    // Probabilities under different masks are compared with each other, so their scale stays.
-    const limits =
-      this.quantity === "probability" ? { low: 0, high: 1 } : colourLimits(sorted, this.state.get<number>("colour_percentile"), this.quantity !== "norm");
-    const drift = Math.abs(limits.high - this.limits.high) + Math.abs(limits.low - this.limits.low);
-    if (!always && drift < 0.08 * (this.limits.high - this.limits.low)) return false;
-    this.limits = limits;
-    this.repaint();
-    return true;
-  }
-
-  private get paint(): Paint {
-    const faded = this.colours.map((colour) => mix(this.theme.surface, colour, 0.3));
-    return {
-      ...this.limits,
-      bright: pack(this.colours),
-      dim: pack(faded),
-      chain: this.chain,
-      separation: this.state.get<number>("min_separation"),
-    };
-  }
-
-  private repaint(from = 0, to = this.length): void {
-    if (!this.map) return;
-    if (!this.pixels || this.pixels.width !== this.length) {
-      this.image.width = this.image.height = this.length;
-      this.pixels = new ImageData(this.length, this.length);
-      [from, to] = [0, this.length];
-    }
-    paintRows(new Uint32Array(this.pixels.data.buffer), this.map.values, this.length, from, to, this.paint);
-    this.image.getContext("2d")!.putImageData(this.pixels, 0, 0, 0, from, this.length, to - from);
+  private rescale(): void {
+    this.picture.rescale(this.separation, this.state.get<number>("colour_percentile"));
   }
 
   private layout(): void {
@@ -265,13 +278,10 @@ class ContactMapView {
     this.el.classList.toggle("cj-zoomed", sight.span < this.length);
     context.fillStyle = this.theme.missing;
     context.fillRect(MARGIN.left, MARGIN.top, size, size);
-    if (this.map) {
-      const target = Math.round(size * (window.devicePixelRatio || 1));
-      context.imageSmoothingEnabled = false;
-      if (sight.span > target) this.drawPooled(frame, target);
-      else context.drawImage(this.image, sight.x, sight.y, sight.span, sight.span, MARGIN.left, MARGIN.top, size, size);
-    }
-    drawMasked(frame, maskedResidues(this.mask, this.length));
+    this.picture.draw(context, sight, MARGIN.left, MARGIN.top, size);
+    const masked = maskedResidues(this.mask, this.length);
+    for (const { layer, side } of this.picture.placed) if (layer.underMask) drawMasked(frame, masked, side);
+    if (this.split) drawDiagonal(frame);
     drawChains(frame);
     this.drawMarks(frame);
     drawAxes(frame);
@@ -282,86 +292,110 @@ class ContactMapView {
     if (shown) this.el.dispatchEvent(new CustomEvent("catjac-frame", { bubbles: true, detail: { serial: shown.serial } }));
   }
 
-  private drawPooled(frame: Frame, target: number): void {
-    const { sight } = frame;
-    const pooled = poolHighest(this.map!.values, this.length, sight.x, sight.y, sight.span, target);
-    const pixels = new ImageData(target, target);
-    // The pooled map has fewer cells, so the separation shrinks with it.
-    const paint = { ...this.paint, chain: new Uint8Array(target), separation: (this.paint.separation * target) / sight.span };
-    if (this.sequence.chains.length > 1 || sight.x !== sight.y) paint.separation = 0;
-    paintRows(new Uint32Array(pixels.data.buffer), pooled, target, 0, target, paint);
-    const small = document.createElement("canvas");
-    small.width = small.height = target;
-    small.getContext("2d")!.putImageData(pixels, 0, 0);
-    frame.context.drawImage(small, MARGIN.left, MARGIN.top, frame.size, frame.size);
-  }
-
-  /** Native contacts below the diagonal, the highest pairs above it, and how many of them are native. */
+  /** Native contacts as rings, the highest pairs as dots: of one map below and above the diagonal, of two in both. */
   private drawMarks(frame: Frame): void {
-    const { native, length } = this;
-    const judged = native?.values;
-    if (judged && this.model.get<boolean>("show_native")) {
-      const rings: [number, number][] = [];
-      for (let i = 0; i < length; i++) {
-        for (let j = 0; j < i; j++) {
-          const counts = this.chain[i] !== this.chain[j] || i - j >= this.state.get<number>("min_separation");
-          if (judged[i * length + j] === 1 && counts) rings.push([i, j]);
-        }
-      }
-      drawMarks(frame, rings, this.theme.ink, "ring");
+    const native = this.native?.values ?? null;
+    const ranked = this.picture.placed.filter(({ layer }) => this.ranks(layer));
+    this.controls.setMarks(Boolean(native), ranked.length > 0);
+    if (native && this.model.get<boolean>("show_native")) {
+      const rings = (this.rings ??= this.findRings(native));
+      const sides = this.split ? this.picture.placed.filter(({ layer }) => layer.name !== "native").map(({ side }) => side) : ["lower"];
+      if (sides.includes("lower")) drawMarks(frame, rings, this.theme.ink, "ring");
+      if (sides.includes("upper")) drawMarks(frame, rings.map(([i, j]): [number, number] => [j, i]), this.theme.ink, "ring");
     }
-    const complete = this.quantity !== "norm" && this.map;
-    this.controls.setMarks(Boolean(judged), Boolean(complete), null);
-    if (!complete || !this.model.get<boolean>("show_top")) return;
-    const resolved = judged ? this.resolved(judged) : length;
-    this.top ??= topPairs(this.map!.values, length, this.chain, this.state.get<number>("min_separation"), resolved, (i, j) =>
-      judged ? judged[i * length + j] !== 2 : true,
-    );
-    const hits = this.top.filter(([i, j]) => judged?.[i * length + j] === 1);
-    drawMarks(frame, judged ? this.top.filter(([i, j]) => judged[i * length + j] !== 1) : this.top, judged ? this.theme.bad : this.theme.accent, "dot");
-    if (judged) drawMarks(frame, hits, this.theme.good, "dot");
-    this.controls.setMarks(Boolean(judged), true, judged ? hits.length / resolved : null);
+    if (!this.model.get<boolean>("show_top")) return;
+    for (const { layer, side } of ranked) {
+      const turn = (cells: [number, number][]): [number, number][] => (side === "lower" ? cells.map(([i, j]) => [j, i]) : cells);
+      const { top } = this.ranking(layer);
+      const hit = ([i, j]: [number, number]): boolean => native?.[i * this.length + j] === 1;
+      drawMarks(frame, turn(top.filter((cell) => !hit(cell))), native ? this.theme.bad : this.theme.accent, "dot");
+      if (native) drawMarks(frame, turn(top.filter(hit)), this.theme.good, "dot");
+    }
   }
 
-  /** How many residues the structure shows: those that can be judged against themselves. */
-  private resolved(judged: ArrayLike<number>): number {
-    let count = 0;
-    for (let i = 0; i < this.length; i++) if (judged[i * this.length + i] !== 2) count++;
-    return count;
+  private findRings(native: ArrayLike<number>): [number, number][] {
+    const rings: [number, number][] = [];
+    for (let i = 0; i < this.length; i++) {
+      for (let j = 0; j < i; j++) if (native[i * this.length + j] === 1 && farEnough(i, j, this.chain, this.separation)) rings.push([i, j]);
+    }
+    return rings;
+  }
+
+  /** Whether a map's pairs can be ranked: not while it fills, and not what they are judged by. */
+  private ranks(layer: Layer): boolean {
+    return layer.quantity !== "norm" && layer.quantity !== "contact";
+  }
+
+  private ranking(layer: Layer): Ranking {
+    let found = this.rankings.get(layer);
+    if (!found) this.rankings.set(layer, (found = rank(layer.values.values, this.native?.values ?? null, this.length, this.chain, this.separation)));
+    return found;
   }
 
   private words(): void {
-    this.title.textContent = this.label;
-    this.caption.textContent = this.frames.frame?.caption ?? this.model.get<string>("caption");
-    const { low, high } = this.limits;
-    const marks = scaleTicks(low, high, 4).map((value) => ({ at: (value - low) / (high - low), text: tickText(value) }));
-    const context = sizeCanvas(this.legend, LEGEND_WIDTH, 30);
-    if (this.map) drawLegend(context, this.theme, this.colours.filter((_, k) => k % 15 === 0).map((colour) => cssColour(colour)), marks, LEGEND_WIDTH);
-    this.legend.setAttribute("aria-label", `colour scale from ${number(low)} to ${number(high)}`);
+    const lines = this.picture.placed.map(({ layer, side, limits }): Words => {
+      const label = layer.underMask ? (this.dragLabel ?? layer.label) : layer.label;
+      return { side, label, caption: this.caption(layer), quantity: layer.quantity, units: layer.units, limits };
+    });
+    if (!lines.length) lines.push({ side: "both", label: this.model.get<string>("label"), caption: this.model.get<string>("caption"), quantity: "", units: "", limits: null });
+    this.heads.forEach((head, k) => head.show(lines[k] ?? null, this.theme, this.colours));
+  }
+
+  /** What a map is and, while its highest pairs are marked, how many of them are contacts. */
+  private caption(layer: Layer): string {
+    if (!this.model.get<boolean>("show_top") || !this.ranks(layer)) return layer.caption;
+    const { precision, chance } = this.ranking(layer);
+    if (precision === null) return layer.caption;
+    return `precision@L ${precision.toFixed(2)} at |i\u2212j| ≥ ${this.separation}${chance === null ? "" : ` (chance ${chance.toFixed(2)})`}`;
   }
 
   private paintOverlay(): void {
     const frame = this.frame(this.overlay);
-    const { selection, hover } = this;
-    drawResidues(frame, readRuns(this.state.get("residues"), this.length));
+    const { selection, hover, brush, dragged } = this;
+    const residues = readRuns(this.state.get("residues"), this.length);
+    const shownBlock = dragged && !dragged.zoom ? dragged.brush : brush;
+    // The block's own residues are plain to see; bands all across the map would only hide it.
+    if (!shownBlock || String(residues) !== String(blockResidues(shownBlock))) drawResidues(frame, dragged ? [] : residues);
+    if (shownBlock) drawBlock(frame, shownBlock, false);
+    if (dragged?.zoom) drawBlock(frame, dragged.brush, true);
     if (hover && !samePair(hover, selection)) drawPair(frame, hover, false);
-    if (selection) drawPair(frame, selection, true);
-    const shown = hover ?? selection;
-    const parts = shown ? this.describe(shown) : [""];
-    const rest = shown ? parts.slice(1).map((part) => ` · ${part}`).join("") : "Point at the map to read a pair; click to see how its residues depend on each other.";
-    this.readout.replaceChildren(make("b", "", parts[0]), document.createTextNode(rest));
-    this.readout.classList.toggle("cj-hint", !shown);
-    const spoken = selection ? `selected ${this.describe(selection).join(", ")}` : "no pair selected";
-    this.overlay.setAttribute("aria-label", `${this.label} of ${this.length} residues; ${spoken}. Arrow keys move the selection.`);
+    if (selection && !shownBlock) drawPair(frame, selection, true);
+    this.readOut(dragged?.zoom ? null : hover, shownBlock);
+    const spoken = brush ? `brushed ${this.describeBlock(brush).join(", ")}` : selection ? `selected ${this.describe(selection, true).join(", ")}` : "no pair selected";
+    const label = [...new Set(this.picture.placed.map(({ layer }) => layer.label))].join(" and ") || this.model.get<string>("label");
+    this.overlay.setAttribute("aria-label", `${label} of ${this.length} residues; ${spoken}. Arrow keys move the selection, with alt they brush a block; plus, minus and 0 zoom.`);
   }
 
-  private describe(pair: Pair): string[] {
-    const at = (pair[0] - 1) * this.length + pair[1] - 1;
-    const parts = pairText(this.sequence, pair, this.quantity, this.map ? this.map.values[at]! : null);
-    const masked = maskedResidues(this.mask, this.length);
-    if (this.map && Number.isNaN(this.map.values[at]) && pair.some((position) => masked[position - 1])) parts[1] = "masked";
-    const known = this.native?.values[at];
-    if (known !== undefined && pair[0] !== pair[1]) parts.push(known === 1 ? "native contact" : known === 2 ? "not resolved" : "no native contact");
+  /** What is pointed at, else the block, else the selected pair, else what one can do here. */
+  private readOut(hover: Pair | null, block: Brush | null): void {
+    const pair = hover ?? this.selection;
+    const parts = this.dragged && block ? this.describeBlock(block) : hover || (pair && !block) ? this.describe(pair!) : block ? this.describeBlock(block) : null;
+    const rest = parts ? parts.slice(1).map((part) => ` · ${part}`).join("") : HINT;
+    this.readout.replaceChildren(make("b", "", parts?.[0] ?? ""), document.createTextNode(rest));
+    this.readout.classList.toggle("cj-hint", !parts);
+  }
+
+  private describeBlock(brush: Brush): string[] {
+    const parts = blockParts(brush, this.length, this.layers, this.native?.values ?? null, this.chain, this.separation);
+    return [blockText(this.sequence, brush), ...parts];
+  }
+
+  private describe(pair: Pair, spoken = false): string[] {
+    const { length } = this;
+    const [i, j] = [pair[0] - 1, pair[1] - 1];
+    const [upper, lower] = this.layers;
+    const here = j >= i ? upper : lower;
+    const at = (layer: Layer, mirrored: boolean): number => layer.values.values[mirrored ? j * length + i : i * length + j]!;
+    const parts = pairText(this.sequence, pair, here ? quantityText(here.quantity) : "", here ? at(here, false) : null);
+    const masked = maskedResidues(this.mask, length);
+    if (here?.underMask && Number.isNaN(at(here, false)) && pair.some((position) => masked[position - 1])) parts[1] = "masked";
+    if (this.split && i !== j) {
+      // Of two maps both are read: the one under the pointer as it is, the other across the diagonal.
+      const said = (layer: Layer | null, name: string): string[] => (layer ? [`${name} ${number(at(layer, layer !== here))}`] : []);
+      parts.splice(1, 1, ...said(upper, spoken ? `above ${upper?.label}` : "◥"), ...said(lower, spoken ? `below ${lower?.label}` : "◣"));
+    }
+    const known = this.native?.values[i * length + j];
+    if (known !== undefined && i !== j) parts.push(known === 1 ? "native contact" : known === 2 ? "not resolved" : "no native contact");
     return parts;
   }
 

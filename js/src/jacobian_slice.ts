@@ -1,18 +1,21 @@
 // A slice of the Jacobian: the block of the selected pair, or what one substitution does along the chain.
 
 import { decode } from "./arrays";
-import { blockLayout, drawBlock, drawScale, type BlockLayout, type BlockPicture } from "./block_drawing";
-import { onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./canvas";
+import { blockLayout, drawBlock, type BlockLayout, type BlockPicture } from "./block_drawing";
+import { onceAFrame, readTheme, watchTheme, type Theme } from "./canvas";
 import { chainLayout, ChainPainter, type ChainLayout } from "./chain_drawing";
 import { ChainPointer } from "./chain_pointer";
 import { diverging, type Triple } from "./colour";
 import { maskedResidues } from "./geometry";
-import { sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
-import { readPair } from "./selection";
+import { blockText, type Brush } from "./map_brush";
+import { NAMING, sequenceOf, sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { choosePair, readPair } from "./selection";
 import { SliceControls } from "./slice_controls";
-import { pythonLine } from "./slice_line";
+import { SliceFrame } from "./slice_frame";
+import { meanLine, pythonLine } from "./slice_line";
+import { brushOf, meanOf, type MeanPart } from "./slice_mean";
 import { SliceSource, type Wanted } from "./slice_source";
-import { captionText, cellText, mutant } from "./slice_text";
+import { captionText, cellText, meanText, mutant } from "./slice_text";
 import {
   blockNumbers,
   chainLimit,
@@ -30,7 +33,7 @@ import {
   type Quantity,
   type RowPart,
 } from "./slice_values";
-import { make, residueLabel, tickText } from "./text";
+import { residueLabel } from "./text";
 
 /** What is drawn: a block, or a substitution along the chain. */
 type Shown =
@@ -38,20 +41,10 @@ type Shown =
   | ({ form: "profile" | "matrix"; layout: ChainLayout; limit: number } & ChainNumbers);
 
 const LARGEST = 400;
-const LEGEND_WIDTH = 150;
 
 class JacobianSliceView {
   private readonly undo = new Undo();
-  private readonly block = make("canvas", "cj-block", "", { role: "img" });
-  private readonly chain = make("canvas", "cj-chain", "", { tabindex: "0", role: "application", "aria-roledescription": "profile along the chain" });
-  private readonly title = make("div", "cj-title");
-  private readonly caption = make("div", "cj-caption");
-  private readonly swap = make("button", "cj-button", "⇄", { type: "button", title: "The other direction: swap the two residues", "aria-label": "swap the two residues" });
-  private readonly legend = make("canvas", "cj-legend", "", { role: "img" });
-  private readonly scale = make("div", "cj-scale");
-  private readonly plot = make("div", "cj-plot cj-blockplot");
-  private readonly note = make("div", "cj-note", "", { role: "status" });
-  private readonly readout = make("div", "cj-readout");
+  private readonly frame: SliceFrame;
   private readonly draw = onceAFrame(() => this.paint());
   private readonly controls: SliceControls;
   private readonly source: SliceSource;
@@ -70,28 +63,16 @@ class JacobianSliceView {
     private readonly el: HTMLElement,
   ) {
     this.controls = new SliceControls(model, this.undo);
+    this.frame = new SliceFrame(el, this.controls);
     this.source = new SliceSource(model, () => this.draw.ask());
-    this.pointer = new ChainPointer(state, this.chain, () => (this.shown?.form === "block" ? null : (this.shown?.layout ?? null)), () => this.draw.ask());
-    el.classList.add("catjac", "cj-slice");
-    const head = make("div", "cj-head");
-    const titles = make("div", "cj-titles");
-    const line = make("div", "cj-titleline");
-    line.append(this.title, this.swap);
-    titles.append(line, this.caption);
-    this.scale.append(this.legend, make("span", "cj-unit", "logits"));
-    head.append(titles, this.scale);
-    this.plot.append(this.block, this.chain, this.note);
-    el.replaceChildren(head, this.controls.tabs, this.controls.letters, this.plot, this.readout, this.controls.below);
+    this.pointer = new ChainPointer(state, this.frame.chain, () => (this.shown?.form === "block" ? null : (this.shown?.layout ?? null)), () => this.draw.ask());
     this.readTheme();
     this.listen();
     this.ask();
   }
 
-  /** The sequence, its residues named by position or by the structure's numbers. */
   private get sequence(): SequenceInfo {
-    const sequence = this.state.get<SequenceInfo>("sequence");
-    if (this.state.get<string | undefined>("numbering") !== "position") return sequence;
-    return { ...sequence, numbers: sequence.numbers.map((_, k) => String(k + 1)) };
+    return sequenceOf(this.state);
   }
 
   private get length(): number {
@@ -122,6 +103,11 @@ class JacobianSliceView {
     return this.model.get<Record<string, string>>("orders")[this.model.get<string>("letter_order")] ?? "";
   }
 
+  /** The block that is brushed, where blocks are shown. */
+  private get brush(): Brush | null {
+    return this.form === "block" ? brushOf(this.state) : null;
+  }
+
   private get wanted(): Wanted | null {
     const { pair, form } = this;
     if (!pair) return null;
@@ -142,7 +128,8 @@ class JacobianSliceView {
       if (state.comm_live !== false) this.source.forget();
       this.ask();
     });
-    undo.on(state, ["change:hover", "change:numbering", "change:colour_percentile"], () => this.draw.ask());
+    undo.on(state, ["change:hover", "change:brush", "change:colour_percentile", ...NAMING], () => this.draw.ask());
+    undo.on(model, ["change:mean"], () => this.draw.ask());
     undo.on(model, ["change:form", "change:letter_in"], () => this.ask());
     undo.on(model, ["change:letter_out", "change:quantity", "change:letter_order", "change:kind"], () => this.draw.ask());
     undo.add(
@@ -152,22 +139,17 @@ class JacobianSliceView {
       }),
     );
     const observer = new ResizeObserver(() => this.draw.ask());
-    observer.observe(this.plot);
+    observer.observe(this.frame.plot);
     undo.add(() => observer.disconnect());
-    undo.listen(this.swap, "click", () => this.pair && this.select([this.pair[1], this.pair[0]]));
-    undo.listen(this.block, "pointermove", (event) => this.pointBlock(event));
-    undo.listen(this.block, "pointerleave", () => this.pointBlock(null));
-    undo.listen(this.block, "click", (event) => this.pick(event));
+    undo.listen(this.frame.swap, "click", () => this.pair && choosePair(state, [this.pair[1], this.pair[0]]));
+    undo.listen(this.frame.block, "pointermove", (event) => this.pointBlock(event));
+    undo.listen(this.frame.block, "pointerleave", () => this.pointBlock(null));
+    undo.listen(this.frame.block, "click", (event) => this.pick(event));
   }
 
   private readTheme(): void {
     this.theme = readTheme(this.el);
     this.colours = diverging(this.theme.surface, this.theme.dark);
-  }
-
-  private select(pair: Pair): void {
-    this.state.set("selection", pair);
-    this.state.save_changes();
   }
 
   private moved(): void {
@@ -187,11 +169,18 @@ class JacobianSliceView {
   // ---- what is drawn
 
   private get refused(): string {
+    if (this.brush && this.quantity === "epistasis") return "A mean over several residues has no one wild-type letter; choose other values, or one pair.";
     return refusal(this.quantity, this.source.lettersIn, this.source.lettersOut, this.sequence.residues);
   }
 
   private get choice(): Choice {
     return { form: this.form, quantity: this.quantity, letterOut: this.letterOut, order: this.order, residues: this.sequence.residues };
+  }
+
+  private meanPicture(part: MeanPart): BlockPicture {
+    const numbers = blockNumbers(part, decode(part.values)!.values, this.choice);
+    const words = { rowTitle: "put in place of a row's residue", columnTitle: "letter read at a column's residue" };
+    return { ...numbers, ...words, wildTypeRow: "", wildTypeColumn: "", picked: numbers.rows.indexOf(this.letterIn) };
   }
 
   private blockPicture(part: BlockPart): BlockPicture {
@@ -222,30 +211,34 @@ class JacobianSliceView {
   }
 
   private paint(): void {
-    const { pair, sequence, wanted, form } = this;
-    const part = wanted && this.source.get(wanted);
+    const { pair, sequence, wanted, form, brush, frame } = this;
+    const mean = brush && meanOf(this.model, brush);
+    if (mean) this.source.learn(mean);
+    const part = brush ? mean : wanted && this.source.get(wanted);
     const ready = part?.status === "ready" && part.values && !this.refused ? part : null;
-    this.title.textContent = pair ? this.heading(pair) : "No pair selected";
-    this.caption.hidden = !pair;
-    this.caption.textContent = captionText(form, this.quantity, this.letterOut, this.source.lettersIn[0] === MASK, this.model.get<string>("kind"));
-    this.swap.hidden = !pair || pair[0] === pair[1];
+    frame.title.textContent = brush ? blockText(sequence, brush) : pair ? this.heading(pair) : "No pair selected";
+    frame.caption.hidden = !pair && !brush;
+    const caption = captionText(form, this.quantity, this.letterOut, this.source.lettersIn[0] === MASK, this.model.get<string>("kind"));
+    frame.caption.textContent = mean?.words ? `${caption}; ${mean.words}` : caption;
+    frame.swap.hidden = brush !== null || !pair || pair[0] === pair[1];
     this.el.classList.toggle("cj-empty", !ready);
-    this.block.hidden = form !== "block";
-    this.chain.hidden = form === "block";
-    this.note.textContent = ready ? "" : this.absence(pair, part?.note ?? "");
+    frame.block.hidden = form !== "block";
+    frame.chain.hidden = form === "block";
+    frame.note.textContent = ready ? "" : this.absence(pair, part?.note ?? "");
     this.shown = null;
-    const width = Math.min(this.plot.clientWidth || 320, LARGEST);
+    const width = Math.min(frame.plot.clientWidth || 320, LARGEST);
     if (ready && form === "block") {
-      const picture = this.blockPicture(ready as BlockPart);
+      const picture = "pair" in ready ? this.blockPicture(ready) : this.meanPicture(ready as MeanPart);
       const layout = blockLayout(width, picture.rows.length, picture.columns.length);
       this.shown = { form, picture, layout, limit: largestMagnitude(picture.values) };
-      drawBlock(this.block, layout, picture, this.theme, this.colours, this.shown.limit, this.pointed);
+      drawBlock(frame.block, layout, picture, this.theme, this.colours, this.shown.limit, this.pointed);
     } else if (ready && pair && form !== "block") {
       const numbers = this.along(ready as RowPart);
-      this.shown = { form, ...numbers, layout: chainLayout(this.plot.clientWidth || 320, form === "profile" ? 0 : numbers.columns) };
+      this.shown = { form, ...numbers, layout: chainLayout(this.frame.plot.clientWidth || 320, form === "profile" ? 0 : numbers.columns) };
       this.paintChain(this.shown, pair, sequence);
     }
-    this.paintLegend();
+    // A profile's height says it; colours are for the sign only.
+    this.frame.paintScale(this.theme, this.colours, !this.shown || form === "profile" ? null : this.shown.limit);
     this.words();
     this.showControls(pair);
   }
@@ -272,24 +265,15 @@ class JacobianSliceView {
       pointedLine: hover ? this.pointer.line : -1,
       title: "residue read",
     };
-    this.painter.draw(this.chain, shown.layout, picture, this.theme, this.colours);
+    this.painter.draw(this.frame.chain, shown.layout, picture, this.theme, this.colours);
   }
 
   private absence(pair: Pair | null, note: string): string {
-    if (!pair) return "Click a pair on the map to see how its residues depend on each other, letter by letter.";
+    if (!pair && !this.brush) return "Click a pair on the map to see how its residues depend on each other, letter by letter.";
     if (this.refused) return this.refused;
     if (note) return note;
     // In a page without a kernel there is nobody to ask.
     return this.state.comm_live === false ? "This slice was not saved with the page; run the notebook to see it." : "Asking for this slice…";
-  }
-
-  private paintLegend(): void {
-    // A profile's height says it; colours are for the sign only.
-    this.scale.hidden = this.form === "profile" || !this.shown;
-    if (!this.shown || this.scale.hidden) return;
-    const { limit } = this.shown;
-    drawScale(sizeCanvas(this.legend, LEGEND_WIDTH, 30), this.theme, this.colours, limit, LEGEND_WIDTH);
-    this.legend.setAttribute("aria-label", `colour scale from ${tickText(-limit)} to ${tickText(limit)} logits`);
   }
 
   private showControls(pair: Pair | null): void {
@@ -298,7 +282,9 @@ class JacobianSliceView {
     const inOrder = (letters: string[]): string[] => displayOrder(letters, order).map((k) => letters[k]!);
     const changed = (letters: string[]): string[] | null => (inOrder(letters).join() === letters.join() ? null : inOrder(letters));
     const [letterIn, letterOut] = [this.letterIn, this.letterOut];
-    const line = pair && put.length && !this.refused ? pythonLine({ form, pair, letterIn, letterOut, quantity: this.quantity, lettersIn: changed(put), lettersOut: changed(read) }) : "";
+    const shown = { form, letterIn, letterOut, quantity: this.quantity, lettersIn: changed(put), lettersOut: changed(read) };
+    let line = "";
+    if (put.length && !this.refused) line = this.brush ? meanLine(this.brush, shown) : pair ? pythonLine({ ...shown, pair }) : "";
     this.controls.show({
       form,
       lettersIn: inOrder(put),
@@ -318,22 +304,22 @@ class JacobianSliceView {
   /** The cell under the pointer, or the strongest. */
   private words(): void {
     const { shown, pair, sequence } = this;
-    this.readout.textContent = "";
-    if (!shown || !pair) return;
+    this.frame.readout.textContent = "";
+    if (!shown || (!pair && !this.brush)) return;
     let text = "";
     if (shown.form === "block") {
       const { values, columns } = shown.picture;
       const at = this.pointed ? this.pointed[0] * columns.length + this.pointed[1] : strongest(values, columns.length, -1);
-      text = (this.pointed ? "" : "strongest: ") + this.blockText(pair, at);
-    } else {
+      text = (this.pointed ? "" : "strongest: ") + this.blockText(shown.picture, pair, at);
+    } else if (pair) {
       const hover = readPair(this.state.get("hover"), this.length);
       const at = hover ? (hover[1] - 1) * shown.columns + this.lineFor(shown, hover[1] - 1) : strongest(shown.values, shown.columns, pair[0] - 1);
       if (!shown.values.some((value) => value !== 0)) text = `${this.letterIn} is the wild type at ${residueLabel(sequence, pair[0])}, so nothing changes; choose another letter.`;
       else if (at >= 0) text = (hover ? "" : "strongest: ") + this.chainText(shown, pair, at);
     }
-    this.readout.textContent = text;
-    const canvas = shown.form === "block" ? this.block : this.chain;
-    canvas.setAttribute("aria-label", `${shown.form} of ${this.title.textContent ?? ""}; ${text}${shown.form === "block" ? "" : " Arrow keys move the selection."}`);
+    this.frame.readout.textContent = text;
+    const canvas = shown.form === "block" ? this.frame.block : this.frame.chain;
+    canvas.setAttribute("aria-label", `${shown.form} of ${this.frame.title.textContent ?? ""}; ${text}${shown.form === "block" ? "" : " Arrow keys move the selection."}`);
   }
 
   /** The letter of a matrix that is read out: the one pointed at, or the strongest of that residue. */
@@ -347,10 +333,9 @@ class JacobianSliceView {
     return maskedResidues(this.state.get<[number, number][] | null>("mask"), this.length)[position - 1] ?? false;
   }
 
-  private blockText(pair: Pair, at: number): string {
-    const { rows, columns, values } = (this.shown as Extract<Shown, { form: "block" }>).picture;
-    const [letterIn, letterOut] = [rows[Math.floor(at / columns.length)]!, columns[at % columns.length]!];
-    return cellText(this.sequence, { pair, letterIn, letterOut, value: values[at]!, quantity: this.quantity, masked: this.isMasked(pair[1]) });
+  private blockText({ rows, columns, values }: BlockPicture, pair: Pair | null, at: number): string {
+    const cell = { letterIn: rows[Math.floor(at / columns.length)]!, letterOut: columns[at % columns.length]!, value: values[at]!, quantity: this.quantity };
+    return this.brush || !pair ? meanText(cell) : cellText(this.sequence, { ...cell, pair, masked: this.isMasked(pair[1]) });
   }
 
   private chainText(shown: Extract<Shown, { columns: number }>, pair: Pair, at: number): string {
@@ -364,7 +349,7 @@ class JacobianSliceView {
   private blockAt(event: MouseEvent): [number, number] | null {
     if (this.shown?.form !== "block") return null;
     const { layout, picture } = this.shown;
-    const box = this.block.getBoundingClientRect();
+    const box = this.frame.block.getBoundingClientRect();
     const row = Math.floor((event.clientY - box.top - layout.top) / layout.cell);
     const column = Math.floor((event.clientX - box.left - layout.left) / layout.cell);
     // −1 for the letters beside the cells, which can be clicked too.

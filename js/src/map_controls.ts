@@ -1,12 +1,13 @@
 // The row of controls under the contact map; each sets a trait and follows it.
 
-import type { Model, Undo } from "./model";
+import { choices, LAYER_EVENTS, LIVE, readShown } from "./map_layers";
+import { NAMING, twoNumberings, type Model, type Undo } from "./model";
 import { make } from "./text";
 
 export interface Controls {
   element: HTMLElement;
   setLength(length: number): void;
-  setMarks(native: boolean, top: boolean, precision: number | null): void;
+  setMarks(native: boolean, top: boolean): void;
 }
 
 interface SliderOptions {
@@ -62,6 +63,78 @@ function checkbox(model: Model, undo: Undo, trait: string): { element: HTMLEleme
   return { element, text };
 }
 
+/** A choice among texts; `fill` gives the options that there are now and the one that is chosen. */
+function choice(label: string, hint: string, fill: () => { options: [string, string][]; chosen: string }, choose: (value: string) => void, undo: Undo): { element: HTMLElement; read(): void } {
+  const element = make("label", "cj-control");
+  element.title = hint;
+  const select = make("select", "cj-select cj-choice", "", { "aria-label": hint });
+  element.append(make("span", "cj-name", label), select);
+  undo.listen(select, "change", () => choose(select.value));
+  const read = (): void => {
+    const { options, chosen } = fill();
+    // An open list would close if it were filled anew.
+    const now = [...select.options].map((option) => [option.value, option.text]);
+    if (JSON.stringify(now) !== JSON.stringify(options)) select.replaceChildren(...options.map(([value, text]) => make("option", "", text, { value })));
+    select.value = chosen;
+  };
+  read();
+  return { element, read };
+}
+
+/** Which map lies in which triangle. */
+function triangles(state: Model, model: Model, undo: Undo): HTMLElement[] {
+  const sides = (["above", "below"] as const).map((where, side) =>
+    choice(
+      side ? "◣" : "◥",
+      `map ${where} the diagonal`,
+      () => {
+        const options = choices(model).map(({ name, label }): [string, string] => [name, label || name]);
+        const chosen = readShown(state.get("maps_shown"))[side]!;
+        return { options, chosen: options.some(([name]) => name === chosen) ? chosen : LIVE };
+      },
+      (name) => {
+        const shown = readShown(state.get("maps_shown"));
+        shown[side] = name;
+        state.set("maps_shown", shown);
+        state.save_changes();
+      },
+      undo,
+    ),
+  );
+  const read = (): void => {
+    // Of one map there is nothing to choose.
+    const one = choices(model).length < 2;
+    for (const side of sides) {
+      side.read();
+      side.element.hidden = one;
+    }
+  };
+  undo.on(model, [...LAYER_EVENTS, "change:label"], read);
+  undo.on(state, ["change:maps_shown"], read);
+  read();
+  return sides.map((side) => side.element);
+}
+
+function numbering(state: Model, undo: Undo): HTMLElement {
+  const { element, read } = choice(
+    "Numbers",
+    "residue numbers",
+    () => ({ options: [["position", "1 … L"], ["structure", "structure"]], chosen: state.get<string>("numbering") }),
+    (value) => {
+      state.set("numbering", value);
+      state.save_changes();
+    },
+    undo,
+  );
+  const follow = (): void => {
+    element.hidden = !twoNumberings(state);
+    read();
+  };
+  undo.on(state, NAMING, follow);
+  follow();
+  return element;
+}
+
 /** Build the controls: what is shared goes to `state`, what is this map's own to `model`; `zoom(0)` shows all. */
 export function controls(state: Model, model: Model, undo: Undo, zoom: (factor: number) => void): Controls {
   const separation = slider(state, undo, {
@@ -83,12 +156,13 @@ export function controls(state: Model, model: Model, undo: Undo, zoom: (factor: 
   const native = checkbox(model, undo, "show_native");
   const top = checkbox(model, undo, "show_top");
   native.text.textContent = "native contacts";
-  native.element.title = "Rings below the diagonal: residues in contact in the structure";
-  top.element.title = "Dots above the diagonal: the L highest pairs";
+  native.element.title = "Rings: residues in contact in the structure (below the diagonal, or in both triangles where two maps are shown)";
+  top.text.textContent = "top L";
+  top.element.title = "Dots: the L highest pairs (above the diagonal, or of each of two maps)";
   const buttons = make("div", "cj-buttons", "", { role: "group", "aria-label": "zoom" });
   const zooms: [string, string, number][] = [
     ["−", "Zoom out", 1 / 1.5],
-    ["+", "Zoom in (also ctrl + wheel; drag to pan)", 1.5],
+    ["+", "Zoom in (also ctrl + wheel, or drag with shift; drag with alt or on an axis to pan)", 1.5],
     ["all", "Show the whole map", 0],
   ];
   for (const [text, hint, factor] of zooms) {
@@ -97,17 +171,16 @@ export function controls(state: Model, model: Model, undo: Undo, zoom: (factor: 
     buttons.append(button);
   }
   const element = make("div", "cj-controls");
-  element.append(separation.element, limit.element, native.element, top.element, buttons);
+  element.append(...triangles(state, model, undo), separation.element, limit.element, native.element, top.element, numbering(state, undo), buttons);
   return {
     element,
     setLength(length) {
       separation.input.max = String(Math.max(1, Math.min(100, length - 1)));
       separation.read();
     },
-    setMarks(hasNative, hasTop, precision) {
+    setMarks(hasNative, hasTop) {
       native.element.hidden = !hasNative;
       top.element.hidden = !hasTop;
-      top.text.textContent = precision === null ? "top L" : `top L · precision ${precision.toFixed(2)}`;
     },
   };
 }

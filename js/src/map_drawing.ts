@@ -3,6 +3,8 @@
 import { cssColour, parseCss, readable } from "./colour";
 import type { Theme } from "./canvas";
 import { chainStarts, edge, ticks, type Sight } from "./geometry";
+import type { Brush } from "./map_brush";
+import type { Side } from "./map_shades";
 import type { Pair, SequenceInfo } from "./model";
 import { residueLabel } from "./text";
 
@@ -120,12 +122,62 @@ export function drawResidues(frame: Frame, runs: [number, number][]): void {
   context.restore();
 }
 
-/** Rows and columns of masked residues, hatched: there the model saw nothing. */
-export function drawMasked(frame: Frame, masked: boolean[]): void {
+/** The part of the plot above or below the map's diagonal. */
+function triangle(frame: Frame, side: Side): Path2D {
+  const last = frame.sequence.residues.length;
+  const path = new Path2D();
+  const [x0, y0, x1, y1] = [columnX(frame, 0), rowY(frame, 0), columnX(frame, last), rowY(frame, last)];
+  path.moveTo(x0, y0);
+  if (side !== "upper") path.lineTo(x0, y1);
+  path.lineTo(x1, y1);
+  if (side !== "lower") path.lineTo(x1, y0);
+  path.closePath();
+  return path;
+}
+
+/** Where two maps meet. */
+export function drawDiagonal(frame: Frame): void {
+  const { context, theme } = frame;
+  const last = frame.sequence.residues.length;
+  context.save();
+  clipToPlot(frame);
+  context.strokeStyle = theme.soft;
+  context.lineWidth = 1;
+  context.beginPath();
+  context.moveTo(columnX(frame, 0), rowY(frame, 0));
+  context.lineTo(columnX(frame, last), rowY(frame, last));
+  context.stroke();
+  context.restore();
+}
+
+/** A block of pairs: a frame with a faint ground; dashed while it is dragged in order to zoom. */
+export function drawBlock(frame: Frame, [rows, columns]: Brush, zoom: boolean): void {
+  const { context, theme } = frame;
+  const [x, y] = [columnX(frame, columns[0] - 1), rowY(frame, rows[0] - 1)];
+  const [width, height] = [columnX(frame, columns[1]) - x, rowY(frame, rows[1]) - y];
+  context.save();
+  clipToPlot(frame);
+  context.fillStyle = context.strokeStyle = zoom ? theme.ink : theme.accent;
+  context.globalAlpha = 0.1;
+  context.fillRect(x, y, width, height);
+  context.globalAlpha = 1;
+  if (zoom) context.setLineDash([4, 3]);
+  else {
+    context.fillRect(x, MARGIN.top + frame.size - 3, width, 3);
+    context.fillRect(MARGIN.left, y, 3, height);
+  }
+  context.lineWidth = 1.5;
+  context.strokeRect(x, y, width, height);
+  context.restore();
+}
+
+/** Rows and columns of masked residues, hatched: there the model saw nothing. Only where the map is under that mask. */
+export function drawMasked(frame: Frame, masked: boolean[], side: Side): void {
   if (!masked.some(Boolean)) return;
   const { context, theme, size } = frame;
   context.save();
   clipToPlot(frame);
+  if (side !== "both") context.clip(triangle(frame, side));
   const region = new Path2D();
   for (let start = 0; start < masked.length; start++) {
     if (!masked[start]) continue;

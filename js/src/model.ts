@@ -29,6 +29,28 @@ export interface SequenceInfo {
 
 export type Pair = [number, number];
 
+/** What changes when residues are called otherwise. */
+export const NAMING = ["change:sequence", "change:numbering", "change:structure_sequence"];
+
+/** The sequence with the numbers and chain names that the shared state chooses: positions, or the structure's own. */
+export function sequenceOf(state: Model): SequenceInfo {
+  const sequence = state.get<SequenceInfo | null>("sequence") ?? { name: "", residues: "", numbers: [], chains: [] };
+  if (state.get<string>("numbering") === "position") return numberedByPosition(sequence);
+  return state.get<SequenceInfo | null | undefined>("structure_sequence") ?? sequence;
+}
+
+export const numberedByPosition = (sequence: SequenceInfo): SequenceInfo => ({
+  ...sequence,
+  numbers: Array.from(sequence.residues, (_, k) => String(k + 1)),
+});
+
+/** Whether residues are called differently by their positions and by the structure's numbers. */
+export function twoNumberings(state: Model): boolean {
+  const sequence = state.get<SequenceInfo>("sequence");
+  const own = state.get<SequenceInfo | null | undefined>("structure_sequence") ?? sequence;
+  return own.numbers.some((number, k) => number !== String(k + 1));
+}
+
 const REFERENCE = "IPY_MODEL_";
 
 /** The model that holds what views share: another widget's where `state` names one, else the view's own. */

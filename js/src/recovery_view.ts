@@ -2,7 +2,7 @@
 
 import { embed, type BokehEvent, type Plot } from "./bokeh_host";
 import { onceAFrame, type Theme } from "./canvas";
-import { sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { NAMING, sequenceOf, sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { readRuns, runsText } from "./selection";
 import { make, number } from "./text";
 
@@ -65,13 +65,13 @@ class RecoveryView {
       this.model.send({ kind: this.running ? "cancel" : "compute" });
     });
     this.undo.on(model, ["change:status", "change:progress", "change:error", "change:notice", "change:proposed"], () => this.words());
-    this.undo.on(state, ["change:sequence"], () => this.words());
+    this.undo.on(state, NAMING, () => this.words());
     this.words();
     void this.open();
   }
 
   private get sequence(): SequenceInfo {
-    return this.state.get<SequenceInfo>("sequence");
+    return sequenceOf(this.state);
   }
 
   private get curves(): Curves | null {

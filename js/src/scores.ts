@@ -44,21 +44,54 @@ export function colourLimits(sorted: Float32Array, percentile: number, fromZero:
   return high > low ? { low, high } : { low, high: low + (Math.abs(low) || 1) };
 }
 
-/** The `count` highest pairs i < j (0-based) that count and may be judged, best first. */
-export function topPairs(
-  values: ArrayLike<number>,
-  length: number,
-  chain: Uint8Array,
-  separation: number,
-  count: number,
-  judged: (i: number, j: number) => boolean = () => true,
-): [number, number][] {
-  const found: number[] = [];
+export interface Ranking {
+  /** The L highest pairs i < j (0-based) that count, best first. */
+  top: [number, number][];
+  /** L: residues that the structure resolves, or all where there is none. */
+  residues: number;
+  /** Share of contacts among them, and among all pairs that count; null without a structure. */
+  precision: number | null;
+  chance: number | null;
+}
+
+/**
+ * Rank pairs as `catjac.precision_at_l` does: the mean of both directions counts, unresolved pairs are left out,
+ * pairs that do not exist count as misses, and ties across the limit enter with their mean.
+ * `native` holds 0, 1, and 2 for not resolved; its diagonal says whether a residue is.
+ */
+export function rank(values: ArrayLike<number>, native: ArrayLike<number> | null, length: number, chain: Uint8Array, separation: number): Ranking {
+  let residues = 0;
+  for (let i = 0; i < length; i++) if (native?.[i * length + i] !== 2) residues++;
+  let count = 0;
+  const at = new Uint32Array((length * (length - 1)) / 2);
+  const scores = new Float64Array(at.length);
+  let contacts = 0;
   for (let i = 0; i < length; i++) {
     for (let j = i + 1; j < length; j++) {
-      if (farEnough(i, j, chain, separation) && Number.isFinite(values[i * length + j]!) && judged(i, j)) found.push(i * length + j);
+      const score = (values[i * length + j]! + values[j * length + i]!) / 2;
+      const known = native?.[i * length + j];
+      if (known === 2 || !Number.isFinite(score) || !farEnough(i, j, chain, separation)) continue;
+      if (known === 1) contacts++;
+      at[count] = i * length + j;
+      scores[count++] = score;
     }
   }
-  found.sort((a, b) => values[b]! - values[a]! || a - b);
-  return found.slice(0, count).map((at) => [Math.floor(at / length), at % length]);
+  const limit = count > residues ? scores.slice(0, count).sort()[count - residues]! : -Infinity;
+  const kept: [number, number][] = [];
+  let [above, aboveHits, tied, tiedHits] = [0, 0, 0, 0];
+  for (let k = 0; k < count; k++) {
+    if (scores[k]! < limit) continue;
+    const hit = native?.[at[k]!] === 1 ? 1 : 0;
+    if (scores[k]! > limit) [above, aboveHits] = [above + 1, aboveHits + hit];
+    else [tied, tiedHits] = [tied + 1, tiedHits + hit];
+    kept.push([scores[k]!, at[k]!]);
+  }
+  kept.sort((a, b) => b[0] - a[0] || a[1] - b[1]);
+  const hits = aboveHits + (tied ? (Math.min(residues - above, tied) * tiedHits) / tied : 0);
+  return {
+    top: kept.slice(0, residues).map(([, cell]) => [Math.floor(cell / length), cell % length]),
+    residues,
+    precision: native && residues ? hits / residues : null,
+    chance: native && count ? contacts / count : null,
+  };
 }

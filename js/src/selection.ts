@@ -37,11 +37,18 @@ export const runsText = (sequence: SequenceInfo, runs: Pair[]): string =>
     .map(([first, last]) => residueLabel(sequence, first) + (last > first ? `–${residueLabel(sequence, last)}` : ""))
     .join(", ");
 
+/** Choose a pair, or none; a block that was brushed is let go, so that what was chosen last is what is shown. */
+export function choosePair(state: Model, pair: Pair | null): void {
+  state.set("selection", pair);
+  if (state.get("brush")) state.set("brush", null);
+  state.save_changes();
+}
+
 /** What a click on one residue means: it is chosen, or let go if it was; with `pair`, it and the one before are the pair. */
 export function clickResidue(state: Model, position: number, pair: boolean): void {
   const runs = state.get<Pair[] | null>("residues") ?? [];
   const only = runs.length === 1 && runs[0]![0] === runs[0]![1] ? runs[0]![0] : null;
-  if (pair && only !== null && only !== position) state.set("selection", [only, position]);
-  else state.set("residues", only === position ? [] : [[position, position]]);
+  if (pair && only !== null && only !== position) return choosePair(state, [only, position]);
+  state.set("residues", only === position ? [] : [[position, position]]);
   state.save_changes();
 }

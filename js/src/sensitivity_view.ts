@@ -3,7 +3,7 @@
 import { decode, type ArrayPayload } from "./arrays";
 import { embed, type BokehEvent, type Plot } from "./bokeh_host";
 import { onceAFrame, type Theme } from "./canvas";
-import { sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { NAMING, sequenceOf, sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { clickResidue, readPair, readRuns, runsText } from "./selection";
 import { make, number, residueLabel } from "./text";
 
@@ -33,7 +33,7 @@ class SensitivityView {
   }
 
   private get sequence(): SequenceInfo {
-    return this.state.get<SequenceInfo>("sequence");
+    return sequenceOf(this.state);
   }
 
   private get length(): number {
@@ -58,7 +58,7 @@ class SensitivityView {
     made.on("tap", (event) => this.click(event));
     made.on("selectiongeometry", (event) => this.brush(event));
     undo.on(model, ["change:values"], () => this.bars());
-    undo.on(state, ["change:selection", "change:hover", "change:residues"], () => this.drawMarks.ask());
+    undo.on(state, ["change:selection", "change:hover", "change:residues", ...NAMING], () => this.drawMarks.ask());
     this.bars();
     this.marks();
     this.el.dataset.ready = "true";

@@ -4,7 +4,7 @@ import { onceAFrame, readTheme, sizeCanvas, watchTheme, type Theme } from "./can
 import { countVisible, fragmentAt, hidden, inverted, maskOf, replaced, same, shifted, showsAll, shown, visibleOf, without, type Fragment, type Grip } from "./fragments";
 import { maskedResidues } from "./geometry";
 import { maskControls, type MaskControls } from "./mask_controls";
-import { sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { NAMING, sequenceOf, sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { clickResidue, readPair, readRuns, samePair } from "./selection";
 import { make, residueLabel } from "./text";
 import { TrackBands } from "./track_bands";
@@ -99,7 +99,7 @@ class SequenceMaskView {
 
   private listen(): void {
     const { undo, model, state } = this;
-    undo.on(state, ["change:sequence"], () => this.readSequence());
+    undo.on(state, NAMING, () => this.readSequence());
     undo.on(state, ["change:mask"], () => this.readMask());
     undo.on(state, ["change:mask_preview", "change:hover", "change:selection", "change:residues"], () => this.draw.ask());
     undo.on(model, ["change:note", "change:can_undo", "change:can_redo"], () => this.draw.ask());
@@ -315,7 +315,7 @@ class SequenceMaskView {
   // ---- the picture
 
   private readSequence(): void {
-    this.sequence = this.state.get<SequenceInfo | null>("sequence") ?? { name: "", residues: "", numbers: [], chains: [] };
+    this.sequence = sequenceOf(this.state);
     this.committed = visibleOf(this.state.get<Fragment[] | null>("mask"), this.length);
     this.controls.reset();
     this.arrange();

@@ -1,5 +1,6 @@
 // The slice that is shown as one line of Python, for somebody who has the Jacobian as `J`.
 
+import type { Brush } from "./map_brush";
 import type { Pair } from "./model";
 import type { Form, Quantity } from "./slice_values";
 
@@ -19,11 +20,19 @@ export interface SliceChoice {
 const listOf = (letters: string[]): string =>
   letters.every((letter) => letter.length === 1) ? `list(${JSON.stringify(letters.join(""))})` : `[${letters.map((letter) => JSON.stringify(letter)).join(", ")}]`;
 
-/** The Jacobian's part from which is selected; a list keeps the axis pos_in, which these functions want. */
-function source(quantity: Quantity, i: number): string {
-  if (quantity === "raw") return "J";
-  const row = `J.sel(pos_in=[${i}])`;
-  return quantity === "centred" ? `catjac.centre(${row}, ["aa_in", "aa_out"])` : `catjac.epistasis(${row})`;
+/** A quantity of a part of the Jacobian. */
+const worked = (quantity: Quantity, part: string): string =>
+  quantity === "raw" ? part : quantity === "centred" ? `catjac.centre(${part}, ["aa_in", "aa_out"])` : `catjac.epistasis(${part})`;
+
+/** What is selected from; a list keeps the axis pos_in, which these functions want. */
+const source = (quantity: Quantity, i: number): string => (quantity === "raw" ? "J" : worked(quantity, `J.sel(pos_in=[${i}])`));
+
+/** The mean over the pairs i ≠ j of a brushed block; rows that are not there are NaN and do not count. */
+export function meanLine([rows, columns]: Brush, { quantity, lettersIn, lettersOut }: Omit<SliceChoice, "pair">): string {
+  const part = `J.sel(pos_in=slice(${rows.join(", ")}), pos_out=slice(${columns.join(", ")}))`;
+  const orders = [lettersIn && `aa_in=${listOf(lettersIn)}`, lettersOut && `aa_out=${listOf(lettersOut)}`].filter(Boolean).join(", ");
+  const mean = `${worked(quantity, part)}.where(J.pos_in != J.pos_out).mean(["pos_in", "pos_out"])`;
+  return orders ? `${mean}.sel(${orders})` : mean;
 }
 
 export function pythonLine(choice: SliceChoice): string {

@@ -38,6 +38,11 @@ export class SliceSource {
     this.take(model.get<RowPart | null>("row"));
   }
 
+  /** Take the letters from whatever tells them. */
+  learn(part: Pick<BlockPart, "letters_in" | "letters_out">): void {
+    if (part.letters_in.length) [this.lettersIn, this.lettersOut] = [part.letters_in, part.letters_out];
+  }
+
   /** Forget everything: another Jacobian is behind the view now. */
   forget(): void {
     this.known.clear();
@@ -72,7 +77,7 @@ export class SliceSource {
 
   private take(part: BlockPart | RowPart | null, asked?: string): void {
     if (!part) return;
-    if (part.letters_in.length) [this.lettersIn, this.lettersOut] = [part.letters_in, part.letters_out];
+    this.learn(part);
     // A question about a letter may be answered with the only one that there is.
     for (const name of new Set([namesOf(part), asked ?? namesOf(part)])) {
       this.known.delete(name);

@@ -35,6 +35,10 @@ export function cellText(sequence: SequenceInfo, cell: Cell): string {
   return `${mutant(sequence, i, cell.letterIn)} → ${value}${remarks.length ? ` (${remarks.join(", ")})` : ""}`;
 }
 
+/** "A → logit of D: mean +0.42", where several pairs are one. */
+export const meanText = ({ letterIn, letterOut, value, quantity }: Omit<Cell, "pair" | "masked">): string =>
+  `${letterIn === MASK ? "masked" : letterIn} → ${quantity === "centred" ? "centred " : ""}logit of ${letterOut}: mean ${signed(value)}`;
+
 /** What the numbers are, in one line. */
 export function captionText(form: Form, quantity: Quantity, letterOut: string, masks: boolean, kind: string): string {
   const base = masks ? "masked − wild type" : "mutant − wild type";

@@ -189,9 +189,9 @@ export interface ChainNumbers {
   letters: string[] | null;
 }
 
-/** What is shown of a block. */
-export function blockNumbers(part: BlockPart, raw: ArrayLike<number>, choice: Choice): BlockNumbers {
-  const { letters_in: put, letters_out: read, pair } = part;
+/** What is shown of a block; without a pair (a mean over several) there is no wild type. */
+export function blockNumbers(part: Pick<BlockPart, "letters_in" | "letters_out"> & { pair?: Pair }, raw: ArrayLike<number>, choice: Choice): BlockNumbers {
+  const { letters_in: put, letters_out: read, pair = [0, 0] } = part;
   const [rows, columns] = [displayOrder(put, choice.order), displayOrder(read, choice.order)];
   const [wildRow, wildColumn] = pair.map((position) => choice.residues[position - 1] ?? "") as [string, string];
   const values = blockValues(raw, read.length, choice.quantity, [put.indexOf(wildRow), read.indexOf(wildColumn)]);

@@ -24,6 +24,9 @@ export const signed = (value: number, digits = 2): string => (value > 0 ? "+" : 
 /** "5" for 5, "0.25" for 0.25: as short as a tick's value allows. */
 export const tickText = (value: number): string => String(Number(value.toPrecision(6))).replace("-", MINUS);
 
+/** What a value of a map is called in words. */
+export const quantityText = (quantity: string): string => (quantity === "contact" ? "native contact" : quantity);
+
 /** "K24 – E61", the score's name and value, and how far apart they stand. */
 export function pairText(sequence: SequenceInfo, [i, j]: Pair, quantity: string, value: number | null): string[] {
   const chainOf = (position: number): number => sequence.chains.findIndex(([, first, last]) => first <= position && position <= last);

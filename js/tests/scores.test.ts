@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { paintRows, poolHighest, shade } from "../src/canvas";
-import { colourLimits, countedValues, farEnough, quantile, topPairs } from "../src/scores";
+import { shade } from "../src/canvas";
+import { colourLimits, countedValues, farEnough, quantile, rank } from "../src/scores";
 
 const one = (length: number): Uint8Array => new Uint8Array(length);
 
@@ -40,37 +40,36 @@ test("limits: from zero for scores, never empty", () => {
   assert.deepEqual(colourLimits(new Float32Array(0), 99, true), { low: 0, high: 1 });
 });
 
-test("top pairs: against a full sort, each pair once", () => {
+test("ranking: against a full sort, each pair once, unresolved ones left out", () => {
   const length = 9;
+  const native = new Uint8Array(81);
+  for (let k = 0; k < length; k++) native[4 * length + k] = native[k * length + 4] = 2;
+  for (const [i, j] of [[0, 8], [1, 5], [2, 7], [3, 6]] as const) native[i * length + j] = native[j * length + i] = 1;
   const values = Float32Array.from({ length: 81 }, (_, at) => ((at * 37) % 81) / 10);
-  const judged = (i: number, j: number): boolean => i !== 4 && j !== 4;
-  const expected: [number, number][] = [];
-  for (let i = 0; i < length; i++) for (let j = i + 3; j < length; j++) if (judged(i, j)) expected.push([i, j]);
-  expected.sort((a, b) => values[b[0] * length + b[1]]! - values[a[0] * length + a[1]]!);
-  assert.deepEqual(topPairs(values, length, one(length), 3, 5, judged), expected.slice(0, 5));
+  const score = (i: number, j: number): number => (values[i * length + j]! + values[j * length + i]!) / 2;
+  const pairs: [number, number][] = [];
+  for (let i = 0; i < length; i++) for (let j = i + 3; j < length; j++) if (i !== 4 && j !== 4) pairs.push([i, j]);
+  pairs.sort((a, b) => score(...b) - score(...a) || a[0] - b[0] || a[1] - b[1]);
+  const { top, residues, precision, chance } = rank(values, native, length, one(length), 3);
+  assert.equal(residues, 8);
+  assert.deepEqual(top, pairs.slice(0, 8));
+  const hits = (some: [number, number][]): number => some.filter(([i, j]) => native[i * length + j] === 1).length;
+  assert.ok(score(...pairs[7]!) > score(...pairs[8]!), "no tie at the limit here");
+  assert.equal(precision, hits(top) / 8);
+  assert.equal(chance, hits(pairs) / pairs.length);
 });
 
-test("pixels: bright where a pair counts, dim where not, clear where nothing is known", () => {
-  const paint = { low: 0, high: 255, bright: Uint32Array.from({ length: 256 }, (_, k) => k + 1), dim: new Uint32Array(256).fill(999), chain: one(3), separation: 2 };
-  const pixels = new Uint32Array(9);
-  paintRows(pixels, Float32Array.of(5, 5, 300, 5, 5, 5, NaN, 5, 5), 3, 0, 3, paint);
-  assert.deepEqual([...pixels], [999, 999, 256, 999, 999, 999, 0, 999, 999]);
-  const before = [...pixels];
-  paintRows(pixels, new Float32Array(9), 3, 1, 2, paint);
-  assert.deepEqual([...pixels.slice(0, 3)], before.slice(0, 3));
+test("ranking: ties across the limit enter with their mean, missing pairs are misses", () => {
+  // All six pairs of four residues tie and three are contacts: four places hold two of them.
+  const native = Uint8Array.of(0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0);
+  assert.equal(rank(new Float32Array(16).fill(1), native, 4, one(4), 1).precision, 0.5);
+  // Only the pair (0, 3) is three apart, so one hit stands against four places.
+  const { precision, chance, top } = rank(new Float32Array(16).fill(1), native, 4, one(4), 3);
+  assert.deepEqual([precision, chance, top], [0.25, 1, [[0, 3]]]);
+  const alone = rank(new Float32Array(16).fill(1), null, 4, one(4), 1);
+  assert.deepEqual([alone.precision, alone.chance, alone.top.length], [null, null, 4]);
 });
 
 test("shade: ends and beyond", () => {
   assert.deepEqual([-5, 0, 5, 10, 50].map((value) => shade(value, 0, 10)), [0, 0, 128, 255, 255]);
-});
-
-test("pooling keeps the highest of each patch, and NaN only where all is NaN", () => {
-  const length = 8;
-  const values = Float32Array.from({ length: 64 }, (_, at) => at);
-  assert.deepEqual([...poolHighest(values, length, 0, 0, 8, 2)], [27, 31, 59, 63]);
-  values.fill(NaN, 0, 32);
-  values[3] = 2;
-  const pooled = poolHighest(values, length, 0, 0, 8, 2);
-  assert.equal(pooled[0], 2);
-  assert.ok(Number.isNaN(pooled[1]!));
 });

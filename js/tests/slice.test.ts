@@ -4,9 +4,9 @@ import { blockLayout } from "../src/block_drawing";
 import { chainCell, chainLayout } from "../src/chain_drawing";
 import type { Model, SequenceInfo } from "../src/model";
 import { Undo } from "../src/model";
-import { pythonLine, type SliceChoice } from "../src/slice_line";
+import { meanLine, pythonLine, type SliceChoice } from "../src/slice_line";
 import { SliceSource } from "../src/slice_source";
-import { captionText, cellText } from "../src/slice_text";
+import { captionText, cellText, meanText } from "../src/slice_text";
 import {
   blockValues,
   chainLimit,
@@ -106,6 +106,17 @@ test("the slice in Python", () => {
     'catjac.epistasis(J.sel(pos_in=[24])).sel(pos_in=24, pos_out=61, aa_in=list("AC"), aa_out=["C", "<x>"])',
   );
   assert.equal(pythonLine(choice({ form: "profile", quantity: "centred" })), 'catjac.centre(J.sel(pos_in=[24]), ["aa_in", "aa_out"]).catjac.profile(24, "K")');
+});
+
+test("a mean block in Python and in words", () => {
+  const mean = '.where(J.pos_in != J.pos_out).mean(["pos_in", "pos_out"])';
+  assert.equal(meanLine([[3, 5], [9, 9]], choice({})), `J.sel(pos_in=slice(3, 5), pos_out=slice(9, 9))${mean}`);
+  assert.equal(
+    meanLine([[3, 5], [4, 9]], choice({ quantity: "centred", lettersOut: ["A", "C"] })),
+    `catjac.centre(J.sel(pos_in=slice(3, 5), pos_out=slice(4, 9)), ["aa_in", "aa_out"])${mean}.sel(aa_out=list("AC"))`,
+  );
+  assert.equal(meanText({ letterIn: "A", letterOut: "D", value: 0.42, quantity: "raw" }), "A → logit of D: mean +0.42");
+  assert.equal(meanText({ letterIn: "<mask>", letterOut: "D", value: -1, quantity: "centred" }), "masked → centred logit of D: mean −1.00");
 });
 
 test("a cell is said in words", () => {

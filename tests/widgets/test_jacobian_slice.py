@@ -20,7 +20,15 @@ from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import as_sequence
 from catjac_widgets.widgets.explorer import Explorer
 from catjac_widgets.widgets.jacobian_slice import JacobianSlice
-from catjac_widgets.widgets.slice_values import FORMS, LETTER_ORDERS, QUANTITIES, ordered, row_of, slice_of
+from catjac_widgets.widgets.slice_values import (
+    FORMS,
+    LETTER_ORDERS,
+    QUANTITIES,
+    mean_of,
+    ordered,
+    row_of,
+    slice_of,
+)
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 
@@ -152,6 +160,23 @@ def test_under_a_mask_columns_stay_and_rows_go() -> None:
     assert np.isnan(slice_of(J, (30, 3), form="matrix")).all()
     assert row_of(J, 30).status == "masked"
     assert row_of(J, 3).status == "ready"
+
+
+@pytest.mark.parametrize("quantity", ["raw", "centred"])
+def test_the_mean_of_a_brush_is_that_of_its_pairs(quantity: str) -> None:
+    J = jacobian_of()
+    J[5] = np.nan  # row 6 is not there
+    blocks = [
+        slice_of(J, (i, j), quantity=quantity).values.astype(np.float64)
+        for i in range(4, 9)
+        for j in range(7, 12)
+        if i not in (j, 6)
+    ]
+    made = mean_of(J, ((4, 8), (7, 11)), quantity)
+    np.testing.assert_allclose(made, np.mean(blocks, axis=0), atol=2e-6)
+    assert np.isnan(mean_of(J, ((6, 6), (7, 11)))).all()
+    with pytest.raises(UsageError, match="no one wild-type"):
+        mean_of(J, ((4, 8), (7, 11)), "epistasis")
 
 
 # ---- one line of Python, and the same numbers in JavaScript

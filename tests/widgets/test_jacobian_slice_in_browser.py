@@ -71,7 +71,7 @@ def in_block(notebook: NotebookPage, row: float, column: float) -> tuple[float, 
 
 def read_out(notebook: NotebookPage) -> float:
     """The number that the read-out says."""
-    found = re.search(r": ([+−]?[\d.]+)", notebook.text(READOUT))
+    found = re.search(r": (?:mean )?([+−]?[\d.]+)", notebook.text(READOUT))
     assert found, notebook.text(READOUT)
     return float(found[1].replace("−", "-"))
 
@@ -325,6 +325,31 @@ def test_without_a_kernel_the_last_slice_stays_and_can_be_reordered(notebook: No
     tab(notebook, "matrix")
     pick(notebook, 1, "K")
     assert "not saved with the page" in notebook.text(".cj-note")
+    assert notebook.complaints == []
+
+
+def test_a_brushed_block_has_its_line_too(notebook: NotebookPage) -> None:
+    ex = finished()
+    notebook.show(ex)
+    ex.brush = ((10, 20), (15, 40))
+    notebook.until(lambda: notebook.page.locator(BLOCK).is_visible())
+    for quantity, order in (("raw", "chemistry"), ("centred", "alphabetical")):
+        choose(notebook, "quantity", quantity)
+        choose(notebook, "letter_order", order)
+        xr.testing.assert_identical(ex.slice, run(notebook.text(LINE), ex.jacobian))
+        notebook.page.mouse.move(*in_block(notebook, 2, 5))
+        notebook.settle(0.2)
+        assert read_out(notebook) == pytest.approx(float(ex.slice[2, 5]), abs=0.00501)
+        assert ": mean " in notebook.text(READOUT)
+    choose(notebook, "quantity", "epistasis")
+    assert "no one wild-type letter" in notebook.text(".cj-note")
+    ex.selection = (24, 46)
+    tab(notebook, "profile")
+    assert notebook.page.locator(CHAIN).is_visible()
+    tab(notebook, "block")
+    ex.brush = None
+    notebook.until(lambda: notebook.page.locator(BLOCK).is_visible())
+    assert notebook.text(".cj-slice .cj-title") == "R24 → L46"
     assert notebook.complaints == []
 
 

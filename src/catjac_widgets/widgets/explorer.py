@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -16,13 +15,16 @@ from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
 from catjac_widgets.widgets.explorer_layout import PLAIN, Panels, check_panels, readable_structure
+from catjac_widgets.widgets.head_maps import HeadMaps, head_of, head_under
 from catjac_widgets.widgets.jacobian_slice import JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
+from catjac_widgets.widgets.labels import structure_names
+from catjac_widgets.widgets.mean_block import BrushedMean, MeanBlock, label_mean
 from catjac_widgets.widgets.recovery_view import unfamiliar
 from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
 from catjac_widgets.widgets.slice_values import Row
-from catjac_widgets.widgets.state import Pair, SharedState, refuse_unknown
+from catjac_widgets.widgets.state import Brush, Pair, SharedState, refuse_unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +48,7 @@ class Explorer(SharedState, ipywidgets.VBox):
 
     Attributes
     ----------
-    selection, hover, mask, min_separation, colour_map, colour_percentile
+    selection, hover, brush, mask, min_separation, colour_map, colour_percentile, maps_shown, numbering
         See `SharedState`.
     status
         "queued", "running", "done", "cancelled" or "failed"; "done" means that the map is final, "idle"
@@ -74,6 +76,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         *,
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
+        head_under: Callable[[Mask], Future[Any]] | None = None,
         model: Any = None,
         structure: Any = None,
         panels: Iterable[str] = PLAIN,
@@ -81,7 +84,8 @@ class Explorer(SharedState, ipywidgets.VBox):
     ) -> None:
         refuse_unknown(self, traits)
         wanted = check_panels(panels)
-        super().__init__(sequence=sequence, **traits)
+        names = structure_names(structure, sequence)
+        super().__init__(sequence=sequence, **{"structure_sequence": names, **traits})
         self.add_class("catjac-explorer")
         self._start = start
         self._head = head
@@ -89,6 +93,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
         self.jacobian_slice = JacobianSlice(state=self, find=self._row, jacobian=lambda: self.jacobian)
+        self._brushed = BrushedMean(self.jacobian_slice, self._mean_block)
         self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
         self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
@@ -99,6 +104,8 @@ class Explorer(SharedState, ipywidgets.VBox):
         self.children = (self.job_status, *track, self._panels.box)
         self._follow(start(self._mask_now))
         self.observe(self._mask_set, "mask")
+        if head_under is not None and self.sequence_mask.previews:
+            HeadMaps(self, self.contact_map, head_under)
 
     # ---- what a person uses
 
@@ -143,6 +150,27 @@ class Explorer(SharedState, ipywidgets.VBox):
             For a quantity that this Jacobian does not have: the fast variant has no epistasis.
         """
         return self.jacobian_slice.slice
+
+    def brush_block(self) -> xr.DataArray:
+        """Return the mean of the raw blocks of the brush's pairs i ≠ j, dims (aa_in, aa_out), in logits.
+
+        Rows that are not computed or masked are left out; `attrs` say how many pairs and rows are in it.
+
+        Raises
+        ------
+        UsageError
+            If nothing is brushed, or no pair of it is there.
+        """
+        if self.brush is None:
+            raise UsageError("No block is brushed; drag over the map or set ex.brush = ((i, i), (j, j)).")
+        mean = self._live_feed().mean_block(self.brush)
+        mean.read(float("inf"))
+        return label_mean(mean)
+
+    def map_names(self) -> tuple[str, ...] | None:
+        """Names that `maps_shown` may have."""
+        # While it is made nobody knows yet.
+        return self.contact_map.map_names() if hasattr(self, "contact_map") else None
 
     def cancel(self) -> None:
         """Stop after the batch in flight; rows done are kept."""
@@ -224,6 +252,7 @@ class Explorer(SharedState, ipywidgets.VBox):
                 return  # closed meanwhile
             feed, self._feed = self._feed, None
             if feed is not None:
+                feed.keep()
                 feed.close()
                 feed.job.cancel()
             if not self._absent and not self.contact_map.label.endswith(FORMER):
@@ -241,6 +270,7 @@ class Explorer(SharedState, ipywidgets.VBox):
                 self._follow(job)
             self.sequence_mask.note = self._absent or self._own_note
             self.jacobian_slice.renew()
+            self._brushed.renew()
 
     def _follow(self, job: Job, *, impression: bool = True) -> None:
         # Until the feed reports, say what is known; a new run forgets the former error.
@@ -248,7 +278,7 @@ class Explorer(SharedState, ipywidgets.VBox):
             self.error = ""
             self.status = "queued"
             self.progress = as_dict(job.progress)
-        self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report)
+        self._feed = JobFeed(job, self.contact_map, self.jacobian_slice, self._report, self._brushed)
         first = self._head(job) if impression and self._head is not None else None
         if first is not None:
             self._feed.show_head(first)
@@ -256,6 +286,9 @@ class Explorer(SharedState, ipywidgets.VBox):
     def _report(self, status: str, progress: Progress, error: str) -> None:
         with self.hold_sync():
             self.status, self.progress, self.error = status, as_dict(progress), error
+
+    def _mean_block(self, brush: Brush) -> MeanBlock:
+        return self._live_feed().mean_block(brush)
 
     def _row(self, position: int) -> Row:
         if self._absent:
@@ -355,7 +388,8 @@ def explore(
             known,
             lambda mask: jobs.pop() if jobs else start(mask),
             native=native,
-            head=lambda job: _head(known, model, job),
+            head=lambda job: head_of(known, model, job),
+            head_under=lambda mask: head_under(known, model, mask),
             model=model,
             structure=structure,
             panels=panels,
@@ -370,29 +404,3 @@ def explore(
     except BaseException:
         first.cancel()
         raise
-
-
-def _head(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
-    """Have the attention head's map under the job's mask computed; None where J is in the cache already."""
-    from catjac_widgets.engine.store import cache
-    from catjac_widgets.engine.worker import Priority, worker_for
-    from catjac_widgets.language_models.devices import likely_device
-    from catjac_widgets.language_models.protocol import ContactHead
-    from catjac_widgets.language_models.registry import resolve_model
-
-    entry = cache.find(job.plan)
-    if entry is not None and entry.done().issuperset(job.plan.wanted):
-        return None
-    by_name = isinstance(model, str | Path)
-    mask = job.plan.mask
-
-    def compute() -> Any:
-        from catjac_widgets.analysis.attention import contact_head
-
-        loaded = resolve_model(model)
-        if not isinstance(loaded, ContactHead):
-            return None
-        return contact_head(sequence, loaded, mask=mask if mask else None)
-
-    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
-    return worker.submit_call(compute, Priority.SCREEN)

@@ -13,6 +13,7 @@ from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.masks import as_mask
 from catjac_widgets.widgets.arrays import ArrayPayload, encode
 from catjac_widgets.widgets.labels import sequence_of
+from catjac_widgets.widgets.mean_block import BrushedMean, mean_block_of
 from catjac_widgets.widgets.slice_values import (
     FORMS,
     LETTER_ORDERS,
@@ -20,6 +21,7 @@ from catjac_widgets.widgets.slice_values import (
     Block,
     Row,
     Substitution,
+    mean_of,
     row_of,
     slice_of,
 )
@@ -99,6 +101,8 @@ class JacobianSlice(View):
     block, row
         What the front end shows of the selection, kept so that a saved notebook can show it; `row` is None
         for the form "block".
+    mean
+        The mean block of the state's `brush` as the front end shows it; see `BrushedMean`.
 
     Raises
     ------
@@ -124,6 +128,7 @@ class JacobianSlice(View):
     orders = traitlets.Dict(LETTER_ORDERS, read_only=True).tag(sync=True)
     #: What the Jacobian holds where it is not raw, for instance "centred"; there is nothing to choose then.
     kind = traitlets.Unicode("").tag(sync=True)
+    mean = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
 
     def __init__(
         self,
@@ -145,13 +150,15 @@ class JacobianSlice(View):
         self.on_msg(self._asked)
         self.observe(lambda change: self.renew(), ["selection", "form", "letter_in"])
         self.renew()
+        if J is not None:
+            BrushedMean(self, lambda brush: mean_block_of(J, brush))
 
     @property
     def slice(self) -> xr.DataArray:
         """What the view shows now, with J's labels; NaN while its row is to come.
 
-        Dims (aa_in, aa_out) for a block, (pos_out, aa_out) for a matrix, (pos_out,) for a profile; letters in
-        the order shown.
+        Dims (aa_in, aa_out) for a block, or the mean block of a brush; (pos_out, aa_out) for a matrix;
+        (pos_out,) for a profile. Letters are in the order shown.
 
         Raises
         ------
@@ -160,10 +167,13 @@ class JacobianSlice(View):
         JacobianError
             For a quantity that this Jacobian does not have: the fast variant has no epistasis.
         """
-        if self.selection is None:
+        brushed = self.brush is not None and self.form == "block"
+        if self.selection is None and not brushed:
             raise UsageError("No pair is selected; click one on the map or set ex.selection = (i, j).")
         if self._jacobian is None:
             raise UsageError("There is no Jacobian to slice; pass one, catjac.JacobianSlice(J).")
+        if brushed:
+            return mean_of(self._jacobian(), self.brush, self.quantity, self.letter_order)
         return slice_of(
             self._jacobian(),
             self.selection,

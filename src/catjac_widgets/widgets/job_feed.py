@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,6 +13,8 @@ import numpy as np
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map import ContactMap
 from catjac_widgets.widgets.jacobian_slice import JacobianSlice
+from catjac_widgets.widgets.map_layers import MapLayer, square
+from catjac_widgets.widgets.mean_block import BrushedMean, MeanBlock
 from catjac_widgets.widgets.slice_values import Row, masked_note
 
 if TYPE_CHECKING:
@@ -19,10 +22,15 @@ if TYPE_CHECKING:
 
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.widgets.delivery import Delivery
+    from catjac_widgets.widgets.state import Brush
 
 HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
 CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
+UNITS = "logits"
+
+#: How a finished map is called while another mask is on.
+NO_MASK, FORMER_MASK = "no mask", "the mask before"
 
 #: States in which nothing more will come.
 ENDED = ("done", "cancelled", "failed")
@@ -50,6 +58,8 @@ class JobFeed:
         The views to tell.
     report
         Called by `deliver()` with (status, progress, error sentence) whenever one of them changed.
+    brushed
+        Told of rows that come.
     """
 
     def __init__(
@@ -58,15 +68,18 @@ class JobFeed:
         contact_map: ContactMap,
         jacobian_slice: JacobianSlice,
         report: Callable[[str, Progress, str], None],
+        brushed: BrushedMean | None = None,
     ) -> None:
         self.job = job
         self.finished = threading.Event()
         self._map = contact_map
         self._slice = jacobian_slice
         self._report = report
+        self._brushed = brushed
         self._lock = threading.Lock()
         self._rows: dict[int, np.ndarray] = {}
         self._filling = False
+        self._first: MapLayer | None = None
         self._closed = False
         job.add_listener(row=self._row, change=self._change)
 
@@ -96,9 +109,20 @@ class JobFeed:
         future.add_done_callback(come)
 
     def _send_head(self, head: Any) -> None:
-        if not self._filling and not self._closed and not self.finished.is_set():
-            label = f"{HEAD_LABEL}, masked" if self.job.plan.mask else HEAD_LABEL
-            self._map.show(head, label=label, caption=HEAD_CAPTION, quantity="probability")
+        if self._closed:
+            return
+        self._first = head_layer(head, self.job.plan.mask)
+        if self._filling or self.finished.is_set():
+            self._keep_first()
+        else:
+            first = self._first
+            self._map.show(first.values, label=first.label, caption=first.caption, quantity=first.quantity)
+
+    def _keep_first(self) -> None:
+        """Offer the attention head's map beside the one that takes its place."""
+        # As long as it is the map itself, it need not go twice.
+        if self._first is not None:
+            self._map.head, self._first = self._first, None
 
     # ---- on the worker's thread
 
@@ -111,6 +135,8 @@ class JobFeed:
         with self._lock:
             self._rows[position] = norms
         self._delivery.post("rows", lambda _: self._send_rows())
+        if self._brushed is not None:
+            self._brushed.row_came(position)
         selection = self._slice.selection
         if selection is not None and selection[0] == position:
             self._slice.renew()
@@ -142,7 +168,8 @@ class JobFeed:
             for position, norms in rows.items():
                 values[position - 1] = norms
             self._filling = True
-            self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm")
+            self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm", units=UNITS)
+            self._keep_first()
         self._report("running", progress, "")
 
     def _send_change(self) -> None:
@@ -181,17 +208,37 @@ class JobFeed:
                 self._report("failed", progress, sentence(contacts))
             else:
                 label = self._jacobian_label
-                self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score")
+                self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score", units=UNITS)
+                self._keep_first()
                 self._report("done", progress, "")
         finally:
             self.finished.set()  # whoever waits must not wait for ever
+
+    # ---- maps under another mask
+
+    def keep(self) -> None:
+        """Before another mask: keep the finished map, and the head's, to compare others with."""
+        shown, masked = self._map, bool(self.job.plan.mask)
+        head, shown.head = self._first or shown.head, None
+        # Without a mask they are the same each time, and need not go again.
+        if head is not None and not masked and shown.unmasked_head is None:
+            shown.unmasked_head = dataclasses.replace(head, label=f"{HEAD_LABEL}, {NO_MASK}")
+        kept = shown.layer()
+        if not self.finished.is_set() or self.job.progress.state != "done" or kept is None:
+            return
+        kind = "Jacobian, fast" if self.job.plan.variant == "fast" else "Jacobian"
+        layer = dataclasses.replace(kept, label=f"{kind}, {FORMER_MASK if masked else NO_MASK}")
+        if masked:
+            shown.former = layer
+        elif shown.unmasked is None:
+            shown.unmasked = layer
 
     # ---- rows
 
     def row(self, position: int) -> Row:
         """Find the row of a 1-based position as far as it is known; safe on any thread."""
         plan = self.job.plan
-        label = plan.sequence.labels[position - 1]
+        label = self._map.residue_labels[position - 1]
         if plan.mask.masked[position - 1]:
             return Row(position, "masked", masked_note(label))
         values = self.job.row(position)
@@ -200,12 +247,24 @@ class JobFeed:
         wild_type = plan.sequence.residues[position - 1]
         return Row(position, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values, wild_type)
 
+    def mean_block(self, brush: Brush) -> MeanBlock:
+        """Prepare the mean block of a brush; it reads rows as they come, on whatever thread asks it to."""
+        plan = self.job.plan
+        masked = frozenset(position for position, hidden in enumerate(plan.mask.masked, 1) if hidden)
+        return MeanBlock(brush, self.job.row, tuple(plan.letters_in), tuple(plan.letters), masked)
+
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:
             return (
                 f"The row of {label} was not computed before the work stopped; go on with the button above."
             )
         return f"The row of {label} is not computed yet; it appears here as soon as it is."
+
+
+def head_layer(head: Any, mask: Any) -> MapLayer:
+    """Name the map of the attention head under a mask (or none)."""
+    label = f"{HEAD_LABEL}, masked" if mask else HEAD_LABEL
+    return MapLayer(square(head), label, HEAD_CAPTION, "probability")
 
 
 def sentence(error: BaseException | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from catjac_widgets.alphabets import MASK_LETTER, ORDERS
 from catjac_widgets.errors import UsageError
-from catjac_widgets.widgets.state import Pair
+from catjac_widgets.widgets.state import Brush, Pair
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -250,3 +250,45 @@ def slice_of(
     made = row.sel(pos_in=i, pos_out=j) if form == "block" else row.sel(pos_in=i, aa_in=letter_in)
     orders = {axis: ordered(labels.letters(J, axis), letter_order) for axis in LETTER_AXES}
     return made.sel({axis: letters for axis, letters in orders.items() if axis in made.dims})
+
+
+def mean_of(
+    J: xr.DataArray, brush: Brush, quantity: str = "raw", letter_order: str = "model"
+) -> xr.DataArray:
+    """Average the blocks of a brush's pairs i ≠ j; rows that are not there do not count.
+
+    Parameters
+    ----------
+    J
+        As of `slice_of`.
+    brush
+        Runs of rows and of columns, 1-based, ends included.
+    quantity, letter_order
+        "raw" or "centred", one of `LETTER_ORDERS`.
+
+    Returns
+    -------
+    xr.DataArray
+        Dims (aa_in, aa_out), logits; NaN where no pair is there.
+
+    Raises
+    ------
+    UsageError
+        For epistasis: residues that are read together have no one wild-type letter.
+    JacobianError
+        If axes or labels are missing.
+    """
+    from catjac_widgets.analysis import labels
+    from catjac_widgets.analysis.operations import LETTER_AXES, centre
+
+    if quantity == "epistasis":
+        raise UsageError(
+            "A mean over several residues has no one wild-type letter; choose raw or centred, or one pair."
+        )
+    J = labels.check_axes(J)
+    (i0, i1), (j0, j1) = brush
+    blocks = J.sel(pos_in=slice(i0, i1), pos_out=slice(j0, j1)).load()
+    if quantity == "centred":
+        blocks = centre(blocks, LETTER_AXES)
+    made = blocks.where(blocks.pos_in != blocks.pos_out).mean(["pos_in", "pos_out"])
+    return made.sel({axis: ordered(labels.letters(J, axis), letter_order) for axis in LETTER_AXES})

@@ -16,7 +16,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from catjac_widgets.errors import SequenceError
+from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.masks import Mask, as_mask
 from catjac_widgets.sequences import Sequence
 from catjac_widgets.widgets.delivery import Delivery
@@ -25,7 +25,23 @@ STATIC = Path(__file__).parent / "static"
 
 COLOUR_MAPS = ("ocean", "ember", "graphite")
 
+#: Whose residue numbers are shown: 1 … L over all chains, or the structure's own with insertion codes.
+NUMBERINGS = ("position", "structure")
+
+#: Names of the maps that a view may have by itself; further ones bear the names that Python gave them.
+LIVE, HEAD, UNMASKED, UNMASKED_HEAD, FORMER_MAP, NATIVE = MAP_NAMES = (
+    "map",
+    "head",
+    "unmasked",
+    "unmasked head",
+    "former",
+    "native",
+)
+
 Pair = tuple[int, int]
+
+#: Runs of residues (first, last): those substituted (rows) and those read (columns).
+Brush = tuple[Pair, Pair]
 
 
 class PairTrait(traitlets.TraitType[Any, Any]):
@@ -59,6 +75,44 @@ class ResiduesTrait(traitlets.TraitType[Any, Any]):
         if any(first > last for first, last in runs):
             self.error(obj, value)
         return runs
+
+
+class BrushTrait(traitlets.TraitType[Any, Any]):
+    """A block of pairs: runs (first, last) of rows and of columns, 1-based, ends included; or None."""
+
+    info_text = "a block ((first, last), (first, last)) of rows and columns, 1-based, or None"
+    default_value = None
+    allow_none = True
+
+    def validate(self, obj: Any, value: Any) -> Brush | None:
+        """Make tuples of plain ints of whatever counts as two runs."""
+        try:
+            rows, columns = value
+            (i0, i1), (j0, j1) = (tuple(operator.index(end) for end in run) for run in (rows, columns))
+        except (TypeError, ValueError):
+            self.error(obj, value)
+        if i0 > i1 or j0 > j1:
+            self.error(obj, value)
+        return (i0, i1), (j0, j1)
+
+
+class MapsTrait(traitlets.TraitType[Any, Any]):
+    """Names of the maps above and below the diagonal; one name means both."""
+
+    info_text = "a map's name, or two: (above the diagonal, below it)"
+    default_value = (LIVE, LIVE)
+
+    def validate(self, obj: Any, value: Any) -> tuple[str, str]:
+        """Make a tuple of one or two names."""
+        names = (value, value) if isinstance(value, str) else value
+        if (
+            not isinstance(names, tuple | list)
+            or len(names) != 2
+            or not all(isinstance(n, str) for n in names)
+        ):
+            self.error(obj, value)
+        upper, lower = names
+        return upper, lower
 
 
 def _sequence_to_json(sequence: Sequence | None, widget: Any) -> dict[str, Any] | None:
@@ -106,7 +160,20 @@ class SharedState(traitlets.HasTraits):
     colour_map
         One of `COLOUR_MAPS`.
     colour_percentile
-        Percentile of the counted values at which the colour scale ends.
+        Percentile of a map's counted values at which its colour scale ends; each map has a scale of its own.
+    brush
+        Block of pairs chosen on the map: ((first, last), (first, last)) of rows and columns, or None. Setting
+        `selection` ends it, so that what was chosen last is what the slice shows.
+    maps_shown
+        Names of the maps (above, below) the diagonal: "map" (what is computed now), "head" (the attention
+        head's), "unmasked" and "unmasked head" (the same without a mask), "former" (the finished map under
+        the mask before), "native" (contacts of the structure), or a name given to `ContactMap.add_map`.
+    numbering
+        "position" (1 … L over all chains) or "structure" (the structure's own numbers, with insertion codes);
+        to begin with whichever `Sequence.labels` has.
+    structure_sequence
+        The same residues as the structure names and numbers them; None where the sequence's own numbers are
+        those. Residues that it does not resolve bear their position in brackets.
     """
 
     sequence = traitlets.Instance(Sequence, allow_none=True).tag(
@@ -124,6 +191,20 @@ class SharedState(traitlets.HasTraits):
     min_separation = traitlets.Int(6, min=0).tag(sync=True)
     colour_map = traitlets.Enum(COLOUR_MAPS, "ocean").tag(sync=True)
     colour_percentile = traitlets.Float(99.5, min=0.0, max=100.0).tag(sync=True)
+    brush = BrushTrait().tag(sync=True)
+    maps_shown = MapsTrait().tag(sync=True)
+    numbering = traitlets.Enum(NUMBERINGS).tag(sync=True)
+    structure_sequence = traitlets.Instance(Sequence, allow_none=True).tag(
+        sync=True,
+        to_json=_sequence_to_json,
+        from_json=lambda value, widget: widget.structure_sequence,
+    )
+
+    @traitlets.default("numbering")
+    def _numbering_of_the_labels(self) -> str:
+        sequence = self.sequence
+        own = sequence is not None and sequence.numbers != tuple(map(str, sequence.positions))
+        return "structure" if own and self.structure_sequence is None else "position"
 
     @traitlets.validate("selection", "hover")
     def _within_sequence(self, proposal: Any) -> Pair | None:
@@ -149,6 +230,65 @@ class SharedState(traitlets.HasTraits):
                     f"Residues {first}–{last} do not lie within 1–{length or '…'}; give runs counted from 1."
                 )
         return runs
+
+    @traitlets.validate("brush")
+    def _block_within_sequence(self, proposal: Any) -> Brush | None:
+        brush: Brush | None = proposal["value"]
+        if brush is not None and self.sequence is not None:
+            length = len(self.sequence)
+            for first, last in brush:
+                if first < 1 or last > length:
+                    raise SequenceError(
+                        f"The block {first}–{last} does not lie within 1–{length}; give runs counted from 1."
+                    )
+        return brush
+
+    @traitlets.observe("selection")
+    def _pair_ends_brush(self, change: Any) -> None:
+        # Values given together when a widget is made stay together: then it has no comm yet.
+        if change["new"] is not None and self.brush is not None and getattr(self, "comm", None) is not None:
+            self.brush = None
+
+    @traitlets.validate("maps_shown")
+    def _maps_there_are(self, proposal: Any) -> tuple[str, str]:
+        names: tuple[str, str] = proposal["value"]
+        known = self.map_names()
+        for name in names:
+            if known is not None and name not in known:
+                raise UsageError(
+                    f"There is no map {name!r}; there are {', '.join(known)}, and add_map(name, values)."
+                )
+        return names
+
+    def map_names(self) -> tuple[str, ...] | None:
+        """Names that `maps_shown` may have; None where nobody knows."""
+        return None
+
+    @traitlets.validate("structure_sequence")
+    def _of_the_same_length(self, proposal: Any) -> Sequence | None:
+        names: Sequence | None = proposal["value"]
+        if names is not None and self.sequence is not None and len(names) != len(self.sequence):
+            raise SequenceError(
+                f"The structure's names cover {len(names)} residues but the sequence has "
+                f"{len(self.sequence)}; give one name a residue."
+            )
+        return names
+
+    @property
+    def residue_labels(self) -> tuple[str, ...]:
+        """What the views call each residue under this numbering: "K24", or "B:K52A"."""
+        sequence = self.sequence
+        if sequence is None:
+            return ()
+        if self.numbering == "structure":
+            return (self.structure_sequence or sequence).labels
+        several = len(sequence.chains) > 1
+        return tuple(
+            f"{chain}:{letter}{position}" if several else f"{letter}{position}"
+            for chain, letter, position in zip(
+                sequence.chain_names, sequence.residues, sequence.positions, strict=True
+            )
+        )
 
     @traitlets.validate("mask")
     def _of_the_sequence(self, proposal: Any) -> Mask | None:

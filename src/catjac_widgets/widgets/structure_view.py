@@ -10,7 +10,7 @@ import traitlets
 
 from catjac_widgets.errors import UsageError
 from catjac_widgets.sequences import Sequence, as_sequence
-from catjac_widgets.widgets.contact_map import square
+from catjac_widgets.widgets.map_layers import square
 from catjac_widgets.widgets.state import SHARED, Pair, SharedState, refuse_unknown
 from catjac_widgets.widgets.structure_head import StructureHead
 from catjac_widgets.widgets.structure_scene import Cylinder, Scene
