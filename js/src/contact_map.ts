@@ -27,7 +27,7 @@ interface RowsMessage {
 const LARGEST_PLOT = 560;
 const HOVER_WAIT = 100;
 const DRAGGED_LABEL = "attention head, under the dragged mask";
-const HINT = "Point to read a pair · click selects it · drag brushes a block · shift-drag or ctrl + wheel zooms · double click shows all";
+const HINT = "Click a pair, drag a block; shift-drag zooms, double click shows all";
 
 class ContactMapView {
   private readonly undo = new Undo();
@@ -346,7 +346,7 @@ class ContactMapView {
     if (!this.model.get<boolean>("show_top") || !this.ranks(layer)) return layer.caption;
     const { precision, chance } = this.ranking(layer);
     if (precision === null) return layer.caption;
-    return `precision@L ${precision.toFixed(2)} at |i\u2212j| ≥ ${this.separation}${chance === null ? "" : ` (chance ${chance.toFixed(2)})`}`;
+    return `precision@L ${precision.toFixed(2)} at |i\u2212j| ≥ ${this.separation}${chance === null ? "" : ` (chance ${chance.toFixed(chance < 0.1 ? 3 : 2)})`}`;
   }
 
   private paintOverlay(): void {

@@ -55,7 +55,9 @@ export function drawAxes(frame: Frame): void {
     const x = columnX(frame, index + 0.5);
     if (x < MARGIN.left || x > MARGIN.left + size) continue;
     if (!letters) context.fillRect(Math.round(x) - 0.5, MARGIN.top + size + 1, 1, 4);
-    context.fillText(text, x, MARGIN.top + size + offset);
+    // The last number stands at the map's end, where there is little room beside it.
+    const most = MARGIN.left + size + MARGIN.right - context.measureText(text).width / 2;
+    context.fillText(text, Math.min(x, most), MARGIN.top + size + offset);
   }
   if (letters) {
     context.font = `${Math.min(11, cell)}px ${theme.font}`;
@@ -202,12 +204,26 @@ export function drawMasked(frame: Frame, masked: boolean[], side: Side): void {
   context.restore();
 }
 
+/** Below that many pixels a cell's mark is a speck: thousands of rims would hide the map, and take long to draw. */
+const SMALL_CELL = 2.5;
+
+function drawSpecks(frame: Frame, cells: [number, number][], colour: string): void {
+  const { context } = frame;
+  context.save();
+  clipToPlot(frame);
+  context.fillStyle = colour;
+  context.globalAlpha = 0.8;
+  for (const [row, column] of cells) context.fillRect(columnX(frame, column + 0.5) - 0.75, rowY(frame, row + 0.5) - 0.75, 1.5, 1.5);
+  context.restore();
+}
+
 /** Small marks in cells: 0-based [row, column]; rings for native contacts, dots for the highest pairs. */
 export function drawMarks(frame: Frame, cells: [number, number][], colour: string, kind: "ring" | "dot"): void {
   const { context, size, sight, theme } = frame;
   const cell = size / sight.span;
   const radius = Math.min(4.2, Math.max(1.3, cell * (kind === "ring" ? 0.34 : 0.22)));
   const paths = new Path2D();
+  if (cell < SMALL_CELL) return drawSpecks(frame, cells, colour);
   for (const [row, column] of cells) {
     const x = columnX(frame, column + 0.5);
     const y = rowY(frame, row + 0.5);

@@ -18,7 +18,7 @@ export interface Words {
   limits: Limits | null;
 }
 
-const LEGEND_WIDTH = 190;
+const LEGEND_WIDTH = 150;
 
 /** The corner that stands for a side, and what it means. */
 export const SIDES: Record<Side, [string, string]> = {
@@ -42,7 +42,7 @@ export class MapHead {
     const scale = make("div", "cj-scale");
     line.append(this.corner, this.title);
     titles.append(line, this.caption);
-    scale.append(this.unit, this.legend);
+    scale.append(this.legend, this.unit);
     this.element.append(titles, scale);
   }
 
