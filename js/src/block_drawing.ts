@@ -1,8 +1,9 @@
 // How a block of the Jacobian (letters put in × letters read) is drawn.
 
-import type { Theme } from "./canvas";
-import { shade, sizeCanvas } from "./canvas";
+import { drawLegend, shade, sizeCanvas, type Theme } from "./canvas";
 import { cssColour, type Triple } from "./colour";
+import { scaleTicks } from "./geometry";
+import { tickText } from "./text";
 
 export interface BlockPicture {
   /** In display order: letters put at i (rows) and read at j (columns), and the values row by row. */
@@ -14,6 +15,8 @@ export interface BlockPicture {
   wildTypeColumn: string;
   rowTitle: string;
   columnTitle: string;
+  /** Index of the row whose letter the other forms follow, −1 for none. */
+  picked: number;
 }
 
 export interface BlockLayout {
@@ -30,24 +33,6 @@ export function blockLayout(width: number, rows: number, columns: number): Block
   const cell = Math.max(8, Math.min(22, Math.floor((width - left - 6) / columns)));
   return { left, top, cell, width: left + cell * columns + 6, height: top + cell * rows + 40 };
 }
-
-/** Order letters as `order` has them; those it lacks come last, in the order given. Returns indices. */
-export function displayOrder(letters: string[], order: string): number[] {
-  const place = (letter: string): number => (order.includes(letter) ? order.indexOf(letter) : order.length);
-  return letters.map((_, index) => index).sort((a, b) => place(letters[a]!) - place(letters[b]!) || a - b);
-}
-
-/** Rearrange values (row-major) to the given row and column indices. */
-export function rearrange(values: ArrayLike<number>, rows: number[], columns: number[]): Float32Array {
-  const stride = columns.length;
-  return Float32Array.from(rows.flatMap((row) => columns.map((column) => values[row * stride + column]!)));
-}
-
-export const largestMagnitude = (values: ArrayLike<number>): number => {
-  let largest = 0;
-  for (let k = 0; k < values.length; k++) if (Math.abs(values[k]!) > largest) largest = Math.abs(values[k]!);
-  return largest || 1;
-};
 
 export function drawBlock(
   canvas: HTMLCanvasElement,
@@ -80,6 +65,16 @@ export function drawBlock(
   if (wildRow >= 0) context.strokeRect(left + 0.5, top + wildRow * cell + 0.5, across - 1, cell - 1);
   if (wildColumn >= 0) context.strokeRect(left + wildColumn * cell + 0.5, top + 0.5, cell - 1, down - 1);
   context.globalAlpha = 1;
+  if (picture.picked >= 0 && rows.length > 1) {
+    // A pointer beside the row, so that the letter stays legible.
+    const y = top + (picture.picked + 0.5) * cell;
+    context.fillStyle = theme.accent;
+    context.beginPath();
+    context.moveTo(left - 1, y);
+    context.lineTo(left - 5, y - 3);
+    context.lineTo(left - 5, y + 3);
+    context.fill();
+  }
   const letter = (text: string, x: number, y: number, wild: boolean, lit: boolean): void => {
     if (wild || lit) {
       context.fillStyle = wild ? theme.accent : theme.ink;
@@ -93,7 +88,7 @@ export function drawBlock(
   context.textBaseline = "middle";
   context.textAlign = rows.length === 1 ? "right" : "center";
   rows.forEach((text, r) =>
-    letter(text.length > 1 ? "mask" : text, left - (rows.length === 1 ? 6 : 11), top + (r + 0.5) * cell + 0.5, r === wildRow, hover?.[0] === r),
+    letter(text.length > 1 ? "mask" : text, left - (rows.length === 1 ? 6 : 12), top + (r + 0.5) * cell + 0.5, r === wildRow, hover?.[0] === r),
   );
   context.textAlign = "center";
   context.textBaseline = "top";
@@ -114,4 +109,11 @@ export function drawBlock(
     context.lineWidth = 1.5;
     context.strokeRect(left + hover[1] * cell + 0.25, top + hover[0] * cell + 0.25, cell - 0.5, cell - 0.5);
   }
+}
+
+/** The colour scale of a slice: as far below zero as above. */
+export function drawScale(context: CanvasRenderingContext2D, theme: Theme, colours: Triple[], limit: number, width: number): void {
+  const marks = scaleTicks(-limit, limit, 4).map((value) => ({ at: (value + limit) / (2 * limit), text: tickText(value) }));
+  const few = colours.filter((_, k) => k % 14 === 0 || k === (colours.length - 1) / 2);
+  drawLegend(context, theme, few.map((colour) => cssColour(colour)), marks, width);
 }

@@ -37,12 +37,6 @@ export function pairText(sequence: SequenceInfo, [i, j]: Pair, quantity: string,
   ];
 }
 
-/** "K24E → logit of D at E61: +0.42". */
-export function mutationText(sequence: SequenceInfo, [i, j]: Pair, letterIn: string, letterOut: string, value: number): string {
-  const mutant = letterIn.length === 1 ? `${residueLabel(sequence, i)}${letterIn}` : `${residueLabel(sequence, i)} masked`;
-  return `${mutant} → logit of ${letterOut} at ${residueLabel(sequence, j)}: ${signed(value)}`;
-}
-
 /** "8 s", "3 min", "1 h 20 min". */
 export function duration(seconds: number): string {
   if (seconds < 1) return "under 1 s";

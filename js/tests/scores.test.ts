@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { displayOrder, largestMagnitude, rearrange, blockLayout } from "../src/block_drawing";
 import { shade } from "../src/canvas";
 import { colourLimits, countedValues, farEnough, quantile, rank } from "../src/scores";
 
@@ -73,17 +72,4 @@ test("ranking: ties across the limit enter with their mean, missing pairs are mi
 
 test("shade: ends and beyond", () => {
   assert.deepEqual([-5, 0, 5, 10, 50].map((value) => shade(value, 0, 10)), [0, 0, 128, 255, 255]);
-});
-
-test("letters are put in the order asked for, the rest behind", () => {
-  const letters = ["L", "A", "-", "G"];
-  const order = displayOrder(letters, "AGL");
-  assert.deepEqual(order.map((k) => letters[k]), ["A", "G", "L", "-"]);
-  assert.deepEqual([...rearrange([0, 1, 2, 3, 4, 5, 6, 7], [1, 0], order)], [5, 7, 4, 6, 1, 3, 0, 2]);
-  assert.equal(largestMagnitude([0.5, -2, 1]), 2);
-  assert.equal(largestMagnitude([0, 0]), 1);
-});
-
-test("a block fits the width it is given", () => {
-  for (const width of [250, 320, 400]) assert.ok(blockLayout(width, 20, 20).width <= width);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SequenceInfo } from "../src/model";
-import { duration, mutationText, number, pairText, residueLabel, signed, statusText, tickText } from "../src/text";
+import { duration, number, pairText, residueLabel, signed, statusText, tickText } from "../src/text";
 
 const single: SequenceInfo = { name: "x", residues: "MKE", numbers: ["1", "24", "61A"], chains: [["A", 1, 3]] };
 const complex: SequenceInfo = { name: "x", residues: "MKEMK", numbers: ["1", "2", "3", "1", "2"], chains: [["A", 1, 3], ["B", 4, 5]] };
@@ -20,8 +20,6 @@ test("a pair is read out", () => {
 });
 
 test("a mutation is read out, a mask too", () => {
-  assert.equal(mutationText(single, [2, 3], "E", "D", 0.42), "K24E → logit of D at E61A: +0.42");
-  assert.equal(mutationText(single, [2, 3], "<mask>", "D", -0.42), "K24 masked → logit of D at E61A: −0.42");
 });
 
 test("numbers", () => {

@@ -28,6 +28,7 @@ _HOMES = {
     "StructureView": "catjac_widgets.widgets.structure_view",
     "as_sequence": "catjac_widgets.sequences",
     "cache": "catjac_widgets.engine.store",
+    "centre": "catjac_widgets.analysis.operations",
     "contact_head": "catjac_widgets.analysis.attention",
     "contacts": "catjac_widgets.analysis.contact_maps",
     "coupling_contacts": "catjac_widgets.analysis.baselines",

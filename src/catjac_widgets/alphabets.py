@@ -8,6 +8,9 @@ ESM_LETTERS = "LAGVSERTIDPKQNFYMHWC"
 #: The same letters by chemistry, for 20 × 20 pictures: aliphatic, aromatic, acidic, basic, polar, special.
 DISPLAY_LETTERS = "AFILVMWYDEKRHNQSTGPC"
 
+#: The same letters from hydrophobic to hydrophilic: Kyte & Doolittle (1982), J Mol Biol 157:105, table 2.
+HYDROPHOBICITY_LETTERS = "IVLFCMAGTSWYPHEQDNKR"
+
 #: The order of alignments and Potts models, without and with the gap.
 ALIGNMENT_LETTERS = "ARNDCQEGHILKMFPSTWYV"
 GAP = "-"
@@ -25,6 +28,7 @@ ORDERS = {
     "chemistry": DISPLAY_LETTERS,
     "alignment": ALIGNMENT_LETTERS,
     "alphabetical": "".join(sorted(ESM_LETTERS)),
+    "hydrophobicity": HYDROPHOBICITY_LETTERS,
 }
 
 #: Three-letter residue names, with the modified residues that stand for a standard one.

@@ -106,7 +106,7 @@ def test_the_block_names_mutations_and_shows_their_sign(notebook: NotebookPage) 
     notebook.until(lambda: notebook.page.locator(BLOCK).is_visible())
     notebook.settle()
     order = "AFILVMWYDEKRHNQSTGPC"
-    block = ex.slice()
+    block = ex.slice
     strongest = float(np.abs(block).max())
     box = notebook.page.locator(BLOCK).bounding_box()
     side = (box["width"] - 44 - 6) / 20

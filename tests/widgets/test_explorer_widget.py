@@ -16,7 +16,6 @@ from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, Usa
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import as_sequence
 from catjac_widgets.widgets.explorer import Explorer, explore
-from catjac_widgets.widgets.jacobian_slice import JacobianSlice
 from catjac_widgets.widgets.job_feed import row_norms
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
@@ -98,52 +97,6 @@ def test_the_tensor_is_never_sent(wire: Wire, job: StagedJob) -> None:
     assert ex.jacobian.nbytes > 10 * size
 
 
-def test_the_selected_block_comes_when_its_row_does(wire: Wire, job: StagedJob) -> None:
-    ex = explorer_of(job)
-    ex.selection = (24, 41)
-    ex.delivery.deliver()
-    assert ex.jacobian_slice.block["status"] == "waiting"
-    assert SEQUENCE.labels[23] in ex.jacobian_slice.block["note"]
-    assert np.isnan(ex.slice()).all()
-    job.give(24)
-    ex.delivery.deliver()
-    block = ex.jacobian_slice.block
-    assert (block["status"], block["pair"]) == ("ready", [24, 41])
-    values = np.frombuffer(block["values"]["data"], "<f4").reshape(20, 20)
-    np.testing.assert_array_equal(values, job.J[23, :, 40])
-    np.testing.assert_array_equal(values, ex.slice())
-    assert "".join(block["letters_in"]) == "".join(ex.slice().aa_in.values)
-
-
-def test_a_block_is_asked_for_by_message_and_answered_under_its_id(wire: Wire, job: StagedJob) -> None:
-    ex = explorer_of(job)
-    job.give(5)
-    ex.delivery.deliver()
-    while not wire.out.empty():
-        wire.out.get_nowait()
-
-    def ask(question: int, i: int, j: int) -> dict[str, Any]:
-        wire.receive(
-            {
-                "id": ex.jacobian_slice.model_id,
-                "method": "custom",
-                "content": {"kind": "block", "id": question, "pos_in": i, "pos_out": j},
-            }
-        )
-        while True:
-            message = wire.out.get(timeout=5)
-            if message["method"] == "custom" and message["content"]["kind"] == "block":
-                return message
-
-    answer = ask(17, 5, 9)
-    assert answer["content"]["id"] == 17
-    assert answer["content"]["status"] == "ready"
-    assert answer["content"]["shape"] == [20, 20]
-    assert ask(18, 6, 9)["content"]["status"] == "waiting"
-    wrong = ask(19, 600, 9)["content"]
-    assert (wrong["id"], wrong["status"]) == (19, "error")
-
-
 def test_cancel_and_resume(wire: Wire, job: StagedJob) -> None:
     second = StagedJob(plan_of(SEQUENCE))
     second.give(1, 2, 3)
@@ -207,11 +160,6 @@ def test_under_a_mask(wire: Wire) -> None:
     assert ex.contact_map.label == f"Jacobian under a mask, {int(100 / 39)} %"
 
 
-def test_nothing_selected_is_one_sentence(wire: Wire, job: StagedJob) -> None:
-    with pytest.raises(UsageError, match="No pair is selected"):
-        explorer_of(job).slice()
-
-
 def test_observe_link_and_unknown_options(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     seen: list[Any] = []
@@ -248,17 +196,6 @@ def test_close_lets_go_of_everything(wire: Wire) -> None:
         if thread.name == "catjac-delivery":
             thread.join(5)
     assert threading.active_count() <= threads
-
-
-def test_a_slice_alone(wire: Wire, job: StagedJob) -> None:
-    job.finish()
-    view = JacobianSlice(job.partial, selection=(3, 9))
-    view.delivery.deliver()
-    assert view.sequence is not None
-    assert view.sequence.labels == SEQUENCE.labels
-    assert view.find((3, 9)).status == "ready"
-    np.testing.assert_array_equal(view.find((3, 9)).values, job.J[2, :, 8])
-    assert view.find((3, 99)).status == "error"
 
 
 @pytest.mark.parametrize(

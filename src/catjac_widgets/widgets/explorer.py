@@ -16,13 +16,14 @@ from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
 from catjac_widgets.widgets.explorer_layout import PLAIN, Panels, check_panels, readable_structure
 from catjac_widgets.widgets.head_maps import HeadMaps, head_of, head_under
-from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
+from catjac_widgets.widgets.jacobian_slice import JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
 from catjac_widgets.widgets.job_status import JobStatus
 from catjac_widgets.widgets.labels import structure_names
 from catjac_widgets.widgets.mean_block import BrushedMean, MeanBlock, label_mean
 from catjac_widgets.widgets.recovery_view import unfamiliar
 from catjac_widgets.widgets.sequence_mask import SequenceMask, visible
+from catjac_widgets.widgets.slice_values import Row
 from catjac_widgets.widgets.state import Brush, Pair, SharedState, refuse_unknown
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         self._feed: JobFeed | None = None
         self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
-        self.jacobian_slice = JacobianSlice(state=self, find=self._block)
+        self.jacobian_slice = JacobianSlice(state=self, find=self._row, jacobian=lambda: self.jacobian)
         self._brushed = BrushedMean(self.jacobian_slice, self._mean_block)
         self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
         self._own_note = self.sequence_mask.note
@@ -137,18 +138,18 @@ class Explorer(SharedState, ipywidgets.VBox):
 
         return contacts(self.job.result())
 
+    @property
     def slice(self) -> xr.DataArray:
-        """Return the selected pair's block, dims (aa_in, aa_out), raw logits; NaN while its row is to come.
+        """What the slice view shows now, with labels; NaN while its row is to come. See `JacobianSlice`.
 
         Raises
         ------
         UsageError
             If no pair is selected.
+        JacobianError
+            For a quantity that this Jacobian does not have: the fast variant has no epistasis.
         """
-        if self.selection is None:
-            raise UsageError("No pair is selected; click one on the map or set ex.selection = (i, j).")
-        i, j = self.selection
-        return self.jacobian.sel(pos_in=i, pos_out=j)
+        return self.jacobian_slice.slice
 
     def brush_block(self) -> xr.DataArray:
         """Return the mean of the raw blocks of the brush's pairs i ≠ j, dims (aa_in, aa_out), in logits.
@@ -290,10 +291,10 @@ class Explorer(SharedState, ipywidgets.VBox):
     def _mean_block(self, brush: Brush) -> MeanBlock:
         return self._live_feed().mean_block(brush)
 
-    def _block(self, pair: Pair) -> Block:
+    def _row(self, position: int) -> Row:
         if self._absent:
-            return Block(pair, "masked", self._absent)
-        return self._live_feed().block(pair)
+            return Row(position, "masked", self._absent)
+        return self._live_feed().row(position)
 
 
 def as_dict(progress: Progress) -> dict[str, Any]:

@@ -12,16 +12,17 @@ import numpy as np
 
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.jacobian_slice import Block, JacobianSlice
+from catjac_widgets.widgets.jacobian_slice import JacobianSlice
 from catjac_widgets.widgets.map_layers import MapLayer, square
 from catjac_widgets.widgets.mean_block import BrushedMean, MeanBlock
+from catjac_widgets.widgets.slice_values import Row, masked_note
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.widgets.delivery import Delivery
-    from catjac_widgets.widgets.state import Brush, Pair
+    from catjac_widgets.widgets.state import Brush
 
 HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
@@ -232,23 +233,19 @@ class JobFeed:
         elif shown.unmasked is None:
             shown.unmasked = layer
 
-    # ---- blocks
+    # ---- rows
 
-    def block(self, pair: Pair) -> Block:
-        """Find the block of a pair as far as it is known; safe on any thread."""
+    def row(self, position: int) -> Row:
+        """Find the row of a 1-based position as far as it is known; safe on any thread."""
         plan = self.job.plan
-        label = self._map.residue_labels[pair[0] - 1]
-        if plan.mask.masked[pair[0] - 1]:
-            return Block(
-                pair,
-                "masked",
-                f"{label} is masked, so nothing was put in its place; choose a visible residue.",
-            )
-        row = self.job.row(pair[0])
-        if row is None:
-            return Block(pair, "waiting", self._why_not(label))
-        values = np.array(row[:, pair[1] - 1, :], dtype=np.float32)
-        return Block(pair, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values)
+        label = self._map.residue_labels[position - 1]
+        if plan.mask.masked[position - 1]:
+            return Row(position, "masked", masked_note(label))
+        values = self.job.row(position)
+        if values is None:
+            return Row(position, "waiting", self._why_not(label))
+        wild_type = plan.sequence.residues[position - 1]
+        return Row(position, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values, wild_type)
 
     def mean_block(self, brush: Brush) -> MeanBlock:
         """Prepare the mean block of a brush; it reads rows as they come, on whatever thread asks it to."""
@@ -261,7 +258,7 @@ class JobFeed:
             return (
                 f"The row of {label} was not computed before the work stopped; go on with the button above."
             )
-        return f"The row of {label} is not computed yet; its block appears here as soon as it is."
+        return f"The row of {label} is not computed yet; it appears here as soon as it is."
 
 
 def head_layer(head: Any, mask: Any) -> MapLayer:

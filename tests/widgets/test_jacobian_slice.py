@@ -1,0 +1,470 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import traitlets
+import xarray as xr
+from jobs import RESIDUES, StagedJob, plan_of
+from notebook_page import Wire
+
+import catjac
+from catjac_widgets.alphabets import MASK_LETTER
+from catjac_widgets.errors import JacobianError, UsageError
+from catjac_widgets.masks import Mask
+from catjac_widgets.sequences import as_sequence
+from catjac_widgets.widgets.explorer import Explorer
+from catjac_widgets.widgets.jacobian_slice import JacobianSlice
+from catjac_widgets.widgets.slice_values import (
+    FORMS,
+    LETTER_ORDERS,
+    QUANTITIES,
+    mean_of,
+    ordered,
+    row_of,
+    slice_of,
+)
+
+SEQUENCE = as_sequence(RESIDUES, name="made up")
+
+
+def explorer_of(job: StagedJob, **traits: Any) -> Explorer:
+    return Explorer(SEQUENCE, lambda mask: job, model_name="stub", **traits)
+
+
+def jacobian_of(**options: Any) -> xr.DataArray:
+    job = StagedJob(plan_of(options.pop("sequence", SEQUENCE), **options))
+    job.finish()
+    return job.partial
+
+
+@pytest.fixture
+def job() -> StagedJob:
+    return StagedJob(plan_of(SEQUENCE))
+
+
+def numbers(payload: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(payload["data"], "<f4").reshape(payload["shape"])
+
+
+def last_answer(wire: Wire, view: JacobianSlice, **question: Any) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Ask as the front end does, and return what it is told."""
+    import base64
+
+    wire.receive({"id": view.model_id, "method": "custom", "content": question})
+    while True:
+        message = wire.out.get(timeout=5)
+        content = message["content"]
+        if message["method"] == "custom" and content["kind"] in ("block", "row"):
+            values = None
+            if content["shape"]:
+                data = base64.b64decode(message["buffers"][0])
+                values = np.frombuffer(data, "<f4").reshape(content["shape"])
+            return content, values
+
+
+# ---- what is shown, as a labelled array
+
+
+def plain(J: np.ndarray, quantity: str, i: int, wild: list[int]) -> np.ndarray:
+    """A quantity of one row (A, L, A), by plain loops over METHODS' formulas."""
+    row = J[i].astype(np.float64)
+    made = np.empty_like(row)
+    letters_in, length, letters_out = row.shape
+    for j in range(length):
+        block = row[:, j, :]
+        for a in range(letters_in):
+            for b in range(letters_out):
+                if quantity == "raw":
+                    made[a, j, b] = block[a, b]
+                elif quantity == "epistasis":
+                    made[a, j, b] = block[a, b] - block[a, wild[j]]
+                else:
+                    over_in = block[:, b].mean() if letters_in > 1 else 0.0
+                    over_out = block[a].mean()
+                    over_both = block.mean() if letters_in > 1 else 0.0
+                    made[a, j, b] = block[a, b] - over_in - over_out + over_both
+    return made
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("letter_order", LETTER_ORDERS)
+def test_slices_are_the_formulas(quantity: str, letter_order: str) -> None:
+    J = jacobian_of()
+    letters = [str(letter) for letter in J.aa_out.values]
+    wild = [letters.index(letter) for letter in RESIDUES]
+    expected = plain(J.values, quantity, 23, wild)
+    places = [letters.index(letter) for letter in ordered(letters, letter_order)]
+    put, read = letters.index("K"), letters.index("E")
+    options = {"quantity": quantity, "letter_order": letter_order, "letter_in": "K"}
+    block = slice_of(J, (24, 41), form="block", **options)
+    assert block.dims == ("aa_in", "aa_out")
+    assert block.aa_in.values.tolist() == block.aa_out.values.tolist() == ordered(letters, letter_order)
+    np.testing.assert_allclose(block, expected[:, 40, :][np.ix_(places, places)], atol=2e-6)
+    matrix = slice_of(J, (24, 41), form="matrix", **options)
+    assert matrix.dims == ("pos_out", "aa_out")
+    assert matrix.residue_out.values[40] == SEQUENCE.labels[40]
+    np.testing.assert_allclose(matrix, expected[put][:, places], atol=2e-6)
+    profile = slice_of(J, (24, 41), form="profile", letter_out="E", **options)
+    np.testing.assert_allclose(profile, expected[put, :, read], atol=2e-6)
+    norm = slice_of(J, (24, 41), form="profile", **options)
+    spread = expected[put] - expected[put].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(norm, np.sqrt((spread**2).sum(axis=1)), atol=5e-6)
+    assert norm.dims == profile.dims == ("pos_out",)
+
+
+def test_orders_hold_the_twenty_letters() -> None:
+    letters = list("LAGVSERTIDPKQNFYMHWC")
+    assert ordered(letters, "model") == letters
+    assert ordered(letters, "alphabetical") == sorted(letters)
+    assert "".join(ordered(letters, "chemistry")) == "AFILVMWYDEKRHNQSTGPC"
+    assert ordered(["-", "A", "I"], "hydrophobicity") == ["I", "A", "-"]
+    assert ordered([MASK_LETTER], "chemistry") == [MASK_LETTER]
+    # Kyte & Doolittle (1982), table 2.
+    scale = {"I": 4.5, "V": 4.2, "L": 3.8, "F": 2.8, "C": 2.5, "M": 1.9, "A": 1.8, "G": -0.4, "T": -0.7}
+    scale |= {"S": -0.8, "W": -0.9, "Y": -1.3, "P": -1.6, "H": -3.2, "K": -3.9, "R": -4.5}
+    scale |= dict.fromkeys("EQDN", -3.5)
+    values = [scale[letter] for letter in ordered(letters, "hydrophobicity")]
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_fast_variant_has_one_row_and_no_epistasis() -> None:
+    J = jacobian_of(variant="fast")
+    block = slice_of(J, (24, 41), form="block", quantity="centred", letter_order="alphabetical")
+    assert block.shape == (1, 20)
+    raw = J.values[23, 0, 40].astype(np.float64)
+    expected = dict(zip(J.aa_out.values, raw - raw.mean(), strict=True))
+    np.testing.assert_allclose(block[0], [expected[letter] for letter in block.aa_out.values], atol=1e-6)
+    assert slice_of(J, (24, 41), form="matrix", letter_in="K").aa_in.item() == MASK_LETTER
+    with pytest.raises(JacobianError, match="fast variant"):
+        slice_of(J, (24, 41), quantity="epistasis")
+
+
+@pytest.mark.parametrize(
+    ("pair", "options"),
+    [((24, 99), {}), ((0, 3), {}), ((3, 4), {"letter_in": "Z"}), ((3, 4), {"letter_out": "Z"})],
+)
+def test_what_is_not_there_is_refused(pair: tuple[int, int], options: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"no position|not among"):
+        slice_of(jacobian_of(), pair, form="profile", **options)
+
+
+def test_under_a_mask_columns_stay_and_rows_go() -> None:
+    J = jacobian_of(mask=Mask.showing(SEQUENCE, [(1, 20), (40, 58)]))
+    assert np.isfinite(slice_of(J, (3, 30))).all()
+    assert np.isnan(slice_of(J, (30, 3), form="matrix")).all()
+    assert row_of(J, 30).status == "masked"
+    assert row_of(J, 3).status == "ready"
+
+
+@pytest.mark.parametrize("quantity", ["raw", "centred"])
+def test_the_mean_of_a_brush_is_that_of_its_pairs(quantity: str) -> None:
+    J = jacobian_of()
+    J[5] = np.nan  # row 6 is not there
+    blocks = [
+        slice_of(J, (i, j), quantity=quantity).values.astype(np.float64)
+        for i in range(4, 9)
+        for j in range(7, 12)
+        if i not in (j, 6)
+    ]
+    made = mean_of(J, ((4, 8), (7, 11)), quantity)
+    np.testing.assert_allclose(made, np.mean(blocks, axis=0), atol=2e-6)
+    assert np.isnan(mean_of(J, ((6, 6), (7, 11)))).all()
+    with pytest.raises(UsageError, match="no one wild-type"):
+        mean_of(J, ((4, 8), (7, 11)), "epistasis")
+
+
+# ---- one line of Python, and the same numbers in JavaScript
+
+
+@pytest.fixture(scope="module")
+def slices_in_node(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Call the front end's own code: {what} to [numbers and line]."""
+    js = repository / "js"
+    if shutil.which("node") is None or not (js / "node_modules" / ".bin" / "esbuild").exists():
+        pytest.skip("node, or js/node_modules (npm ci), is not here")
+    bundle = tmp_path_factory.mktemp("node") / "slices.mjs"
+    esbuild = [str(js / "node_modules" / ".bin" / "esbuild"), "tests/slices_for_python.ts", "--bundle"]
+    subprocess.run(
+        [*esbuild, "--platform=node", "--format=esm", f"--outfile={bundle}", "--log-level=error"],
+        cwd=js,
+        check=True,
+        timeout=120,
+    )
+
+    def call(question: dict[str, Any]) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            ["node", str(bundle)], input=json.dumps(question), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+    return call
+
+
+def two_chains() -> xr.DataArray:
+    return jacobian_of(sequence=as_sequence("MKWVTFISLLFLFSS:AYSRGVFRRDAHKSEV"))
+
+
+def all_rows() -> xr.DataArray:
+    """A masked residue with a row: there the wild type's own row is not zero."""
+    J = jacobian_of()
+    J.values[23] += np.random.default_rng(3).standard_normal(J.shape[2:]).astype(np.float32)
+    return J
+
+
+@pytest.mark.parametrize("made", [jacobian_of, two_chains, all_rows, lambda: jacobian_of(variant="fast")])
+def test_the_line_shown_makes_what_is_drawn(slices_in_node: Any, made: Any) -> None:
+    """Every form, quantity and order: the browser's numbers, the line run in Python, and `slice` agree."""
+    J = made()
+    i, j, letter = 24, 21, "K"
+    view = JacobianSlice(J, selection=(i, j))
+    row = view.find(i)
+    block, substitution = row.block(j), row.substitution(letter)
+    assert block.values is not None
+    assert substitution.values is not None
+    fast = block.letters_in == (MASK_LETTER,)
+    choices = [
+        {"form": form, "quantity": quantity, "order": order, "letterOut": letter_out}
+        for form in FORMS
+        for quantity in QUANTITIES
+        for order in LETTER_ORDERS
+        for letter_out in (("", "E") if form == "profile" else ("",))
+        if not (fast and quantity == "epistasis")
+    ]
+    answers = slices_in_node(
+        {
+            "pair": [i, j],
+            "letter": substitution.letter,
+            "lettersIn": block.letters_in,
+            "lettersOut": block.letters_out,
+            "residues": "".join(J.wild_type_out.values),
+            "block": block.values.ravel().tolist(),
+            "planes": substitution.values.ravel().tolist(),
+            "shape": substitution.values.shape,
+            "orders": dict(LETTER_ORDERS),
+            "choices": choices,
+        }
+    )
+    assert len(answers) == len(choices) >= (24 if fast else 36)
+    for choice, answer in zip(choices, answers, strict=True):
+        view.set_trait("form", choice["form"])
+        view.quantity, view.letter_order = choice["quantity"], choice["order"]
+        view.letter_in, view.letter_out = letter, choice["letterOut"]
+        assert "\n" not in answer["line"]
+        made_by_line = eval(answer["line"], {"J": J, "catjac": catjac, "list": list})
+        xr.testing.assert_identical(view.slice, made_by_line.load())
+        drawn = np.array(answer["values"]).reshape(view.slice.shape)
+        np.testing.assert_allclose(drawn, view.slice, atol=1e-5, err_msg=str(choice))
+        if choice["form"] == "block":
+            assert answer["rows"] == view.slice.aa_in.values.tolist()
+        if choice["form"] != "profile":
+            assert answer["columns"] == view.slice.aa_out.values.tolist()
+    view.close()
+
+
+def test_lines_for_the_model_s_own_order_are_short(slices_in_node: Any) -> None:
+    letters = {"lettersIn": ["A", "K"], "lettersOut": ["A", "K"], "residues": "A" * 58}
+    asked = {"pair": [24, 41], "letter": "K", **letters}
+    data = {"block": [0] * 4, "planes": [0] * 4, "shape": [1, 1, 2], "orders": {"model": ""}}
+    choices = [
+        {"form": form, "quantity": "raw", "order": "model", "letterOut": letter}
+        for form, letter in (("block", ""), ("profile", "E"), ("matrix", ""))
+    ]
+    lines = [answer["line"] for answer in slices_in_node({**asked, **data, "choices": choices})]
+    assert lines == [
+        "J.sel(pos_in=24, pos_out=41)",
+        'J.sel(pos_in=24, aa_in="K", aa_out="E")',
+        'J.sel(pos_in=24, aa_in="K")',
+    ]
+
+
+# ---- the view
+
+
+def test_the_selected_block_comes_when_its_row_does(wire: Wire, job: StagedJob) -> None:
+    ex = explorer_of(job)
+    ex.selection = (24, 41)
+    ex.delivery.deliver()
+    assert ex.jacobian_slice.block["status"] == "waiting"
+    assert SEQUENCE.labels[23] in ex.jacobian_slice.block["note"]
+    assert np.isnan(ex.slice).all()
+    job.give(24)
+    ex.delivery.deliver()
+    block = ex.jacobian_slice.block
+    assert (block["status"], block["pair"]) == ("ready", [24, 41])
+    values = numbers(block["values"])
+    np.testing.assert_array_equal(values, job.J[23, :, 40])
+    letters = {"aa_in": block["letters_in"], "aa_out": block["letters_out"]}
+    np.testing.assert_array_equal(values, ex.slice.sel(letters))
+    assert "".join(ex.slice.aa_in.values) == LETTER_ORDERS["chemistry"]
+    assert ex.jacobian_slice.row is None
+
+
+def test_a_substitution_comes_when_its_row_does(wire: Wire, job: StagedJob) -> None:
+    ex = explorer_of(job, selection=(24, 41))
+    view = ex.jacobian_slice
+    view.form, view.letter_in = "matrix", "W"
+    ex.delivery.deliver()
+    assert (view.row["pos_in"], view.row["aa_in"], view.row["status"]) == (24, "W", "waiting")
+    assert np.isnan(ex.slice).all()
+    assert ex.slice.dims == ("pos_out", "aa_out")
+    job.give(24)
+    ex.delivery.deliver()
+    assert view.row["status"] == "ready"
+    put = view.row["letters_in"].index("W")
+    planes = numbers(view.row["values"])
+    np.testing.assert_array_equal(planes[0], job.J[23, put])
+    np.testing.assert_allclose(planes[1], job.J[23].mean(axis=0), atol=1e-6)
+    # The wild type's row is zero, so it is not sent.
+    assert len(planes) == 2
+    view.form = "block"
+    ex.delivery.deliver()
+    assert view.row is None
+
+
+def test_parts_are_asked_for_by_message_and_answered_under_their_id(wire: Wire, job: StagedJob) -> None:
+    ex = explorer_of(job)
+    job.give(5)
+    ex.delivery.deliver()
+    view = ex.jacobian_slice
+    content, values = last_answer(wire, view, kind="block", id=17, pos_in=5, pos_out=9)
+    assert (content["id"], content["status"], content["pair"]) == (17, "ready", [5, 9])
+    assert values is not None
+    np.testing.assert_array_equal(values, job.J[4, :, 8])
+    content, values = last_answer(wire, view, kind="row", id=18, pos_in=5, aa_in="W")
+    assert (content["id"], content["status"], content["aa_in"]) == (18, "ready", "W")
+    assert values is not None
+    np.testing.assert_array_equal(values[0], job.J[4, content["letters_in"].index("W")])
+    assert last_answer(wire, view, kind="row", id=19, pos_in=6, aa_in="W")[0]["status"] == "waiting"
+    for question in (
+        {"kind": "block", "pos_in": 600, "pos_out": 9},
+        {"kind": "block", "pos_in": 0, "pos_out": 9},
+        {"kind": "block", "pos_in": 5, "pos_out": 59},
+        {"kind": "row", "pos_in": 5, "aa_in": "Z"},
+        {"kind": "row", "pos_in": "five", "aa_in": "K"},
+        {"kind": "row", "pos_in": 5},
+        {"kind": "block", "pos_in": 5},
+    ):
+        content, values = last_answer(wire, view, id=20, **question)
+        assert (content["id"], content["status"], values) == (20, "error", None), question
+        assert content["note"]
+
+
+def test_of_questions_that_wait_the_last_is_worked_out(wire: Wire, job: StagedJob) -> None:
+    job.finish()
+    looked: list[int] = []
+    ex = explorer_of(job).wait(10)
+    view = ex.jacobian_slice
+    find = view.find
+
+    def counted(position: int) -> Any:
+        looked.append(position)
+        return find(position)
+
+    view.find = counted  # type: ignore[method-assign]
+    # While somebody else's turn lasts, ten questions come in.
+    with view.delivery._turn:
+        for position in range(1, 11):
+            question = {"kind": "row", "id": position, "pos_in": position, "aa_in": "K"}
+            wire.receive({"id": view.model_id, "method": "custom", "content": question})
+    view.delivery.deliver()
+    assert looked == [10]
+
+
+def test_a_slice_alone(wire: Wire) -> None:
+    J = jacobian_of()
+    view = JacobianSlice(J, selection=(3, 9))
+    view.delivery.deliver()
+    assert view.sequence is not None
+    assert view.sequence.labels == SEQUENCE.labels
+    np.testing.assert_array_equal(view.slice, slice_of(J, (3, 9), letter_order="chemistry"))
+    np.testing.assert_array_equal(numbers(view.block["values"]), J.values[2, :, 8])
+    assert view.find(99).status == "error"
+    view.quantity = "epistasis"
+    letters = list(LETTER_ORDERS["chemistry"])
+    whole = catjac.epistasis(J).sel(pos_in=3, pos_out=9, aa_in=letters, aa_out=letters)
+    xr.testing.assert_equal(view.slice, whole)
+    with pytest.raises(UsageError, match="No pair"):
+        _ = JacobianSlice(J).slice
+    with pytest.raises(UsageError, match="no Jacobian"):
+        _ = JacobianSlice(sequence=SEQUENCE, selection=(3, 9)).slice
+
+
+def test_a_lazy_jacobian_is_read_by_the_row(wire: Wire, tmp_path: Path) -> None:
+    J = jacobian_of()
+    path = tmp_path / "J.zarr"
+    # zarr has no format for numpy's fixed-width text.
+    texts = {name: values.astype(object) for name, values in J.coords.items() if values.dtype.kind == "U"}
+    rows = {"jacobian": {"chunks": (1, *J.shape[1:])}}
+    J.assign_coords(texts).to_dataset(name="jacobian").to_zarr(path, encoding=rows, consolidated=False)
+    stored = xr.open_zarr(path, chunks=None, consolidated=False)["jacobian"]
+    view = JacobianSlice(stored, selection=(24, 41))
+    view.form = "matrix"
+    view.delivery.deliver()
+    assert not stored.variable._in_memory
+    np.testing.assert_array_equal(view.slice.sel(aa_out=J.aa_out), J.sel(pos_in=24, aa_in="A"))
+    for row in (path / "jacobian" / "c").iterdir():
+        # Rows that nobody looks at may be gone.
+        if row.name != "23":
+            shutil.rmtree(row)
+    view.letter_in = "W"
+    view.delivery.deliver()
+    assert view.row["status"] == "ready"
+    np.testing.assert_array_equal(numbers(view.row["values"])[0], J.sel(pos_in=24, aa_in="W"))
+
+
+def test_what_a_jacobian_is_already_is_said(wire: Wire) -> None:
+    centred = catjac.centre(jacobian_of())
+    view = JacobianSlice(centred, selection=(24, 41), letter_order="model")
+    assert view.kind == "centred"
+    xr.testing.assert_equal(view.slice, centred.sel(pos_in=24, pos_out=41))
+    with pytest.raises(UsageError, match="centred already"):
+        view.quantity = "epistasis"
+    with pytest.raises(UsageError, match="every residue"):
+        JacobianSlice(jacobian_of().sel(pos_out=slice(3, 9)))
+    with pytest.raises(JacobianError, match="no axis"):
+        JacobianSlice(jacobian_of().sel(pos_in=3))
+
+
+def test_the_mask_of_a_jacobian_alone_is_known(wire: Wire) -> None:
+    view = JacobianSlice(jacobian_of(mask=Mask.showing(SEQUENCE, [(1, 20), (40, 58)])), selection=(30, 3))
+    view.delivery.deliver()
+    assert view.mask is not None
+    assert view.mask.fragments == ((1, 20), (40, 58))
+    assert (view.block["status"], SEQUENCE.labels[29] in view.block["note"]) == ("masked", True)
+
+
+def test_bad_choices_fail_where_they_are_made(wire: Wire) -> None:
+    view = JacobianSlice(jacobian_of())
+    for name, value in (("form", "cube"), ("quantity", "z"), ("letter_order", "AC")):
+        with pytest.raises(traitlets.TraitError):
+            setattr(view, name, value)
+    for name, value in (("letter_in", ""), ("letter_in", "KK"), ("letter_out", "<mask>")):
+        with pytest.raises(UsageError, match="not one letter"):
+            setattr(view, name, value)
+    view.letter_in, view.letter_out = MASK_LETTER, ""
+
+
+def test_under_a_mask(wire: Wire) -> None:
+    mask = Mask.showing(SEQUENCE, [(1, 20), (40, 58)])
+    job = StagedJob(plan_of(SEQUENCE, mask=mask))
+    ex = explorer_of(job, mask=mask, selection=(30, 3))
+    ex.jacobian_slice.form = "profile"
+    ex.delivery.deliver()
+    assert ex.jacobian_slice.row["status"] == ex.jacobian_slice.block["status"] == "masked"
+    job.give(3)
+    ex.selection = (3, 30)
+    ex.delivery.deliver()
+    assert ex.jacobian_slice.row["status"] == "ready"
+    assert np.isfinite(ex.slice).all()
+
+
+def test_nothing_selected_is_one_sentence(wire: Wire, job: StagedJob) -> None:
+    with pytest.raises(UsageError, match="No pair is selected"):
+        _ = explorer_of(job).slice
