@@ -10,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from catjac_widgets.alphabets import ALIGNMENT_LETTERS, GAP
-from catjac_widgets.errors import SequenceError
+from catjac_widgets.alphabets import ALIGNMENT_LETTERS, DNA_LETTERS, GAP, RNA_LETTERS
+from catjac_widgets.errors import SequenceError, UsageError
 
 #: Rows at least this alike count as one sequence together.
 IDENTITY = 0.8
 
-#: Rows compared at a time.
-_BLOCK = 512
+#: Pairs of rows compared at a time, few enough for a processor's cache.
+_BLOCK = 2**16
+
+#: What else stands in an alignment of nucleotides: unknown ones and gaps.
+_NUCLEOTIDES = frozenset(DNA_LETTERS + RNA_LETTERS + "N" + GAP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,44 +93,80 @@ class Alignment:
         A gap counts as a letter. Their sum is the effective number of sequences.
         """
         N, L = self.states.shape
-        one_hot = (self.states[:, :, None] == np.arange(len(self.letters), dtype=np.int8)).astype(np.float32)
-        flat = one_hot.reshape(N, -1)
-        neighbours: np.ndarray = np.zeros(N)
         # A count of equal letters is a whole number, so that the limit is met exactly.
-        least = np.ceil(identity * L - 1e-9)
-        for first in range(0, N, _BLOCK):
-            neighbours[first : first + _BLOCK] = (flat[first : first + _BLOCK] @ flat.T > least - 0.5).sum(
-                axis=1
-            )
+        most = L - int(np.ceil(identity * L - 1e-9))
+        planes = self._bit_planes()
+        neighbours = np.ones(N)
+        step = max(1, _BLOCK // N)
+        for first in range(0, N, step):
+            rows = slice(first, min(first + step, N))
+            alike = _differences(planes[..., rows, None], planes[..., None, first:]) <= most
+            # Each pair is compared once, and counts for both.
+            upper = np.arange(N - first)[None] > np.arange(rows.stop - first)[:, None]
+            alike &= upper
+            neighbours[rows] += alike.sum(axis=1)
+            neighbours[first:] += alike.sum(axis=0)
         return 1.0 / neighbours
+
+    def _bit_planes(self) -> np.ndarray:
+        """Write bit p of the states of 64 columns as one number: uint64 (p, columns / 64, N)."""
+        N, L = self.states.shape
+        bits = max(1, (len(self.letters) - 1).bit_length())
+        planes = np.zeros((bits, -(-L // 64), N), dtype=np.uint64)
+        for column in range(L):
+            states = self.states[:, column].astype(np.uint64)
+            for p in range(bits):
+                planes[p, column // 64] |= (states >> np.uint64(p) & np.uint64(1)) << np.uint64(column % 64)
+        return planes
 
     def effective_number(self, identity: float = IDENTITY) -> float:
         """Neff, the sum of the weights."""
         return float(self.weights(identity).sum())
 
 
-def read_alignment(what: str | Path, *, letters: str = ALIGNMENT_LETTERS + GAP) -> Alignment:
+def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Count columns in which rows differ, from their bit planes (p, words, …), which broadcast."""
+    count: np.ndarray = np.zeros((), dtype=np.int64)
+    for word in range(a.shape[1]):
+        differ = a[0, word] ^ b[0, word]
+        for p in range(1, len(a)):
+            differ |= a[p, word] ^ b[p, word]
+        count = count + np.bitwise_count(differ)
+    return count
+
+
+def read_alignment(what: str | Path, *, letters: str | None = None) -> Alignment:
     """Read aligned FASTA or A3M.
 
     Lower-case letters and dots (insertions relative to the query) are left out; letters that are none of
-    `letters` (X, B, …) become gaps.
+    `letters` (X, B, …) become gaps. A file without headers holds one sequence a line, as for CCMpred.
 
     Parameters
     ----------
     what
         The path of a file (also ``.gz``), or the text itself (it holds a ">").
     letters
-        The alphabet, its last letter the gap.
+        The alphabet, its last letter the gap. By default that of proteins; of RNA (ACGU-) or DNA (ACGT-) if
+        there is no other letter than nucleotides, N and gaps.
 
     Raises
     ------
     SequenceError
         If it cannot be read, holds no sequence, or rows differ in length.
+    UsageError
+        If `letters` is no alphabet.
     """
+    if letters is not None and (len(set(letters)) != len(letters) or len(letters) < 2 or GAP in letters[:-1]):
+        raise UsageError(
+            f"letters={letters!r} is no alphabet of an alignment; give each letter once, the gap last."
+        )
     text = _text(what)
     names: list[str] = []
     rows: list[list[str]] = []
-    for line in text.splitlines():
+    lines = text.splitlines()
+    if ">" not in text:
+        lines = [part for line in lines if line.strip() for part in (">", line)]
+    for line in lines:
         if line.startswith(">"):
             names.append(line[1:].split()[0] if line[1:].split() else "")
             rows.append([])
@@ -146,11 +185,19 @@ def read_alignment(what: str | Path, *, letters: str = ALIGNMENT_LETTERS + GAP) 
                 f"Row {number} of the alignment ({names[number - 1] or 'no name'}) has {len(row)} columns, "
                 f"the first {length}; give all rows aligned."
             )
+    if letters is None:
+        letters = _alphabet_of(set().union(*joined))
     table = np.full(256, len(letters) - 1, dtype=np.int8)
     table[[ord(letter) for letter in letters]] = np.arange(len(letters), dtype=np.int8)
     content = "".join(joined).encode("ascii", "replace")
     states = table[np.frombuffer(content, np.uint8)].reshape(len(joined), length)
     return Alignment(states, letters, joined[0], names[0])
+
+
+def _alphabet_of(found: set[str]) -> str:
+    if not found <= _NUCLEOTIDES or not found & set(DNA_LETTERS + RNA_LETTERS):
+        return ALIGNMENT_LETTERS + GAP
+    return (RNA_LETTERS if "U" in found else DNA_LETTERS) + GAP
 
 
 def as_alignment(what: Alignment | str | Path) -> Alignment:

@@ -23,6 +23,7 @@ from catjac_widgets.engine.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.summaries import Accumulator
 from catjac_widgets.engine.sweep import batches, wild_type_logits
 from catjac_widgets.errors import UsageError
+from catjac_widgets.language_models.long_work import watched
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,6 +53,9 @@ class Gathering:
         Told the 0-based position of each row that is there, with the row if it is at hand.
     on_note
         Told what a person should know.
+    on_wait
+        Called now and then while a model is made ready (`message` says how far it is); an exception that it
+        raises ends the work.
 
     Raises
     ------
@@ -71,6 +75,7 @@ class Gathering:
         lazy: bool | str = "auto",
         on_row: Callable[[int, np.ndarray | None], None],
         on_note: Callable[[str], None],
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
         #: 0-based positions whose row is there.
@@ -84,7 +89,7 @@ class Gathering:
         self._model = model
         self._batch_size = batch_size
         self._use_cache = use_cache
-        self._on_row, self._on_note = on_row, on_note
+        self._on_row, self._on_note, self._on_wait = on_row, on_note, on_wait
         #: Guards what `partial` looks at from other threads.
         self._lock = threading.RLock()
         self._entry: Entry | None = None
@@ -267,11 +272,16 @@ class Gathering:
 
     # ---- computing
 
+    def _model_comes(self, what: str, share: float) -> None:
+        self.message = f"{what}, {share:.0%}"
+        self._on_wait()
+
     def _compute(self) -> Iterator[None]:
         plan = self.plan
         self.message = f"loading {plan.model}"
         yield
-        model = load_for(plan, self._model)
+        with watched(self._model_comes):
+            model = load_for(plan, self._model)
         missing = [index for index in plan.wanted if index not in self.done]
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"

@@ -116,6 +116,7 @@ class Job:
             lazy=lazy,
             on_row=self._row_came,
             on_note=self._note,
+            on_wait=self._wait_for_model,
         )
         self._steps: Iterator[None] | None = self._gathering.work()
 
@@ -256,8 +257,7 @@ class Job:
         if self._started is None:
             self._started, self._state = time.monotonic(), "running"
         try:
-            if self._cancelled:
-                raise Cancelled(self.kept_message("cancelled"))
+            self._check_cancelled()
             next(self._steps)
         except StopIteration:
             self._end("done")
@@ -278,6 +278,14 @@ class Job:
             self._gathering.close(complete=error is None)
             self.error, self._state, self._ended = error, state, time.monotonic()
         self._finished.set()
+        self._tell_change(self._listeners)
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled:
+            raise Cancelled(self.kept_message("cancelled"))
+
+    def _wait_for_model(self) -> None:
+        self._check_cancelled()
         self._tell_change(self._listeners)
 
     # ---- telling

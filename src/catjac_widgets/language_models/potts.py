@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from catjac_widgets.alignments import read_alignment
 from catjac_widgets.alphabets import MASK_LETTER
 from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.fingerprints import FileMemory, file_memory, sha256_of_file
 from catjac_widgets.language_models.identity import ModelIdentity
-from catjac_widgets.language_models.potts_parameters import PottsParameters, read_potts
+from catjac_widgets.language_models.long_work import watcher
+from catjac_widgets.language_models.potts_files import read_potts
+from catjac_widgets.language_models.potts_parameters import PottsParameters
 from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
 
 if TYPE_CHECKING:
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Changes whenever the same parameters would give other logits.
 _VERSION = 1
+
+#: Changes whenever the same alignment would be fitted otherwise.
+_FIT = "GREMLIN pseudo-likelihood 1"
 
 
 class Potts(LanguageModel):
@@ -37,12 +46,19 @@ class Potts(LanguageModel):
         What to call it.
     device
         Where it runs; the CPU by default.
+    fingerprint
+        What the cache knows it by; of the parameters themselves by default.
     """
 
     has_contact_head = False
 
     def __init__(
-        self, parameters: PottsParameters, *, name: str = "potts", device: torch.device | str | None = None
+        self,
+        parameters: PottsParameters,
+        *,
+        name: str = "potts",
+        device: torch.device | str | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         import torch
 
@@ -54,7 +70,7 @@ class Potts(LanguageModel):
         fields, couplings = parameters.for_residues()
         self._fields = torch.from_numpy(fields).to(self._device)
         self._couplings = torch.from_numpy(couplings).to(self._device)
-        self._digest = fingerprint_of(parameters)
+        self._digest = fingerprint or fingerprint_of(parameters)
 
     @property
     def fingerprint(self) -> str:
@@ -179,30 +195,71 @@ def fingerprint_of(parameters: PottsParameters) -> str:
 
 
 class PottsSource:
-    """The name ``potts:<file>``: a saved model, a parameter file of plmc or CCMpred."""
+    """The name ``potts:<file>``: a saved model, a parameter file of another tool, or an alignment to fit to.
+
+    A fit is kept in the cache folder under the alignment's content and the settings of the fit, which are the
+    model's fingerprint too: what is in the cache already needs no fit.
+    """
 
     def __init__(self, rest: str) -> None:
         self.name = f"potts:{rest}"
         self.path = Path(rest).expanduser()
 
     def _is_alignment(self) -> bool:
-        return self.path.name.removesuffix(".gz").endswith((".a3m", ".fasta", ".fa", ".aln"))
+        return self.path.name.removesuffix(".gz").endswith((".a3m", ".afa", ".fasta", ".fa", ".aln"))
 
     def identity(self) -> ModelIdentity:
         """See `Source`; nothing is fitted for it."""
-        model = self._model()
-        return ModelIdentity(self.name, model.fingerprint, model.letters, model.max_residues, False)
+        self._check()
+        if not self._is_alignment():
+            model = Potts(read_potts(self.path), name=self.name)
+            return ModelIdentity(self.name, model.fingerprint, model.letters, model.max_residues, False)
+        facts = file_memory.get([self.path])
+        if facts is None or facts.get("fit") != _FIT:
+            alignment = read_alignment(self.path)
+            residues = alignment.letters[: alignment.gap]
+            named = set(alignment.query) <= set(residues)
+            length = alignment.length if named else len(alignment.columns_below())
+            digest = hashlib.sha256(f"{_FIT} {sha256_of_file(self.path)}".encode()).hexdigest()
+            facts = {"fit": _FIT, "fingerprint": digest, "letters": residues, "length": length}
+            file_memory.put([self.path], facts)
+        return ModelIdentity(self.name, facts["fingerprint"], facts["letters"], facts["length"], False)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`; it always computes in its own precision."""
-        return Potts(self._model().potts, name=self.name, device=device)
+        if not self._is_alignment():
+            return Potts(read_potts(self.path), name=self.name, device=device)
+        fingerprint = self.identity().fingerprint
+        return Potts(
+            self._fitted(fingerprint, device), name=self.name, device=device, fingerprint=fingerprint
+        )
 
-    def _model(self) -> Potts:
+    def _fitted(self, fingerprint: str, device: torch.device) -> PottsParameters:
+        from catjac_widgets.language_models.potts_fit import fit_potts
+
+        memory = FileMemory.file()
+        kept = None if memory is None else memory.parent / "potts" / f"{fingerprint}.safetensors"
+        if kept is not None and kept.is_file():
+            # One that was cut short is fitted again.
+            with contextlib.suppress(ModelError):
+                return read_potts(kept)
+        follow = watcher()
+        made = fit_potts(
+            self.path,
+            device=device,
+            progress=follow is None,
+            watch=None if follow is None else lambda share: follow(f"fitting {self.path.name}", share),
+        )
+        if kept is not None:
+            partial = kept.with_name(f"{fingerprint}.{uuid.uuid4().hex}.safetensors")
+            # A cache folder that cannot be written costs another fit in the next process.
+            with contextlib.suppress(OSError):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                made.save(partial)
+                partial.replace(kept)
+        return made
+
+    def _check(self) -> None:
         if not self.path.is_file():
-            raise ModelError(f"There is no file {self.path} of a Potts model; check the path.")
-        if self._is_alignment():
-            raise ModelError(
-                f"{self.path.name} is an alignment; fit it first: "
-                "catjac.fit_potts(path).save('model.npz'), then use 'potts:model.npz'."
-            )
-        return Potts(read_potts(self.path), name=self.name)
+            what = "an alignment" if self._is_alignment() else "a Potts model"
+            raise ModelError(f"There is no file {self.path} with {what}; check the path.")
