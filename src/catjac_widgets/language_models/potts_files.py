@@ -171,7 +171,7 @@ def read_ccmpred(path: str | Path) -> PottsParameters:
 
 
 def read_gremlin(path: str | Path) -> PottsParameters:
-    """Read a text file of GREMLIN_CPP (option ``-mrf_o``): lines ``V[i] …`` of fields, ``W[i][j] …`` of pairs.
+    """Read a text file of GREMLIN_CPP (option ``-mrf_o``): fields ``V[i] …`` and pairs ``W[i][j] …``.
 
     The numbers i and j (0-based) are columns of the whole alignment; those that are missing had too many
     gaps. 21 states are ARND…V and the gap, 5 are AUCG-, 3 are 01-. Pairs that are not there are not coupled.
@@ -203,7 +203,7 @@ def read_gremlin(path: str | Path) -> PottsParameters:
     q = states.pop() if len(states) == 1 else 0
     if q not in _GREMLIN_LETTERS or any(len(values) != q * q for values in blocks.values()):
         raise CheckpointError(
-            f"{name} is no GREMLIN file, or is cut short: lines V hold 21, 5 or 3 numbers, lines W their square."
+            f"{name} is no GREMLIN file, or is cut short: lines V hold 21, 5 or 3 numbers, W their square."
         )
     if not {i for pair in blocks for i in pair} <= set(columns):
         raise CheckpointError(f"{name} couples columns that have no line V; fetch it again.")

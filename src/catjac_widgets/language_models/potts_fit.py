@@ -55,7 +55,8 @@ def fit_potts(
         λ of the fields; λ (K − 1)(q − 1)/2 of the couplings.
     tolerance
         The fit ends when the gradient is that small, relative to the parameters, in variables in which the
-        (convex) problem is about round. With the default the couplings are within 1 % of the optimum.
+        (convex) problem is about round. The default leaves the couplings about 1 % of their size from
+        the optimum.
     device
         Where to compute; the CPU by default.
     float64

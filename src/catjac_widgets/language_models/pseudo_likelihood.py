@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -319,9 +320,7 @@ def minimise(
             raise _CloseEnough
         return value
 
-    try:
+    with contextlib.suppress(_CloseEnough):
         optimiser.step(closure)
-    except _CloseEnough:
-        pass
     assert best is not None
     return best
