@@ -218,7 +218,7 @@ def scored_pairs(
     C: xr.DataArray | np.ndarray,
     truth: Any,
     *,
-    separation: int = 6,
+    separation: float = 6,
     max_separation: int | None = None,
     length: int | None = None,
     pairs: Pairs = "unordered",

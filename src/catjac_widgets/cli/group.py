@@ -23,6 +23,7 @@ from catjac_widgets.errors import (
 _COMMANDS = {
     "cache": "listings",
     "contacts": "computing",
+    "couplings": "couplings",
     "demo": "demo",
     "doctor": "listings",
     "examples": "listings",
