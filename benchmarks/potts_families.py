@@ -4,6 +4,7 @@
 family of it, ``<id>.a3m.gz`` and ``<id>.pdb.gz``. One row a family: residues, sequences, effective sequences,
 seconds (reading and weights included), residual, and the precision among the best L, L/2 and L/5 pairs with
 |i − j| ≥ 6 of the Potts model, of the inverse covariance and of mean-field DCA, beside the data's reference.
+Families that OUT.csv holds already are not fitted again.
 """
 
 from __future__ import annotations
@@ -26,10 +27,16 @@ def main(folder: Path, output: Path) -> None:
     families = json.loads((folder / "families.json").read_text(encoding="utf-8"))
     # Quick ones first, so that there is something to look at.
     families.sort(key=lambda family: family["n_sequences"] * family["length"] ** 2)
-    with output.open("w", newline="", encoding="utf-8") as file:
+    done: set[str] = set()
+    if output.is_file():
+        with output.open(newline="", encoding="utf-8") as file:
+            done = {row["family"] for row in csv.DictReader(file)}
+    with output.open("a" if done else "w", newline="", encoding="utf-8") as file:
         table = None
         for family in families:
             name = family["id"]
+            if name in done:
+                continue
             row: dict[str, object] = {"family": name, "residues": family["length"]}
             started = time.perf_counter()
             alignment = read_alignment(folder / f"{name}.a3m.gz")
@@ -54,7 +61,8 @@ def main(folder: Path, output: Path) -> None:
             row["reference_l"] = family["p_at_l"]
             if table is None:
                 table = csv.DictWriter(file, list(row), lineterminator="\n")
-                table.writeheader()
+                if not done:
+                    table.writeheader()
             table.writerow(row)
             file.flush()
 

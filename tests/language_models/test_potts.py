@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from labelled_potts import random_parameters, sampled_alignment
 
 import catjac_widgets
 from catjac_widgets.alphabets import ALIGNMENT_LETTERS
 from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.errors import ModelError, SequenceError
-from catjac_widgets.language_models.potts import Potts, random_potts
+from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
+from catjac_widgets.language_models.potts import Potts, PottsSource, random_potts
 from catjac_widgets.language_models.potts_files import read_potts
 from catjac_widgets.language_models.potts_fit import fit_potts
 from catjac_widgets.language_models.potts_parameters import ALIGNMENT_STATES, PottsParameters
+from catjac_widgets.language_models.potts_sampling import sample_potts
 from catjac_widgets.language_models.registry import identify, load_model
 from catjac_widgets.masks import Mask
 
@@ -109,6 +111,135 @@ def test_one_sequence_and_columns_of_gaps():
     assert np.isnan(catjac_widgets.coupling_contacts(potts).values[1]).all()
     with pytest.raises(SequenceError, match="Only 1 of 2"):
         fit_potts(">q\nA-\n>a\nA-\n")
+
+
+FAMILY = ">q\nARNDCQEG\n" + "".join(
+    f">{n}\n{''.join(ALIGNMENT_LETTERS[k] for k in row)}\n"
+    for n, row in enumerate(sampled_alignment(pairs=[(0, 4), (2, 6)], length=8, count=200, seed=9).states)
+)
+
+
+def test_an_alignment_named_as_a_model(tmp_path, own_cache, monkeypatch):
+    path = tmp_path / "family.a3m"
+    path.write_text(FAMILY)
+    name = f"potts:{path}"
+    known = identify(name)
+    assert not list(own_cache.rglob("*.safetensors"))  # nothing is fitted to tell what it is
+    assert (known.letters, known.max_residues, known.has_contact_head) == (ALIGNMENT_LETTERS, 8, False)
+    J = catjac_widgets.jacobian("ARNDCQEG", name, progress=False)
+    assert J.attrs["model_fingerprint"] == known.fingerprint == load_model(name).fingerprint
+    fitted = fit_potts(path, progress=False)
+    centred = J.values - J.values.mean(axis=1, keepdims=True)
+    centred = centred - centred.mean(axis=3, keepdims=True)
+    keep = slice(0, 20)
+    expected = fitted.couplings[:, keep, :, keep]
+    expected = expected - expected.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(centred, expected - expected.mean(axis=3, keepdims=True), atol=1e-4)
+    assert len(list(own_cache.rglob("*.safetensors"))) == 1
+    found = contacts(J)
+    assert float(found[0, 4]) == float(found.max())
+
+    def never(*_args, **_options):
+        raise AssertionError("it was fitted before")
+
+    monkeypatch.setattr("catjac_widgets.language_models.potts_fit.fit_potts", never)
+    again = PottsSource(str(path)).load(torch.device("cpu"), torch.float32)
+    np.testing.assert_array_equal(again.potts.couplings, fitted.couplings)
+    assert again.potts.residual == pytest.approx(fitted.residual)
+    # Another content is another model; one that is gone is named.
+    path.write_text(FAMILY + ">more\nARNDCQEG\n")
+    assert identify(name).fingerprint != known.fingerprint
+    path.unlink()
+    with pytest.raises(ModelError, match="with an alignment"):
+        identify(name)
+
+
+def test_a_torn_file_of_a_fit_is_fitted_again(tmp_path, own_cache):
+    path = tmp_path / "family.a3m"
+    path.write_text(FAMILY)
+    source = PottsSource(str(path))
+    first = source.load(torch.device("cpu"), torch.float32)
+    kept = next(own_cache.rglob("*.safetensors"))
+    kept.write_bytes(kept.read_bytes()[:100])
+    again = source.load(torch.device("cpu"), torch.float32)
+    np.testing.assert_allclose(again.potts.couplings, first.potts.couplings, atol=1e-5)
+    assert again.fingerprint == first.fingerprint
+
+
+def test_a_job_tells_of_the_fit_and_can_be_cancelled_in_it(tmp_path, own_cache):
+    path = tmp_path / "family.a3m"
+    path.write_text(FAMILY)
+    job = catjac_widgets.submit("ARNDCQEG", f"potts:{path}")
+    told: list[str] = []
+
+    def follow(changed):
+        told.append(changed.progress.message)
+        if changed.progress.message.startswith("fitting"):
+            changed.cancel()
+
+    job.add_listener(change=follow)
+    assert job.wait(60)
+    if job.progress.state == "cancelled":
+        assert any(message.startswith("fitting family.a3m, ") for message in told)
+        with pytest.raises(Cancelled):
+            job.result()
+        assert not list(own_cache.rglob("*.safetensors"))
+    else:  # it was over before anybody listened
+        assert job.progress.state == "done"
+
+
+def test_recovery_of_a_potts_model_does_not_depend_on_what_is_shown(tmp_path, own_cache):
+    """The negative control of recovery by Jacobians: its value is 1 whatever is visible."""
+    path = tmp_path / "model.npz"
+    random_parameters(16, 11, sequence="ARNDCQEGHILKMFPS").save(path)
+    model = load_model(f"potts:{path}")
+    residues = "ARNDCQEGHILKMFPS"
+    whole = catjac_widgets.jacobian(residues, model, progress=False)
+    shown = Mask.showing(residues, [(3, 9)])
+    masked = catjac_widgets.jacobian(residues, model, mask=shown, progress=False)
+    np.testing.assert_allclose(masked.values[2:9], whole.values[2:9], atol=1e-4)
+
+
+def test_nucleotides_have_a_jacobian_too(tmp_path, own_cache):
+    random = np.random.default_rng(12)
+    states = random.integers(4, size=(300, 6))
+    states[:, 5] = 3 - states[:, 0]
+    rows = ["ACGUAC", *("".join("ACGU"[k] for k in row) for row in states)]
+    path = tmp_path / "rna.a3m"
+    path.write_text("".join(f">{n}\n{row}\n" for n, row in enumerate(rows)))
+    J = catjac_widgets.jacobian("ACGUAC", f"potts:{path}", progress=False)
+    assert "".join(J["aa_out"].values) == "ACGU"
+    found = contacts(J)
+    assert float(found[0, 5]) == float(found.max())
+
+
+def test_a_query_with_unknown_residues_leaves_the_columns_alone(tmp_path, own_cache):
+    path = tmp_path / "family.a3m"
+    path.write_text(FAMILY.replace("ARNDCQEG", "ARXDCQEG"))
+    assert identify(f"potts:{path}").max_residues == 8
+    assert load_model(f"potts:{path}").potts.sequence == ""
+
+
+def test_sequences_drawn_have_the_models_distribution():
+    random = np.random.default_rng(13)
+    W = np.zeros((3, 3, 3, 3))
+    for i, j in ((0, 1), (1, 2), (0, 2)):
+        W[i, :, j] = random.normal(size=(3, 3))
+        W[j, :, i] = W[i, :, j].T
+    potts = PottsParameters(random.normal(size=(3, 3)), W, "AC-", "ACA")
+    drawn = sample_potts(potts, 20_000, seed=1)
+    assert (drawn.letters, drawn.query, len(drawn)) == ("AC-", "ACA", 20_001)
+    counts = np.zeros((3, 3, 3))
+    np.add.at(counts, tuple(drawn.states[1:].T), 1)
+    energy = np.zeros((3, 3, 3))
+    for x in np.ndindex(3, 3, 3):
+        energy[x] = sum(potts.fields[i, x[i]] for i in range(3))
+        energy[x] += sum(W[i, x[i], j, x[j]] for i in range(3) for j in range(i + 1, 3))
+    expected = np.exp(energy) / np.exp(energy).sum()
+    np.testing.assert_allclose(counts / 20_000, expected, atol=5 * 0.5 / np.sqrt(20_000))
+    assert np.array_equal(sample_potts(potts, 5, seed=1).states, sample_potts(potts, 5, seed=1).states)
+    with pytest.raises(UsageError, match="cannot be drawn"):
+        sample_potts(potts, 0)
 
 
 def test_potts_of_a_sequence_that_is_not_its_query():

@@ -13,7 +13,7 @@ from catjac_widgets.plots.style import tidy_legend as tidy
 
 if TYPE_CHECKING:
     import pandas as pd
-    from bokeh.models import DataRenderer
+    from bokeh.models.renderers import DataRenderer
     from bokeh.plotting import figure as Figure
 
 #: Points of a scatter plot at most; above it, a sample is drawn.
@@ -63,7 +63,7 @@ def couplings_plot(table: pd.DataFrame, *, title: str = "Jacobian against coupli
             lines.append(made.line("x", "y", source=source, color=colour, alpha=0.22, legend_label=label))
         cutoffs, mean, low, high = _means(rows)
         made.varea(cutoffs, low, high, color=colour, alpha=BAND_ALPHA, legend_label=label)
-        made.line(cutoffs, mean, color=colour, width=LINE_WIDTH, legend_label=label)
+        made.line(cutoffs, mean, color=colour, line_width=LINE_WIDTH, legend_label=label)
         made.scatter(cutoffs, mean, color=colour, size=POINT_SIZE, legend_label=label)
     made.add_tools(
         HoverTool(
