@@ -78,3 +78,11 @@ def test_one_sequence_a_line_and_packed(tmp_path):
     (tmp_path / "torn.a3m.gz").write_bytes(gzip.compress(b">q\nARND\n")[:-6])
     with pytest.raises(SequenceError, match="cannot be read"):
         read_alignment(tmp_path / "torn.a3m.gz")
+
+
+def test_saved_and_read_again(tmp_path):
+    alignment = read_alignment(">query x\nARND\n>b\nA-ND\n>c\nAXNE\n")
+    alignment.save(tmp_path / "family.a3m")
+    again = read_alignment(tmp_path / "family.a3m")
+    np.testing.assert_array_equal(again.states, alignment.states)
+    assert (again.name, again.query, again.letters) == ("query", "ARND", alignment.letters)

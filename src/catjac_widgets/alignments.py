@@ -87,6 +87,14 @@ class Alignment:
             query="".join(self.query[k] for k in chosen) if self.query else "",
         )
 
+    def save(self, path: str | Path) -> None:
+        """Write it as A3M: the first row under its name, the others numbered."""
+        letters = np.array(list(self.letters))
+        rows = ("".join(letters[row]) for row in self.states)
+        names = [self.name or "1", *map(str, range(2, len(self) + 1))]
+        text = "".join(f">{name}\n{row}\n" for name, row in zip(names, rows, strict=True))
+        Path(path).write_text(text, encoding="ascii")
+
     def weights(self, identity: float = IDENTITY) -> np.ndarray:
         """Give each row 1 / (number of rows at least so identical, itself included), float64 (N,).
 

@@ -238,8 +238,12 @@ def test_sequences_drawn_have_the_models_distribution():
     expected = np.exp(energy) / np.exp(energy).sum()
     np.testing.assert_allclose(counts / 20_000, expected, atol=5 * 0.5 / np.sqrt(20_000))
     assert np.array_equal(sample_potts(potts, 5, seed=1).states, sample_potts(potts, 5, seed=1).states)
+    hot = sample_potts(potts, 20_000, temperature=1000, seed=2).states[1:]
+    np.testing.assert_allclose(np.bincount(hot.ravel()) / hot.size, 1 / 3, atol=0.02)
     with pytest.raises(UsageError, match="cannot be drawn"):
         sample_potts(potts, 0)
+    with pytest.raises(UsageError, match="temperature"):
+        sample_potts(potts, 1, temperature=0)
 
 
 def test_potts_of_a_sequence_that_is_not_its_query():

@@ -12,7 +12,7 @@ import xarray as xr
 from catjac_widgets.alignments import read_alignment
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.baselines import coupling_contacts, inverse_covariance, mean_field
-from catjac_widgets.analysis.operations import centre, symmetrise
+from catjac_widgets.analysis.operations import apc, centre, symmetrise
 from catjac_widgets.errors import CatjacError, JacobianError, SequenceError, UsageError
 from catjac_widgets.language_models.potts_parameters import PottsParameters
 
@@ -25,7 +25,7 @@ CUTOFFS = (0.0, 1.0, 2.0, 3.0, 4.0)
 Couplings = Literal["inverse_covariance", "mean_field", "potts"]
 
 
-def potts_of_jacobian(J: xr.DataArray) -> PottsParameters:
+def potts_of_jacobian(J: xr.DataArray, *, pairs: int | None = None) -> PottsParameters:
     """Take a Jacobian at its word: the Potts model that has these couplings and the same logits at its query.
 
     Couplings are J's blocks, symmetrised and centred over both letters (the zero-sum gauge); fields make up
@@ -36,6 +36,9 @@ def potts_of_jacobian(J: xr.DataArray) -> PottsParameters:
     ----------
     J
         Full Jacobian, every row there, with the coordinate `wild_type_logits`.
+    pairs
+        Keep the couplings of so many pairs only, those of the highest norm after average product correction;
+        all by default.
 
     Returns
     -------
@@ -55,6 +58,13 @@ def potts_of_jacobian(J: xr.DataArray) -> PottsParameters:
     W = even.transpose("pos_in", "aa_in", "pos_out", "aa_out").values.astype(np.float64)
     L = len(W)
     W[np.arange(L), :, np.arange(L), :] = 0
+    if pairs is not None:
+        scores = apc(np.sqrt(np.einsum("iajb,iajb->ij", W, W)))
+        first, second = np.triu_indices(L, 1)
+        best = np.argsort(-scores[first, second], kind="stable")[:pairs]
+        kept = np.zeros((L, L), dtype=bool)
+        kept[first[best], second[best]] = kept[second[best], first[best]] = True
+        W *= kept[:, None, :, None]
     letters = "".join(labels.letters(J, "aa_out"))
     residues = labels.sequence_of(J).residues
     logits = J["wild_type_logits"].transpose("pos_out", "aa_out").values.astype(np.float64)

@@ -9,7 +9,9 @@ from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.potts_parameters import PottsParameters
 
 
-def sample_potts(parameters: PottsParameters, count: int, *, sweeps: int = 30, seed: int = 0) -> Alignment:
+def sample_potts(
+    parameters: PottsParameters, count: int, *, sweeps: int = 30, temperature: float = 1.0, seed: int = 0
+) -> Alignment:
     """Draw sequences from a Potts model by Gibbs sampling, each from a chain of its own.
 
     Chains begin at letters drawn from the fields alone; all columns are redrawn in turn, given the others.
@@ -21,6 +23,8 @@ def sample_potts(parameters: PottsParameters, count: int, *, sweeps: int = 30, s
     sweeps
         How often all columns are redrawn. Strongly coupled models need more before they forget where they
         began.
+    temperature
+        Above 1, fields and couplings are that much weaker: chains mix faster, sequences vary more.
     seed
         Of the random numbers.
 
@@ -33,14 +37,16 @@ def sample_potts(parameters: PottsParameters, count: int, *, sweeps: int = 30, s
     Raises
     ------
     UsageError
-        If `count` or `sweeps` is below 1.
+        If `count` or `sweeps` is below 1, or the temperature not above 0.
     """
     if count < 1 or sweeps < 1:
         raise UsageError(f"{count} sequences of {sweeps} sweeps cannot be drawn; give 1 or more of both.")
+    if not temperature > 0:
+        raise UsageError(f"temperature={temperature!r} is not above 0; 1 is that of the model.")
     random = np.random.default_rng(seed)
     K, q = parameters.fields.shape
-    V = parameters.fields.astype(np.float64)
-    W = parameters.couplings.astype(np.float32).reshape(K, q, K * q)
+    V = parameters.fields.astype(np.float64) / temperature
+    W = (parameters.couplings / temperature).astype(np.float32).reshape(K, q, K * q)
     states = np.stack([_draw(np.broadcast_to(V[j], (count, q)), random) for j in range(K)], axis=1)
     added = np.zeros((count, K * q), dtype=np.float32)
     for i in range(K):

@@ -87,13 +87,16 @@ def head_under(sequence: Sequence, model: Any, mask: Mask) -> Future[Any]:
     from catjac_widgets.engine.worker import Priority, worker_for
     from catjac_widgets.language_models.devices import likely_device
     from catjac_widgets.language_models.protocol import ContactHead
-    from catjac_widgets.language_models.registry import resolve_model
+    from catjac_widgets.language_models.registry import identify, resolve_model
 
     by_name = isinstance(model, str | Path)
 
     def compute() -> Any:
         from catjac_widgets.analysis.attention import contact_head
 
+        # What has none is not loaded for it: the job does that, says how far it is, and can be cancelled.
+        if not identify(model).has_contact_head:
+            return None
         loaded = resolve_model(model)
         if not isinstance(loaded, ContactHead):
             return None
