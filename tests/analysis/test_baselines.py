@@ -40,6 +40,19 @@ def test_mean_field_by_its_definition():
             np.testing.assert_allclose(mean_field(alignment).couplings[i, :, j], block, atol=1e-8)
 
 
+def test_inverse_covariance_by_its_definition():
+    alignment = sampled_alignment(pairs=[(0, 3)], length=5, count=60, seed=8)
+    one_hot = np.eye(21)[alignment.states].reshape(60, 105)
+    expected = -np.linalg.inv(np.cov(one_hot, rowvar=False) + 4.5 / np.sqrt(60) * np.eye(105))
+    expected = expected.reshape(5, 21, 5, 21)
+    expected[np.arange(5), :, np.arange(5)] = 0
+    np.testing.assert_allclose(inverse_covariance(alignment).couplings, expected, atol=1e-10)
+    with pytest.raises(UsageError, match="shrinkage"):
+        inverse_covariance(alignment, shrinkage=0)
+    with pytest.raises(UsageError, match="pseudocount"):
+        mean_field(alignment, pseudocount=0)
+
+
 @pytest.mark.parametrize("method", [mean_field, inverse_covariance])
 def test_coupled_columns_come_first(method):
     alignment = sampled_alignment(pairs=[(1, 5), (2, 7)], length=9, count=400, seed=2)
@@ -118,4 +131,5 @@ def test_the_reference_precision_of_real_families(data_folder: Path, name: str):
     scores = coupling_contacts(mean_field(alignment), average="others")
     assert precision_at_l(scores, truth) == pytest.approx(family["p_at_l"], abs=6e-4)
     potts = coupling_contacts(fit_potts(alignment, progress=False))
-    assert precision_at_l(potts, truth) >= family["p_at_l"] - 0.02
+    # Two pairs fewer at most.
+    assert precision_at_l(potts, truth) >= family["p_at_l"] - 2.1 / family["length"]
