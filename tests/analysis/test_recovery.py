@@ -75,7 +75,7 @@ def test_one_scan_is_one_entry_and_is_answered_from_the_store(esm2, own_cache):
 def test_it_can_be_stopped_and_continued(esm2, own_cache, monkeypatch):
     from catjac_widgets.engine import mask_scan_plan
 
-    monkeypatch.setattr(mask_scan_plan, "CHUNK_BYTES", 4 * 30 * 30 * 4)
+    monkeypatch.setattr(mask_scan_plan, "BLOCK_RESIDUES", 4 * 30)
     residues, stop = random_sequence(30, 5), threading.Event()
     whole = recovery(residues, esm2, fragments=(9, 16), progress=False, cache=False)
     stop.set()

@@ -177,5 +177,5 @@ def run_targets(
         attrs["threshold"] = float(threshold)
     else:
         # 0.5 was set for probabilities.
-        attrs["variant"] = variant
+        attrs |= {"variant": variant, "control": int(control)}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
