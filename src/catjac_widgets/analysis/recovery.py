@@ -18,7 +18,7 @@ from catjac_widgets.analysis.recovery_patterns import (
     as_target,
     check_patterns,
 )
-from catjac_widgets.analysis.recovery_runs import run_targets
+from catjac_widgets.analysis.recovery_runs import SOURCES, run_targets
 from catjac_widgets.analysis.recovery_targets import Protocol, choose_targets
 from catjac_widgets.analysis.recovery_targets import protocol as make_protocol
 from catjac_widgets.engine.mask_scan import scan_masks
@@ -191,9 +191,7 @@ def recovery_scan(
     CatjacError
         As `recovery`, and if eligibility cannot be judged.
     """  # noqa: E501
-    rules = protocol if isinstance(protocol, Protocol) else make_protocol(protocol, **constants)
-    if isinstance(protocol, Protocol) and constants:
-        raise UsageError("Give the constants in the Protocol, or its name and the constants, not both.")
+    rules = make_protocol(protocol, **constants)
     identity, resolved, parsed = _prepare(sequence, model, source, unknown, rules.masked_ends)
     patterns = check_patterns(pattern)
     chosen: dict[str, Any] = {"protocol": "given", "masked_ends": int(rules.masked_ends)}
@@ -236,12 +234,20 @@ def _prepare(
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
     if ends_masked:
         resolved = with_masked_ends(resolved)
-    identity = identify(resolved)
+    identity = check_source(source, resolved)
+    return identity, resolved, as_sequence(sequence, letters=identity.letters, unknown=unknown)
+
+
+def check_source(source: str, model: Any) -> ModelIdentity:
+    """Identify a model, and refuse a source of maps that does not exist or that it has not."""
+    if source not in SOURCES:
+        raise UsageError(f"source={source!r} is neither 'contact_head' nor 'jacobian'.")
+    identity = identify(model)
     if source == "contact_head" and not identity.has_contact_head:
         raise ModelError(
             f"{identity.name} has no fitted contact head; use source='jacobian', or a model with one."
         )
-    return identity, resolved, as_sequence(sequence, letters=identity.letters, unknown=unknown)
+    return identity
 
 
 def with_masked_ends(model: Any) -> Any:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.recovery import recovery_scan
+from catjac_widgets.analysis.recovery import check_source, recovery_scan
 from catjac_widgets.analysis.recovery_bands import BANDS, DRAWS, bootstrap, wilson
 from catjac_widgets.analysis.recovery_measures import RECOVERED
-from catjac_widgets.analysis.recovery_patterns import PUBLISHED_PATTERNS, check_patterns
+from catjac_widgets.analysis.recovery_patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
+from catjac_widgets.analysis.recovery_targets import protocol as make_protocol
 from catjac_widgets.errors import CatjacError, UsageError
-from catjac_widgets.language_models.registry import identify
 from catjac_widgets.sequences import Sequence, as_sequence
 
 if TYPE_CHECKING:
@@ -36,10 +36,15 @@ def recovery_curves(
     fragments: Mapping[str, Iterable[Any]] | None = None,
     contacts: Mapping[str, Any] | None = None,
     secondary_structure: Mapping[str, Any] | None = None,
+    steps: int | Iterable[int] | None = None,
+    avoided: int = AVOIDED,
+    variant: str = "full",
+    control: bool = True,
     unknown: Mapping[str, str] | None = None,
+    cache: bool = True,
     progress: bool = True,
     stop: threading.Event | None = None,
-    **options: Any,
+    **constants: Any,
 ) -> xr.Dataset:
     """Run `recovery_scan` over many proteins and count, at each flank length, how many segments recovered.
 
@@ -65,7 +70,7 @@ def recovery_curves(
     stop
         An event that cancels when it is set; maps that are done are kept in the cache, and calling again
         continues.
-    model, protocol, pattern, source, unknown, options
+    model, protocol, pattern, source, steps, avoided, variant, control, unknown, cache, constants
         See `recovery_scan`.
 
     Returns
@@ -90,6 +95,8 @@ def recovery_curves(
     if band not in BANDS:
         raise UsageError(f"band={band!r} is neither 'bootstrap' nor 'wilson'.")
     patterns = check_patterns(pattern)
+    rules = make_protocol(protocol, **constants)
+    listed = steps if steps is None or isinstance(steps, int) else list(steps)
     named = _named(proteins)
     own: dict[str, Mapping[str, Any] | None] = {
         "fragments": fragments,
@@ -102,7 +109,7 @@ def recovery_curves(
             raise UsageError(f"{option}= names {stray[0]!r}, which is none of the proteins.")
     if threshold is None and source == "contact_head":
         threshold = RECOVERED
-    letters = identify(model).letters
+    letters = check_source(source, model).letters
     parsed = {name: _read(name, protein, letters, unknown) for name, protein in named.items()}
     found: list[xr.Dataset] = []
     owners: list[str] = []
@@ -112,21 +119,25 @@ def recovery_curves(
         }
         if fragments is not None:
             given.setdefault("fragments", [])
-        elif _is_pair(protocol) and hasattr(named[name], "structure"):
+        elif rules.name == "pair" and hasattr(named[name], "structure"):
             given.setdefault("secondary_structure", named[name].structure)
         try:
             scan = recovery_scan(
                 sequence,
                 model,
-                protocol=protocol,
+                protocol=rules,
                 pattern=patterns,
                 source=source,
                 threshold=RECOVERED if threshold is None else threshold,
+                steps=listed,
                 seed=seed + place,
+                avoided=avoided,
+                variant=variant,
+                control=control,
+                cache=cache,
                 progress=False,
                 stop=stop,
                 **given,
-                **options,
             )
         except CatjacError as error:
             raise type(error)(f"{name}: {error}") from error
@@ -290,10 +301,6 @@ def _summed(
             "draws": DRAWS,
         },
     )
-
-
-def _is_pair(protocol: Any) -> bool:
-    return (protocol if isinstance(protocol, str) else protocol.name) == "pair"
 
 
 def _named(proteins: Any) -> dict[str, Any]:

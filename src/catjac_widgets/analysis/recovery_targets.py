@@ -67,14 +67,18 @@ class Protocol:
             )
 
 
-def protocol(name: str = "segment", **changes: object) -> Protocol:
-    """Give a published protocol with some of its constants changed.
+def protocol(name: str | Protocol = "segment", **changes: object) -> Protocol:
+    """Give a published protocol with some of its constants changed; a `Protocol` as it is.
 
     Raises
     ------
     UsageError
         For a protocol or a constant that does not exist or makes no sense.
     """
+    if isinstance(name, Protocol):
+        if changes:
+            raise UsageError("Give the constants in the Protocol, or its name and the constants, not both.")
+        return name
     published: dict[str, tuple[int, float, bool]] = {
         "segment": (22, 15.0, False),
         "pair": (11, 10.0, False),
