@@ -28,6 +28,7 @@ from catjac_widgets.analysis.recovery_over_proteins import (
 )
 from catjac_widgets.analysis.recovery_reruns import rerun_recovery
 from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
+from catjac_widgets.plots.recovery import plot_recovery
 
 PROTEINS = {"one": random_sequence(40, 9), "two": random_sequence(30, 10), "three": random_sequence(34, 11)}
 SHORT = {"size": 6, "minimum_contacts": 0, "margin": 4}
@@ -236,6 +237,8 @@ def test_nothing_eligible_is_an_empty_result(esm2):
     assert len(recovery_table(found)) == 0
     assert int(recovery_advantage(found)["overall_segments"]) == 0
     assert int(recovery_jumps(found)["cases"].sum()) == 0
+    above, _ = plot_recovery(found).children
+    assert above.renderers
 
 
 def test_bad_input_is_named_before_anything_runs(esm2, monkeypatch):
