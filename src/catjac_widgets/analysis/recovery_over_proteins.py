@@ -89,6 +89,11 @@ def recovery_curves(
         Without proteins, for a confidence that is not between 0 and 1, or a name that is no protein's.
     CatjacError
         As `recovery_scan`; the protein is named. All sequences are read before anything runs.
+
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS, figures 2 and 3.
     """
     if not 0 < confidence < 1:
         raise UsageError(f"confidence={confidence!r} is not between 0 and 1; give for instance 0.95.")
