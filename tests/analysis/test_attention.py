@@ -37,6 +37,18 @@ def test_it_is_what_fair_esm_predicts(esm2, hidden):
     assert ((found > 0) & (found < 1)).all()
 
 
+def test_uniform_attention_gives_the_offset():
+    """a = 1/T everywhere: the correction for each residue's average leaves nothing."""
+    module = random_esm2()
+    with torch.no_grad():
+        for layer in module.layers:
+            layer.self_attn.q_proj.weight.zero_()
+            layer.self_attn.q_proj.bias.zero_()
+    offset = module.contact_head.regression.bias.item()
+    found = contact_head(random_sequence(12, 2), (module, module.alphabet))
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-offset)), rtol=1e-5)
+
+
 def test_labels(esm2):
     sequence = Sequence((Chain("A", "ACDEF", ("3", "4", "5", "5A", "6")), Chain("B", "GHI")), "pair")
     mask = Mask.hiding(sequence, [(2, 2)])

@@ -12,7 +12,6 @@ from stubs import PottsModel
 
 from catjac_widgets.analysis import recovery_runs
 from catjac_widgets.analysis.recovery import recovery, recovery_scan
-from catjac_widgets.analysis.recovery_over_proteins import recovery_curves
 from catjac_widgets.analysis.recovery_targets import choose_targets, farthest_points, protocol, runs
 from catjac_widgets.engine.store import cache
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
@@ -75,7 +74,7 @@ def test_one_scan_is_one_entry_and_is_answered_from_the_store(esm2, own_cache):
 def test_it_can_be_stopped_and_continued(esm2, own_cache, monkeypatch):
     from catjac_widgets.engine import mask_scan_plan
 
-    monkeypatch.setattr(mask_scan_plan, "CHUNK_BYTES", 4 * 30 * 30 * 4)
+    monkeypatch.setattr(mask_scan_plan, "BLOCK_RESIDUES", 4 * 30)
     residues, stop = random_sequence(30, 5), threading.Event()
     whole = recovery(residues, esm2, fragments=(9, 16), progress=False, cache=False)
     stop.set()
@@ -196,29 +195,88 @@ def test_nearby_pairs_are_spread():
     assert farthest_points(np.array([0, 1, 5, 10]), 3, 0) == [0, 3, 2]
 
 
-def test_curves_count_what_they_rest_on(esm2, own_cache):
-    proteins = {"one": random_sequence(40, 9), "two": random_sequence(30, 10)}
-    curves = recovery_curves(
-        proteins, esm2, size=6, minimum_contacts=0, margin=4, threshold=0.9, progress=False
+def test_nearby_windows_may_touch_the_ends_and_need_enough_contacts():
+    contacts = np.zeros((27, 27))
+    contacts[:11, 16:] = 0.1
+    rules = protocol("nearby", picks=None)
+    found = choose_targets(rules, as_sequence("A" * 27), contacts)
+    assert [target.fragments for target in found] == [((1, 11), (17, 27))]
+    contacts[0, 26] = -2.1  # 12.1 - 2.2 < 10
+    assert not choose_targets(rules, as_sequence("A" * 27), contacts)
+    assert not choose_targets(rules, as_sequence("A" * 26), np.ones((26, 26)))
+
+
+@pytest.mark.parametrize(("before", "after", "eligible"), [(11, 12, True), (10, 12, False), (11, 11, False)])
+def test_the_margin_of_a_pair_as_published(before, after, eligible):
+    """min(s1, L − e2 − 1) > 10 with the second window's end excluded, s1 and L − e2 as given."""
+    states = "-" * (before + 3) + "E" * 4 + "-" * 70 + "E" * 4 + "-" * (after + 4)
+    # Centres lie 2 residues within a run of 4, windows of 11 begin 5 before.
+    sequence = as_sequence("A" * len(states))
+    found = choose_targets(
+        protocol("pair"), sequence, np.ones((len(states),) * 2), secondary_structure=states
     )
-    R = curves["R"]
-    for pattern in curves["pattern"].values:
-        for step in curves["step"].values:
-            values = R.sel(pattern=pattern, step=step).values
-            there = np.isfinite(values)
-            point = curves.sel(pattern=pattern, step=step)
-            assert int(point["segments"]) == there.sum()
-            assert int(point["proteins"]) == len(set(curves["protein"].values[there]))
-            if there.any():
-                assert float(point["percent"]) == pytest.approx(100 * (values[there] > 0.9).mean())
-            else:
-                assert np.isnan(point["percent"])
-            if int(point["proteins"]) > 1:
-                assert point["low"] <= point["percent"] <= point["high"]
-            else:
-                assert np.isnan(point["low"])
-    # Avoiding 30 residues leaves nothing of so short chains.
-    distant = curves.sel(pattern="random_distant", step=slice(1, None))
-    assert np.isnan(distant["percent"]).any()
-    with pytest.raises(UsageError):
-        recovery_curves([], esm2)
+    assert bool(found) == eligible
+    if found:
+        (first, _), (_, last) = found[0].fragments
+        assert (first - 1, len(states) - last) == (before, after)
+
+
+def test_nearby_pairs_run_with_masked_ends(esm2, own_cache):
+    """Every map against fair-esm's own head on tokens whose first and last are 32."""
+    module, alphabet = esm2
+    residues = random_sequence(34, 11)
+    found = recovery_scan(
+        residues, esm2, protocol="nearby", size=6, gap=3, minimum_contacts=0, picks=2, progress=False
+    )
+    assert found.sizes["fragment"] == 2
+    assert found.attrs["masked_ends"] == 1
+
+    def plain(masked: np.ndarray) -> np.ndarray:
+        tokens = alphabet.get_batch_converter()([("", residues)])[2]
+        tokens[0, 0] = tokens[0, -1] = 32
+        tokens[0, 1:-1][torch.from_numpy(masked)] = 32
+        with torch.no_grad():
+            return module.predict_contacts(tokens)[0].double().numpy()
+
+    whole = plain(np.zeros(34, bool))
+    for fragment in found["fragment"].values:
+        (a, b), (c, d) = (map(int, part.split("-")) for part in str(fragment).split(","))
+        assert (b - a, c - b, d - c) == (5, 4, 5)
+        for pattern in ("flanking", "random"):
+            one = found.sel(pattern=pattern, fragment=fragment)
+            for step in found["step"].values[np.isfinite(one["R"].values)]:
+                before = whole[a - 1 : b, c - 1 : d]
+                after = plain(one["masked"].sel(step=step).values)[a - 1 : b, c - 1 : d]
+                expected = (before * after).sum() / (before**2).sum()
+                assert float(one["R"].sel(step=step)) == pytest.approx(expected, abs=1e-5)
+    kept = recovery_scan(
+        residues, esm2, protocol="nearby", size=6, gap=3, minimum_contacts=0, picks=2, masked_ends=False,
+        progress=False,
+    )  # fmt: skip
+    assert kept.attrs["model_fingerprint"] != found.attrs["model_fingerprint"]
+
+
+def test_single_segments_show_22_residues_and_two_more_a_step(own_cache):
+    residues = random_sequence(60, 12)
+    found = recovery_scan(residues, "mini", minimum_contacts=0, picks=1, progress=False)
+    first = int(str(found["fragment"].values[0]).split("-")[0])
+    steps = min(first - 1, 60 - (first - 1) - 22 + 1)
+    assert list(found["step"].values) == list(range(steps))
+    for pattern in ("flanking", "random"):
+        assert list(found["visible"].sel(pattern=pattern)[0].values) == [22 + 2 * f for f in range(steps)]
+    assert (found["visible"].sel(pattern="flanking") < 60).all()
+
+
+def test_options_that_do_not_exist():
+    for options, words in (
+        ({"source": "attention"}, "neither 'contact_head' nor 'jacobian'"),
+        ({"protocol": "triple"}, "is none of"),
+        ({"sise": 3}, "no constant of the protocols"),
+        ({"size": 1}, "size must be 2 or more"),
+        ({"distance": (5, 5)}, "holds no pair"),
+        ({"protocol": protocol("pair"), "size": 4}, "not both"),
+        ({"contacts": np.ones((3, 3))}, r"contacts have the shape \(3, 3\)"),
+        ({"protocol": "pair", "secondary_structure": "HH"}, "2 letters for 20 residues"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            recovery_scan(random_sequence(20, 1), "mini", progress=False, **options)

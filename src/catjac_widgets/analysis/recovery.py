@@ -18,12 +18,13 @@ from catjac_widgets.analysis.recovery_patterns import (
     as_target,
     check_patterns,
 )
-from catjac_widgets.analysis.recovery_runs import run_targets
+from catjac_widgets.analysis.recovery_runs import SOURCES, run_targets
 from catjac_widgets.analysis.recovery_targets import Protocol, choose_targets
 from catjac_widgets.analysis.recovery_targets import protocol as make_protocol
 from catjac_widgets.engine.mask_scan import scan_masks
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.language_models.masked_ends import PREFIX, masked_ends
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.masks import Fragment
 from catjac_widgets.sequences import Sequence, as_sequence
@@ -164,10 +165,11 @@ def recovery_scan(
     protocol
         "segment": 22 residues, Σ O > 15, more than 10 residues beyond either end. "pair": windows of 11 about
         the centres of elements (E ≥ 4, H ≥ 8 residues) that lie 50 to 100 apart, Σ O > 10. "nearby": windows
-        of 11 with 5 between them, Σ O > 10. At most 3 targets, drawn with `seed`. Or a `Protocol`.
+        of 11 with 5 between them, Σ O > 10, start and end tokens masked. At most 3 targets, drawn with `seed`
+        (nearby ones far from each other). Or a `Protocol`.
     constants
         Other values of the protocol's constants: size, minimum_contacts, margin, distance, strand, helix,
-        gap, picks.
+        gap, picks, masked_ends.
     fragments
         The targets themselves, each as in `recovery`; then nothing is chosen.
     contacts
@@ -181,24 +183,25 @@ def recovery_scan(
     Returns
     -------
     xr.Dataset
-        As of `recovery`, with one entry of `fragment` a target (none where nothing is eligible).
+        As of `recovery`, with one entry of `fragment` a target (none where nothing is eligible). `attrs` also
+        hold the protocol, by what eligibility was judged, and the secondary structure.
 
     Raises
     ------
     CatjacError
         As `recovery`, and if eligibility cannot be judged.
     """  # noqa: E501
-    identity, resolved, parsed = _prepare(sequence, model, source, unknown)
+    rules = make_protocol(protocol, **constants)
+    identity, resolved, parsed = _prepare(sequence, model, source, unknown, rules.masked_ends)
     patterns = check_patterns(pattern)
-    rules = protocol if isinstance(protocol, Protocol) else make_protocol(protocol, **constants)
-    if isinstance(protocol, Protocol) and constants:
-        raise UsageError("Give the constants in the Protocol, or its name and the constants, not both.")
+    chosen: dict[str, Any] = {"protocol": "given", "masked_ends": int(rules.masked_ends)}
     if fragments is not None:
         targets = [as_target(each, len(parsed)) for each in fragments]
     else:
-        judged = _judge(parsed, resolved, identity, contacts, cache=cache, progress=progress, stop=stop)
+        judged, by = _judge(parsed, resolved, identity, contacts, cache=cache, progress=progress, stop=stop)
         states = _states(secondary_structure, parsed)
         targets = choose_targets(rules, parsed, judged, secondary_structure=states, seed=seed)
+        chosen = _said(rules) | {"eligible_by": by, "secondary_structure": states or ""}
     for target in targets:
         check_patterns(patterns, target)
     found = run_targets(
@@ -218,34 +221,64 @@ def recovery_scan(
         progress=progress,
         stop=stop,
     )
-    nearest, farthest = rules.distance
-    return found.assign_attrs(
-        protocol="given" if fragments is not None else rules.name,
-        size=rules.size,
-        minimum_contacts=float(rules.minimum_contacts),
-        margin=rules.margin,
-        distance=f"{nearest}-{'' if farthest is None else farthest}",
-        strand=rules.strand,
-        helix=rules.helix,
-        gap=rules.gap,
-        picks=-1 if rules.picks is None else rules.picks,
-    )
+    return found.assign_attrs(chosen)
 
 
 def _prepare(
-    sequence: Sequence | str | Path, model: Any, source: str, unknown: Mapping[str, str] | None
+    sequence: Sequence | str | Path,
+    model: Any,
+    source: str,
+    unknown: Mapping[str, str] | None,
+    ends_masked: bool = False,
 ) -> tuple[ModelIdentity, Any, Sequence]:
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
-    identity = identify(resolved)
+    if ends_masked:
+        resolved = with_masked_ends(resolved)
+    identity = check_source(source, resolved)
+    return identity, resolved, as_sequence(sequence, letters=identity.letters, unknown=unknown)
+
+
+def check_source(source: str, model: Any) -> ModelIdentity:
+    """Identify a model, and refuse a source of maps that does not exist or that it has not."""
+    if source not in SOURCES:
+        raise UsageError(f"source={source!r} is neither 'contact_head' nor 'jacobian'.")
+    identity = identify(model)
     if source == "contact_head" and not identity.has_contact_head:
         raise ModelError(
             f"{identity.name} has no fitted contact head; use source='jacobian', or a model with one."
         )
-    return identity, resolved, as_sequence(sequence, letters=identity.letters, unknown=unknown)
+    return identity
 
 
-def _judge(sequence: Sequence, model: Any, identity: ModelIdentity, contacts: Any, **scan: Any) -> np.ndarray:
-    """Find the map that eligibility is judged by."""
+def with_masked_ends(model: Any) -> Any:
+    """Give a name of the model with masked ends for a name (nothing is loaded), else that model."""
+    if not isinstance(model, str | Path):
+        return masked_ends(model)
+    text = str(model).strip()
+    return text if text.startswith(f"{PREFIX}:") else f"{PREFIX}:{text}"
+
+
+def _said(rules: Protocol) -> dict[str, Any]:
+    """Say a protocol in texts and numbers, as files keep them."""
+    nearest, farthest = rules.distance
+    return {
+        "protocol": rules.name,
+        "size": rules.size,
+        "minimum_contacts": float(rules.minimum_contacts),
+        "margin": rules.margin,
+        "distance": f"{nearest}-{'' if farthest is None else farthest}",
+        "strand": rules.strand,
+        "helix": rules.helix,
+        "gap": rules.gap,
+        "picks": -1 if rules.picks is None else rules.picks,
+        "masked_ends": int(rules.masked_ends),
+    }
+
+
+def _judge(
+    sequence: Sequence, model: Any, identity: ModelIdentity, contacts: Any, **scan: Any
+) -> tuple[np.ndarray, str]:
+    """Find the map that eligibility is judged by, and what it is."""
     if contacts is None:
         if not identity.has_contact_head:
             raise ModelError(
@@ -255,12 +288,14 @@ def _judge(sequence: Sequence, model: Any, identity: ModelIdentity, contacts: An
         kept: list[np.ndarray] = []
         nothing = np.zeros((1, len(sequence)), dtype=bool)
         scan_masks(sequence, model, nothing, lambda _, maps: kept.append(maps[0]), **scan)
-        return kept[0]
+        return kept[0], f"contact head of {identity.name}"
     if hasattr(contacts, "map_to"):
         contacts = contacts.contacts(sequence)
+    kind = "a given map"
     if isinstance(contacts, xr.DataArray):
+        kind = str(contacts.attrs.get("kind", kind))
         contacts = contacts.transpose("pos_i", "pos_j").values
-    return np.asarray(contacts, dtype=np.float64)
+    return np.asarray(contacts, dtype=np.float64), kind
 
 
 def _states(secondary_structure: Any, sequence: Sequence) -> str | None:

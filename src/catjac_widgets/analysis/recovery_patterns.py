@@ -72,6 +72,12 @@ class Target:
         return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in self.fragments)
 
 
+def target_of(text: str) -> Target:
+    """Read what ``str(target)`` wrote, as results keep it ("12-22,80-90")."""
+    ends = [part.split("-") for part in text.split(",")]
+    return Target(tuple((int(run[0]), int(run[-1])) for run in ends))
+
+
 def as_target(fragments: Fragment | Iterable[Fragment] | Target, length: int) -> Target:
     """Make a target of one fragment (12, 22), or of one or two in a list.
 
@@ -124,12 +130,11 @@ def check_patterns(patterns: str | Iterable[str], target: Target | None = None) 
 def published_steps(target: Target, length: int) -> int:
     """Count the flank lengths 0, 1, … of the published protocol for a target in a chain of `length`.
 
-    One segment with l residues before and r after it: min(l, r + 1); a pair: min(l, r), so that neither run
-    shows everything on both sides. At least 1.
+    One segment with l residues before and r after it: min(l, r + 1); a pair: min(l, r − 1), as the authors'
+    scripts have it, so that neither shows everything on both sides. At least 1.
     """
     before, after = target.fragments[0][0] - 1, length - target.fragments[-1][1]
-    steps = min(before, after + 1) if len(target.fragments) == 1 else min(before, after)
-    return max(1, steps)
+    return max(1, min(before, after + 1 if len(target.fragments) == 1 else after - 1))
 
 
 def check_steps(steps: int | Iterable[int] | None, target: Target, length: int) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ from catjac_widgets.analysis.recovery_patterns import AVOIDED, Target, check_ste
 from catjac_widgets.engine.jacobians import jacobian
 from catjac_widgets.engine.mask_scan import MapMaker, scan_masks
 from catjac_widgets.engine.mask_scan_plan import CONTACT_HEAD
-from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import Sequence
@@ -81,8 +80,6 @@ def run_targets(
     stop: threading.Event | None = None,
 ) -> xr.Dataset:
     """Compute R of every target under every pattern at every step; see `catjac.recovery` for the result."""
-    if source not in SOURCES:
-        raise UsageError(f"source={source!r} is neither 'contact_head' nor 'jacobian'.")
     length = len(sequence)
     # A generator would be used up by the first target.
     given = steps if steps is None or isinstance(steps, int | np.integer) else list(steps)
@@ -177,5 +174,5 @@ def run_targets(
         attrs["threshold"] = float(threshold)
     else:
         # 0.5 was set for probabilities.
-        attrs["variant"] = variant
+        attrs |= {"variant": variant, "control": int(control)}
     return xr.Dataset(variables, coords=coords, attrs=attrs)

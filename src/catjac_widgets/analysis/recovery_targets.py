@@ -29,8 +29,8 @@ class Protocol:
     minimum_contacts
         The sum of the unmasked map over the block must exceed this.
     margin
-        Residues that must lie beyond a target: more than this many before it, and at least (segment) or more
-        than (pair) that many after it.
+        More than this many residues must lie before a target and after it (after a pair one more, as in the
+        authors' script).
     distance
         (d, e): centres of a pair lie more than d and at most e residues apart; e None: no limit.
     strand, helix
@@ -39,6 +39,9 @@ class Protocol:
         Residues between nearby windows.
     picks
         Most targets a protein, drawn at random ("nearby": by farthest-point sampling); None for all.
+    masked_ends
+        Whether the model's start and end tokens are replaced by masks ("nearby", in the revision of the
+        paper); see `language_models.masked_ends`.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Protocol:
     helix: int = 8
     gap: int = 5
     picks: int | None = 3
+    masked_ends: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
@@ -63,18 +67,22 @@ class Protocol:
             )
 
 
-def protocol(name: str = "segment", **changes: object) -> Protocol:
-    """Give a published protocol with some of its constants changed.
+def protocol(name: str | Protocol = "segment", **changes: object) -> Protocol:
+    """Give a published protocol with some of its constants changed; a `Protocol` as it is.
 
     Raises
     ------
     UsageError
         For a protocol or a constant that does not exist or makes no sense.
     """
-    published: dict[str, tuple[int, float]] = {
-        "segment": (22, 15.0),
-        "pair": (11, 10.0),
-        "nearby": (11, 10.0),
+    if isinstance(name, Protocol):
+        if changes:
+            raise UsageError("Give the constants in the Protocol, or its name and the constants, not both.")
+        return name
+    published: dict[str, tuple[int, float, bool]] = {
+        "segment": (22, 15.0, False),
+        "pair": (11, 10.0, False),
+        "nearby": (11, 10.0, True),
     }
     if name not in published:
         raise UsageError(f"protocol={name!r} is none of {', '.join(map(repr, PROTOCOLS))}.")
@@ -84,8 +92,9 @@ def protocol(name: str = "segment", **changes: object) -> Protocol:
             f"{sorted(unknown)[0]!r} is no constant of the protocols; they have "
             f"{', '.join(list(Protocol.__dataclass_fields__)[1:])}."
         )
-    size, minimum = published[name]
-    return Protocol(**{"name": name, "size": size, "minimum_contacts": minimum, **changes})  # type: ignore[arg-type]
+    size, minimum, masked_ends = published[name]
+    constants = {"name": name, "size": size, "minimum_contacts": minimum, "masked_ends": masked_ends}
+    return Protocol(**(constants | changes))  # type: ignore[arg-type]
 
 
 def choose_targets(
@@ -218,5 +227,6 @@ def _pairs(rules: Protocol, sequence: Sequence, contacts: np.ndarray, states: st
             target = _windows(one - half, other - half, size=rules.size)
             if one - half - first + rules.size <= other - half - first and enough(target):
                 before, after = one - half - first, end - (other - half + rules.size)
-                if min(before, after) > rules.margin:
+                # One less after than before: the authors count from the window's excluded end.
+                if min(before, after - 1) > rules.margin:
                     yield target

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import Sequence
 
 _SHOW_AFTER_SECONDS = 0.5
+
+#: On a CPU a block is computed in parts of about this long, between which a drag or a cancellation is heard.
+PART_SECONDS = 0.25
 _INTERRUPT_SECONDS = 10.0
 
 BlockListener = Callable[[int, np.ndarray], None]
@@ -55,6 +58,8 @@ class MaskScan:
     ----------
     masks_done
         How many maps were passed on.
+    masks_computed
+        How many maps there are, those of the block in hand included.
     error
         What went wrong, or None.
     notes
@@ -73,7 +78,7 @@ class MaskScan:
     ) -> None:
         self.plan, self.priority = plan, priority
         self._make = make or contact_head_maps
-        self.masks_done = 0
+        self.masks_done = self.masks_computed = 0
         self.error: BaseException | None = None
         self.notes: list[str] = []
         self._model, self._on_block, self._use_cache = model, on_block, use_cache
@@ -99,7 +104,7 @@ class MaskScan:
         return self
 
     def cancel(self) -> None:
-        """Stop after the block in hand; blocks done are kept."""
+        """Stop after the part in hand; blocks done are kept."""
         self._cancelled = True
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -160,10 +165,10 @@ class MaskScan:
                     if keep is not None and index not in keep.done() and not the_cache.make_room(keep):
                         self.notes.append("The scan is larger than the cache may be and is not kept.")
                         keep, self._keeps = None, False
-                    maps = self._compute(index)
+                    maps = yield from self._compute(index)
                     keep = self._write(keep, index, maps)
                 self._on_block(plan.selection(index).start, maps)
-                self.masks_done = plan.selection(index).stop
+                self.masks_done = self.masks_computed = plan.selection(index).stop
                 yield
         finally:
             if entry is not None:
@@ -196,21 +201,42 @@ class MaskScan:
             return None
         return entry
 
-    def _compute(self, index: int) -> np.ndarray:
+    def _compute(self, index: int) -> Generator[None, None, np.ndarray]:
         from catjac_widgets.language_models.registry import resolve_model
 
         if isinstance(self._model, str | Path):
             self._model = resolve_model(self._model)
             the_cache.count(models_loaded=1)
+        chosen = self.plan.selection(index)
         masks: list[Mask | None] = [
-            Mask.from_array(row) if row.any() else None for row in self.plan.masks[self.plan.selection(index)]
+            Mask.from_array(row) if row.any() else None for row in self.plan.masks[chosen]
         ]
-        maps = _in_parts(
-            lambda part: self._make(self._model, self.plan.sequence, part), masks, self.plan.model
-        )
+        size = self._masks_a_part()
+        parts: list[np.ndarray] = []
+        for first in range(0, len(masks), size):
+            if first:
+                self.masks_computed = chosen.start + first
+                yield
+            parts.append(
+                _in_parts(
+                    lambda part: self._make(self._model, self.plan.sequence, part),
+                    masks[first : first + size],
+                    self.plan.model,
+                )
+            )
+        maps = np.concatenate(parts)
         if not np.isfinite(maps).all():
             raise ModelError(f"{self.plan.model} gives maps that are not finite.")
         return np.ascontiguousarray(maps, dtype=self.plan.dtype)
+
+    def _masks_a_part(self) -> int:
+        """How many masks to compute in one go: a GPU wants them all, on a CPU others wait."""
+        if self.plan.kind != CONTACT_HEAD:
+            return 1
+        if getattr(self._model.device, "type", "cpu") != "cpu":
+            return self.plan.chunk_length
+        seconds = self._model.seconds_per_sequence(len(self.plan.sequence))
+        return max(1, min(self.plan.chunk_length, int(PART_SECONDS / seconds)))
 
 
 def contact_head_maps(model: Any, sequence: Sequence, masks: list[Mask | None]) -> np.ndarray:
@@ -355,9 +381,9 @@ def _wait(scan: MaskScan, progress: bool, stop: threading.Event | None) -> None:
                     file=sys.stderr,
                     dynamic_ncols=True,
                 )
-            if bar is not None and scan.masks_done > bar.n:
-                bar.update(scan.masks_done - bar.n)
+            if bar is not None and scan.masks_computed > bar.n:
+                bar.update(scan.masks_computed - bar.n)
     finally:
         if bar is not None:
-            bar.update(scan.masks_done - bar.n)
+            bar.update(scan.masks_computed - bar.n)
             bar.close()

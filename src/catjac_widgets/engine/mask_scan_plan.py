@@ -16,8 +16,8 @@ from catjac_widgets.sequences import Sequence
 #: Changes whenever the maps, or how they lie on disk, would differ for the same request.
 FORMAT_VERSION = 1
 
-#: A chunk holds as many maps as fit into this.
-CHUNK_BYTES = 4 * 2**20
+#: A block, which is one chunk and on a GPU one batch, holds as many masks as give this many residues.
+BLOCK_RESIDUES = 8192
 
 #: The kind of the maps of `ContactHead.contact_probabilities`.
 CONTACT_HEAD = "contact_head"
@@ -38,7 +38,7 @@ class MaskScanPlan:
     kind
         What the maps are: `CONTACT_HEAD`, or what the caller's own function makes (part of the key).
     most_masks
-        Most maps that a block, which is one chunk and one batch, holds.
+        Most maps that a block holds.
     """
 
     sequence: Sequence
@@ -68,9 +68,8 @@ class MaskScanPlan:
 
     @cached_property
     def chunk_length(self) -> int:
-        """How many masks a block, which is one chunk and one batch, has."""
-        fitting = CHUNK_BYTES // (len(self.sequence) ** 2 * self.dtype.itemsize)
-        return int(min(max(1, fitting), self.most_masks))
+        """How many masks a block has."""
+        return int(min(max(1, BLOCK_RESIDUES // len(self.sequence)), self.most_masks))
 
     @property
     def blocks(self) -> int:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from catjac_widgets.masks import Mask
 
-#: Most memory that the attention maps of one layer may take when the contact head runs over several masks.
-CONTACT_BATCH_BYTES = 256 * 1024**2
+#: Most memory that the attention maps of one layer may take when the contact head runs over several masks, on
+#: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
+CONTACT_BATCH_BYTES, ON_GPU = 256 * 1024**2, 16
 
 
 class FairEsm(LanguageModel):
@@ -208,7 +209,8 @@ class FairEsm(LanguageModel):
             )
         tokens = torch.stack([self.encode(residues, mask) for mask in masks or [None]])
         heads = self.model.layers[0].attention_heads
-        size = max(1, CONTACT_BATCH_BYTES // (16 * heads * tokens.shape[1] ** 2))
+        allowed = CONTACT_BATCH_BYTES * (1 if self.device.type == "cpu" else ON_GPU)
+        size = max(1, allowed // (16 * heads * tokens.shape[1] ** 2))
         parts = [_contacts(self.model, part, self._residues(part)) for part in tokens.split(size)]
         return torch.cat(parts).numpy()[: len(masks)]
 

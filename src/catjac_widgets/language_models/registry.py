@@ -128,7 +128,7 @@ def load_model(
     name
         "mini" (comes with the package), a fair-esm name such as "esm2_t33_650M_UR50D" (from torch hub's
         cache, or downloaded), or the path of a checkpoint (`.pt` with its `-contact-regression.pt` beside it,
-        or `.safetensors`).
+        or `.safetensors`). With "masked_ends:" before it, mask tokens stand in for start and end.
         ESM-1b and ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
@@ -275,6 +275,10 @@ def _source(name: str | Path) -> Source:
         from catjac_widgets.language_models.potts import PottsSource
 
         return PottsSource(rest)
+    if colon and prefix == "masked_ends":
+        from catjac_widgets.language_models.masked_ends import MaskedEndsSource
+
+        return MaskedEndsSource(rest, _source(rest))
     if colon and prefix in _LATER:
         raise ModelNotFoundError(f"Names with {prefix}: are not understood yet; {_FORMS}")
     path = Path(text).expanduser()
