@@ -43,8 +43,8 @@ class CoarseWeight(Protocol):
 class Int8Weight:
     """Eight bits, one scale a row of the weight, and one a token of the difference.
 
-    The tokens that differ most in each sequence, the mutated one above all, are multiplied in float32: what all
-    others receive comes from them, and they are few.
+    The tokens that differ most in each sequence, the mutated one above all, are multiplied in float32: what
+    all others receive comes from them, and they are few.
     """
 
     def __init__(self, weight: Tensor) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catjac_widgets.alphabets import MASK_LETTER
-from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.potts_parameters import PottsParameters, read_potts
 from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
@@ -108,6 +108,8 @@ class Potts(LanguageModel):
         """See `LanguageModel`."""
         import torch
 
+        if numerics.startswith("delta"):
+            raise UsageError(f"{self.name} has no layers to multiply coarsely; use numerics='exact'.")
         dtype = torch.float64 if numerics == "float64" else torch.float32
         return _PottsRunner(self, self.encode(residues, mask), dtype)
 
