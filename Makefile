@@ -30,7 +30,7 @@ NOTEBOOK ?= examples/quickstart.ipynb
 # What pytest is to run, for instance: make test TESTS="tests/engine -k resume"
 TESTS ?=
 
-.PHONY: help demo lab test lint js train pictures clean
+.PHONY: help demo lab test lint js train bench pictures clean
 
 help:
 	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
@@ -39,6 +39,7 @@ help:
 	@echo "make lint             ruff, mypy and tsc"
 	@echo "make js               build the front end into the package (needs node)"
 	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
+	@echo "make bench            time the Jacobian against the plain loop over fair-esm (about ten minutes)"
 	@echo "make pictures         take the README's pictures anew"
 	@echo "make clean            remove .venv and what was built"
 	@echo
@@ -83,6 +84,9 @@ js/node_modules/.installed: js/package.json js/package-lock.json
 # The README's pictures, as the browser test takes them.
 pictures: .venv/.installed-test
 	CATJAC_PICTURES=docs $(BIN)/python -m pytest tests/browser -k picture
+
+bench: .venv/.installed-test
+	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.csv
 
 train: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }

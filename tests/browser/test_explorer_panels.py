@@ -25,8 +25,7 @@ def test_all_panels_follow_one_state(open_notebook: Open, server: Server, result
     write_notebook(
         server.notebooks / "panels.ipynb",
         "import catjac\nfrom catjac_widgets.widgets.explorer_layout import PANELS",
-        "ex = catjac.explore(catjac.examples()['bpti'], selection=(20, 44), panels=PANELS)\n"
-        "ex",
+        "ex = catjac.explore(catjac.examples()['bpti'], selection=(20, 44), panels=PANELS)\nex",
     )
     notebook = open_notebook("panels.ipynb")
     # High enough for all panels at once; a cell is about 970 pixels wide in it.

@@ -140,7 +140,7 @@ def test_rows_at_masked_positions_only_where_asked_for() -> None:
         ("MKT", {"positions": [1.0]}, UsageError, "whole"),
         ("MKT", {"positions": [True]}, UsageError, "whole"),
         ("MKT", {"variant": "quick"}, UsageError, "'full' or 'fast'"),
-        ("MKT", {"numerics": "float16"}, UsageError, "'exact' or 'float64'"),
+        ("MKT", {"numerics": "float16"}, UsageError, "'delta-float16' or 'float64'"),
         ("MKT", {"rows": "some"}, UsageError, "'visible' or 'all'"),
         ("MKT:MKT", {"linker": "G-G"}, UsageError, "'-'"),
     ],

@@ -19,6 +19,7 @@ from catjac_widgets.engine.entries import CorruptRowError, Entry
 from catjac_widgets.engine.folder_entry import FolderEntry
 from catjac_widgets.engine.labels import label_jacobian
 from catjac_widgets.engine.loading import load_for
+from catjac_widgets.engine.numerics_check import estimated_error, sampled_rows
 from catjac_widgets.engine.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.summaries import Accumulator
 from catjac_widgets.engine.sweep import batches, wild_type_logits
@@ -95,6 +96,7 @@ class Gathering:
         self._entry: Entry | None = None
         self._data: np.ndarray | None = None
         self._baseline: np.ndarray | None = None
+        self._numerics_error: float | None = None
         self._devices: set[str] = set()
         self._accumulator: Accumulator | None = None
         self._slots = {position - 1: slot for slot, position in enumerate(plan.positions)}
@@ -144,6 +146,7 @@ class Gathering:
             values,
             self.plan,
             wild_type_logits=self._baseline,
+            numerics_error=self._numerics_error,
             devices=sorted(self._devices),
             complete=complete,
         )
@@ -212,6 +215,8 @@ class Gathering:
                 self._make_room(entry)
             self._baseline = entry.read_beside("wild_type_logits")
             self._devices.update(entry.devices())
+            if plan.is_coarse and (known := entry.read_beside("numerics_error")) is not None:
+                self._numerics_error = float(known[0])
         if not (self._lazy and isinstance(self._entry, FolderEntry)):
             if self._lazy:
                 resources.check_memory(plan)
@@ -296,11 +301,12 @@ class Gathering:
         self._keep(lambda entry: entry.add_device(device))
         self.message = "computing"
         yield
+        batch_size = resources.choose_batch_size(plan, model, self._batch_size)
         rows_in_batches = batches(
             runner,
             plan,
             missing,
-            resources.choose_batch_size(plan, model, self._batch_size),
+            batch_size,
             baseline=baseline,
             out=None if self._data is None else self._slot,
             still_missing=self._still_missing,
@@ -311,7 +317,7 @@ class Gathering:
             started = time.monotonic()
             made = next(rows_in_batches, None)
             if made is None:
-                return
+                break
             for index, row in made:
                 self._computed(index, row)
             # What ran between two batches of ours was more urgent, and is not our time.
@@ -321,6 +327,20 @@ class Gathering:
                 known = self.seconds_a_row if measured else latest
                 self.seconds_a_row, measured = 0.7 * known + 0.3 * latest, True
             yield
+        if plan.is_coarse and self._numerics_error is None:
+            yield from self._estimate_error(runner, missing, batch_size)
+
+    def _estimate_error(self, runner: Any, computed: list[int], batch_size: int) -> Iterator[None]:
+        """Compute a few of the rows exactly, once a protein, to say how far the coarse ones are."""
+        sample = sampled_rows(computed)
+        if not sample:
+            return
+        self.message = "comparing a few rows with exact ones"
+        for error in estimated_error(runner.exact, self.plan, sample, self.row, batch_size):
+            yield
+            self._numerics_error = error
+        values = np.array([self._numerics_error], dtype=self.plan.dtype)
+        self._keep(functools.partial(_write_beside, name="numerics_error", values=values))
 
     def _computed(self, index: int, row: np.ndarray) -> None:
         cache.count(rows_computed=1)

@@ -68,7 +68,11 @@ def jacobian(
         "full" substitutes every letter; "fast" masks each position instead (one pass a position,
         ``aa_in`` is ``["<mask>"]``).
     numerics
-        "exact" (float32) or "float64" (slow, for checks).
+        "exact" (float32); "delta" (near-exact and faster: layers multiply differences from the wild type in
+        eight bits on a CPU, in bfloat16 on a GPU; "delta-int8", "delta-bfloat16" and "delta-float16" ask for
+        one kind); "float64" (slow, for checks). How far "delta" is off is measured on 2 % of the rows if 64
+        or more are asked for, and stands in the attribute ``numerics_error`` as a share of the Jacobian's
+        size; else that says "not estimated". It was not tried on pretrained ESM-2.
     batch_size
         Sequences run at once; chosen from the device's memory by default and halved when that runs out.
     linker
@@ -252,6 +256,8 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
 
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
     identity = identify(resolved)
+    if options.get("numerics") == "delta":
+        options["numerics"] = _delta_of(resolved)
     plan = make_plan(
         sequence,
         model=identity.name,
@@ -266,6 +272,14 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
             "of masks held constant); leave it out."
         )
     return plan, resolved
+
+
+def _delta_of(model: Any) -> str:
+    """Name the coarse numbers that the model's device multiplies fastest."""
+    from catjac_widgets.language_models.devices import likely_device
+
+    device = likely_device() if isinstance(model, str | Path) else str(model.device)
+    return "delta-int8" if device.startswith("cpu") else "delta-bfloat16"
 
 
 def _worker_of(model: Any) -> Worker:

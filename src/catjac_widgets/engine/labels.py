@@ -22,6 +22,7 @@ def label_jacobian(
     plan: Plan,
     *,
     wild_type_logits: np.ndarray | None = None,
+    numerics_error: float | None = None,
     devices: ListLike[str] = (),
     complete: bool = True,
 ) -> xr.DataArray:
@@ -35,6 +36,8 @@ def label_jacobian(
         What was asked for.
     wild_type_logits
         Logits of the baseline, shape (L, A_out).
+    numerics_error
+        What was measured on a few rows of coarse numbers; None if nothing was.
     devices
         Where the rows were computed, for instance ("cpu",).
     complete
@@ -87,6 +90,8 @@ def label_jacobian(
         "complete": int(complete),
         "key": plan.key,
     }
+    if plan.is_coarse:
+        attrs["numerics_error"] = "not estimated" if numerics_error is None else numerics_error
     if isinstance(values, xr.DataArray):
         array = values if len(rows) == plan.length else values.isel(pos_in=rows)
         array = array.assign_coords(coords).rename("jacobian")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 VARIANTS = ("full", "fast")
-NUMERICS = ("exact", "float64")
+#: "delta" stands for the kind that suits the device, and is none itself.
+NUMERICS = ("exact", "delta", "delta-int8", "delta-bfloat16", "delta-float16", "float64")
 ROWS = ("visible", "all")
 
 
@@ -45,7 +46,8 @@ class Plan:
     variant
         "full" (all letters at each position) or "fast" (the position masked).
     numerics
-        "exact" (float32) or "float64".
+        "exact" (float32), "float64", or "delta-int8", "delta-bfloat16", "delta-float16" (differences from the
+        wild type in few bits).
     rows
         "visible", or "all" to substitute at masked positions too.
     positions
@@ -75,6 +77,11 @@ class Plan:
         """Type of the Jacobian's numbers."""
         return np.dtype(np.float64 if self.numerics == "float64" else np.float32)
 
+    @property
+    def is_coarse(self) -> bool:
+        """Whether rows are near the exact ones, but not within the tolerance of float32."""
+        return self.numerics.startswith("delta")
+
     @cached_property
     def letters_in(self) -> tuple[str, ...]:
         """The letters of `aa_in`."""
@@ -98,7 +105,8 @@ class Plan:
     def beside_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """Shape and dimension names of each array that is kept beside the rows."""
         a_in, length, a_out = self.row_shape
-        return {
+        error: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {"numerics_error": ((1,), ("estimate",))}
+        return (error if self.is_coarse else {}) | {
             "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
             "contacts": ((length, length), ("pos_i", "pos_j")),
             "block_norms": ((length, length), ("pos_in", "pos_out")),

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models import fingerprints
-from catjac_widgets.language_models.plainness import (
-    altered_modules,
-    evaluating,
-    fair_esm,
-    full_float32,
-    lock_of,
-    regression_is_fitted,
-)
-from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
+from catjac_widgets.language_models.fair_esm_passes import contact_pass, letter_pass
+from catjac_widgets.language_models.fair_esm_runners import DeltaRunner, FairEsmRunner
+from catjac_widgets.language_models.plainness import altered_modules, fair_esm, lock_of, regression_is_fitted
+from catjac_widgets.language_models.protocol import LanguageModel, Runner
 
 if TYPE_CHECKING:
     import torch
 
     from catjac_widgets.masks import Mask
+
+#: Numbers in which `numerics="delta-…"` multiplies differences.
+DELTA_KINDS = ("int8", "bfloat16", "float16")
 
 #: Most memory that the attention maps of one layer may take when the contact head runs over several masks, on
 #: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
@@ -182,15 +179,19 @@ class FairEsm(LanguageModel):
 
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `LanguageModel.logits`; on the model's device and in its dtype."""
-        return _logits(self.model, tokens, self._residues(tokens), self._columns())
+        return letter_pass(self.model, tokens, self._residues(tokens), self._columns())
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """See `LanguageModel.prepare`."""
-        if numerics not in ("exact", "float64"):
-            raise UsageError(f"numerics is 'exact' or 'float64', not {numerics!r}.")
         tokens = self.encode(residues, mask)
-        model = self.model if numerics == "exact" else _float64_copy(self.model)
-        return FairEsmRunner(self, model, tokens, np.float32 if numerics == "exact" else np.float64)
+        if numerics == "float64":
+            return FairEsmRunner(self, _float64_copy(self.model), tokens, np.float64)
+        if numerics == "exact":
+            return FairEsmRunner(self, self.model, tokens, np.float32)
+        kind = numerics.removeprefix("delta-")
+        if kind not in DELTA_KINDS or kind == numerics:
+            raise UsageError(f"numerics is 'exact', 'delta' or 'float64', not {numerics!r}.")
+        return DeltaRunner(self, tokens, kind)
 
     def contact_probabilities(self, residues: str, masks: list[Mask | None]) -> np.ndarray:
         """See `ContactHead.contact_probabilities`; equals fair-esm's `predict_contacts`.
@@ -211,7 +212,7 @@ class FairEsm(LanguageModel):
         heads = self.model.layers[0].attention_heads
         allowed = CONTACT_BATCH_BYTES * (1 if self.device.type == "cpu" else ON_GPU)
         size = max(1, allowed // (16 * heads * tokens.shape[1] ** 2))
-        parts = [_contacts(self.model, part, self._residues(part)) for part in tokens.split(size)]
+        parts = [contact_pass(self.model, part, self._residues(part)) for part in tokens.split(size)]
         return torch.cat(parts).numpy()[: len(masks)]
 
     # -- inside
@@ -230,99 +231,6 @@ class FairEsm(LanguageModel):
     def _state(self) -> tuple[Any, ...]:
         settings = tuple(fingerprints.policies(self.model).items())
         return fingerprints.weights_stamp(self.model), settings, tuple(fingerprints.code_identity(self.model))
-
-
-class FairEsmRunner:
-    """One sequence under one mask, made ready (see `Runner`)."""
-
-    def __init__(
-        self, adapter: FairEsm, model: Any, tokens: torch.Tensor, output: type[np.floating[Any]]
-    ) -> None:
-        self._adapter, self._model, self._tokens, self._output = adapter, model, tokens, output
-        self._residues, self._columns = adapter._residues(tokens), adapter._columns()
-
-    def wild_type(self) -> np.ndarray:
-        """Logits of the unchanged input, shape (L, A)."""
-        return self._run(self._tokens[None])[0]
-
-    def rows(self, substitutions: list[Substitution]) -> np.ndarray:
-        """Logits of the input with each one substitution made, shape (B, L, A)."""
-        batch = self._tokens.repeat(len(substitutions), 1)
-        length = self._residues.stop - self._residues.start
-        for row, (position, letter) in enumerate(
-            (change.position, change.letter) for change in substitutions
-        ):
-            token = (
-                self._adapter.alphabet.mask_idx
-                if letter == MASK_LETTER
-                else self._adapter._tokens.get(letter)
-            )
-            if token is None or not 0 <= position < length:
-                raise ModelError(
-                    f"{letter!r} cannot be put at position {position + 1} of {length}; "
-                    f"letters are {self._adapter.letters} and {MASK_LETTER}."
-                )
-            batch[row, self._residues.start + position] = token
-        if not substitutions:
-            return np.zeros((0, length, len(self._columns)), dtype=self._output)
-        return self._run(batch)
-
-    def _run(self, tokens: torch.Tensor) -> np.ndarray:
-        import torch
-
-        logits = _logits(self._model, tokens, self._residues, self._columns)
-        # By way of torch: numpy knows no bfloat16.
-        return logits.to(torch.float64 if self._output is np.float64 else torch.float32).cpu().numpy()
-
-
-def _logits(model: Any, tokens: torch.Tensor, residues: slice, columns: list[int]) -> torch.Tensor:
-    import torch
-
-    from catjac_widgets.language_models.fair_esm_forward import letter_logits
-
-    device = model.embed_tokens.weight.device
-    letters = torch.tensor(columns, device=device)
-    with _running(model) as own:
-        if not own and not bool((tokens == model.padding_idx).any()):
-            with torch.inference_mode():
-                return letter_logits(model, tokens.to(device), residues, letters)
-        # Rotary tables, which fair-esm remembers, would break training later if made in inference mode.
-        with torch.no_grad():
-            found = model(tokens.to(device))
-            return (found["logits"] if isinstance(found, dict) else found)[:, residues][..., letters]
-
-
-def _contacts(model: Any, tokens: torch.Tensor, residues: slice) -> torch.Tensor:
-    """Contact probabilities (B, L, L), float32 on the CPU."""
-    import torch
-
-    from catjac_widgets.language_models.fair_esm_forward import contact_logits
-
-    tokens = tokens.to(model.embed_tokens.weight.device)
-    with _running(model) as own:
-        if own:
-            with torch.no_grad():
-                return model.predict_contacts(tokens).float().cpu()
-        with torch.inference_mode():
-            return contact_logits(model, tokens, residues).sigmoid().float().cpu()
-
-
-class _running:
-    """Around a pass: evaluation mode, full float32, one thread a model.
-
-    Entering it says whether the model's own forward must run.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model, self._stack = model, ExitStack()
-
-    def __enter__(self) -> bool:
-        self._stack.enter_context(evaluating(self._model))
-        self._stack.enter_context(full_float32)
-        return bool(altered_modules(self._model))
-
-    def __exit__(self, *failure: Any) -> None:
-        self._stack.__exit__(*failure)
 
 
 def _float64_copy(model: Any) -> Any:

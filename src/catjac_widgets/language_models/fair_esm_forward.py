@@ -2,7 +2,7 @@
 
 The weights are the model's own. Unlike fair-esm's forward this one runs attention without returning its
 weights, works on sequences of one length only (no padding), and reads the language-model head at the residues
-and for the letters that are asked for.
+and for the letters that are asked for. How its dense layers are multiplied is a strategy of `linear_layers`.
 
 Shapes: B sequences, T tokens, C channels, H heads of D channels, L residues, A letters.
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from catjac_widgets.language_models.linear_layers import LinearLayers
 from catjac_widgets.language_models.plainness import token_dropout
 
 if TYPE_CHECKING:
@@ -24,16 +25,30 @@ if TYPE_CHECKING:
 #: What token dropout removed on average during training: 15 % of the tokens, 80 % of which became masks.
 MASK_SHARE_IN_TRAINING = 0.15 * 0.8
 
+#: The dense layers as the modules hold them.
+AS_THEY_ARE = LinearLayers()
 
-def letter_logits(model: Any, tokens: Tensor, residues: slice, letters: Tensor) -> Tensor:
-    """Logits (B, L, A) of the tokens in `residues` for the vocabulary rows `letters`, from tokens (B, T)."""
+
+def letter_logits(
+    model: Any, tokens: Tensor, residues: slice, letters: Tensor, linear: LinearLayers = AS_THEY_ARE
+) -> Tensor:
+    """Logits (B, L, A) of the tokens in `residues` for the vocabulary rows `letters`, from tokens (B, T).
+
+    No gradient is kept: sums are made in place.
+    """
     x = embed(model, tokens)  # (B, T, C)
+    turn = rotary(model, tokens.shape[1])
     for layer in model.layers:
-        x = x + attend(layer, x)
-        x = x + feed_forward(layer, x)
-    x = model.emb_layer_norm_after(x[:, residues])  # (B, L, C)
+        x += attend(layer, x, turn, linear)
+        x += feed_forward(layer, x, linear)
+    return read_out(model, x[:, residues], letters, linear)
+
+
+def read_out(model: Any, x: Tensor, letters: Tensor, linear: LinearLayers = AS_THEY_ARE) -> Tensor:
+    """Language-model head: the last layer's states (B, L, C) to the logits (B, L, A) of some letters."""
+    x = model.emb_layer_norm_after(x)
     head = model.lm_head
-    x = head.layer_norm(F.gelu(head.dense(x)))
+    x = head.layer_norm(F.gelu(linear(head.dense, x)))
     return F.linear(x, head.weight[letters], head.bias[letters])
 
 
@@ -47,6 +62,7 @@ def contact_logits(model: Any, tokens: Tensor, residues: slice) -> Tensor:
     weights = regression.weight[0].view(len(model.layers), -1)  # (layers, H)
     used = [index for index, row in enumerate(weights != 0) if bool(row.any())]
     x = embed(model, tokens)
+    turn = rotary(model, tokens.shape[1])
     length = residues.stop - residues.start
     total = regression.bias.new_zeros((len(tokens), length, length), dtype=_wide(x.dtype)) + regression.bias
     for index in range(used[-1] + 1 if used else 0):
@@ -54,13 +70,13 @@ def contact_logits(model: Any, tokens: Tensor, residues: slice) -> Tensor:
         heads = torch.nonzero(weights[index])[:, 0]
         if len(heads):
             # (B, heads, L, L): rows and columns of the start and end tokens are dropped, not renormalised.
-            maps = attention_maps(layer, x, heads)[:, :, residues, residues]
+            maps = attention_maps(layer, x, heads, turn)[:, :, residues, residues]
             share = weights[index, heads].to(maps.dtype)
             maps = maps + maps.transpose(-1, -2)
             sums = maps.sum(-1)  # (B, heads, L)
             total = total + torch.einsum("bhij,h->bij", maps, share)
             total = total - torch.einsum("bhi,bhj,bh->bij", sums, sums, share / sums.sum(-1))
-        x = x + attend(layer, x)
+        x = x + attend(layer, x, turn)
         x = x + feed_forward(layer, x)
     return total
 
@@ -82,45 +98,35 @@ def embed(model: Any, tokens: Tensor) -> Tensor:
     return x
 
 
-def attend(layer: Any, x: Tensor) -> Tensor:
-    """Self-attention of one layer, (B, T, C) to (B, T, C)."""
-    query, key, value = _projections(layer, x)
-    mixed = F.scaled_dot_product_attention(query, key, value, scale=layer.self_attn.scaling)
-    return layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
+def attend(layer: Any, x: Tensor, turn: Tensor | None, linear: LinearLayers = AS_THEY_ARE) -> Tensor:
+    """Self-attention of one layer, (B, T, C) to (B, T, C); `turn` as of `rotary`."""
+    attention = layer.self_attn
+    query, key, value = linear.projections(attention, layer.self_attn_layer_norm(x), turn)
+    mixed = F.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+    return linear(attention.out_proj, mixed.transpose(1, 2).flatten(2))
 
 
-def feed_forward(layer: Any, x: Tensor) -> Tensor:
+def feed_forward(layer: Any, x: Tensor, linear: LinearLayers = AS_THEY_ARE) -> Tensor:
     """Two dense layers of a block, (B, T, C) to (B, T, C)."""
-    return layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(x))))
+    return linear(layer.fc2, F.gelu(linear(layer.fc1, layer.final_layer_norm(x))))
 
 
-def attention_maps(layer: Any, x: Tensor, heads: Tensor) -> Tensor:
+def attention_maps(layer: Any, x: Tensor, heads: Tensor, turn: Tensor | None) -> Tensor:
     """Attention weights (B, heads, T, T) of some heads of one layer, softmax in float32 or wider."""
-    query, key, _ = _projections(layer, x)
-    scores = query[:, heads] @ key[:, heads].transpose(-1, -2) * layer.self_attn.scaling
+    attention = layer.self_attn
+    query, key, _ = AS_THEY_ARE.projections(attention, layer.self_attn_layer_norm(x), turn)
+    scores = query[:, heads] @ key[:, heads].transpose(-1, -2) * attention.scaling
     return scores.softmax(-1, dtype=_wide(x.dtype))
 
 
-def _projections(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, key and value, each (B, H, T, D); rotary positions on the first two where the model has them."""
-    attention = layer.self_attn
-    x = layer.self_attn_layer_norm(x)
-    query, key, value = (
-        dense(x).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        for dense in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    if attention.rot_emb is not None:
-        inverse = attention.rot_emb.inv_freq.to(_wide(x.dtype))
-        angles = torch.outer(torch.arange(x.shape[1], device=x.device, dtype=inverse.dtype), inverse)
-        angles = torch.cat([angles, angles], dim=-1)  # (T, D)
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        query, key = _rotate(query, cos, sin), _rotate(key, cos, sin)
-    return query, key, value
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+def rotary(model: Any, tokens: int) -> Tensor | None:
+    """Rotary positions as complex numbers of length 1, (T, D / 2), or None for a model without them."""
+    embedding = model.layers[0].self_attn.rot_emb
+    if embedding is None:
+        return None
+    inverse = embedding.inv_freq.to(_wide(embedding.inv_freq.dtype))
+    angles = torch.outer(torch.arange(tokens, device=inverse.device, dtype=inverse.dtype), inverse)
+    return torch.complex(angles.cos(), angles.sin())
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

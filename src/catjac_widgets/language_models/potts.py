@@ -12,7 +12,7 @@ import numpy as np
 
 from catjac_widgets.alignments import read_alignment
 from catjac_widgets.alphabets import MASK_LETTER
-from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.fingerprints import FileMemory, file_memory, sha256_of_file
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.long_work import watcher
@@ -124,6 +124,8 @@ class Potts(LanguageModel):
         """See `LanguageModel`."""
         import torch
 
+        if numerics.startswith("delta"):
+            raise UsageError(f"{self.name} has no layers to multiply coarsely; use numerics='exact'.")
         dtype = torch.float64 if numerics == "float64" else torch.float32
         return _PottsRunner(self, self.encode(residues, mask), dtype)
 

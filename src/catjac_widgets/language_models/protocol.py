@@ -74,7 +74,14 @@ class LanguageModel(ABC):
         Parameters
         ----------
         numerics
-            "exact" (float32, TF32 off) or "float64" (a copy of the model, for tests).
+            "exact" (float32, TF32 off), "float64" (a copy of the model, for tests), or, where the model
+            offers it, "delta-int8", "delta-bfloat16" or "delta-float16": coarse products of differences from
+            the wild type; such a runner has an attribute `exact`, the exact runner of the same input.
+
+        Raises
+        ------
+        UsageError, ModelError
+            For numerics that the model does not offer.
         """
 
     def letters_at(self, position: int) -> str:
