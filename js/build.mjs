@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const views = ["contact_map", "jacobian_slice", "job_status", "recovery_view", "sensitivity_view", "sequence_mask", "structure_head"];
+const views = ["contact_map", "jacobian_slice", "job_status", "panel_toggles", "recovery_view", "sensitivity_view", "sequence_mask", "structure_head"];
 
 function filesUnder(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

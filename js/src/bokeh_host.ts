@@ -3,7 +3,7 @@
 import { bytesOf } from "./arrays";
 import { readTheme, watchTheme, type Theme } from "./canvas";
 import { cssColour } from "./colour";
-import { Undo, type Model } from "./model";
+import { isLive, Undo, type Model } from "./model";
 
 /** As much of bokeh's objects as is used here. */
 export interface BokehModel {
@@ -32,6 +32,7 @@ interface Scale {
 
 interface Figureview {
   model: BokehModel;
+  el: HTMLElement;
   frame: { x_scale: Scale; y_scale: Scale };
   remove?(): void;
 }
@@ -42,14 +43,16 @@ interface Bokeh {
 
 const page = window as unknown as { Bokeh?: Bokeh; catjacBokeh?: Promise<Bokeh | null> | undefined };
 
-/** How long the script in the cell's output may take before the kernel is asked for it. */
+/** How long the script in the cell's output may take before the kernel is asked for it, or, without one, given up. */
 const GRACE = 600;
+const SAVED_GRACE = 10_000;
 const PATIENCE = 20_000;
 
 async function bokehOf(model: Model): Promise<Bokeh | null> {
-  for (let waited = 0; !page.Bokeh && waited < GRACE; waited += 50) await new Promise((resolve) => setTimeout(resolve, 50));
+  const grace = isLive(model) ? GRACE : SAVED_GRACE;
+  for (let waited = 0; !page.Bokeh && waited < grace; waited += 50) await new Promise((resolve) => setTimeout(resolve, 50));
   if (page.Bokeh) return page.Bokeh;
-  if (model.comm_live === false) return null;
+  if (!isLive(model)) return null;
   page.catjacBokeh ??= new Promise((resolve) => {
     const timer = setTimeout(() => {
       page.catjacBokeh = undefined;
@@ -81,6 +84,9 @@ export class Plot {
     private readonly themed: (theme: Theme) => void,
   ) {
     for (const model of this.figure.references()) if (model.name) this.byName.set(model.name, model);
+    // A figure that was clicked is not framed for that; with the keyboard it is not reached.
+    const canvas = view.el.shadowRoot?.querySelector(".bk-Canvas")?.shadowRoot;
+    canvas?.querySelector<HTMLElement>(".bk-events")?.style.setProperty("outline", "none");
     this.readTheme();
     undo.add(watchTheme(() => this.readTheme()));
     undo.add(() => view.remove?.());

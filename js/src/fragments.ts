@@ -1,5 +1,7 @@
 // Pure arithmetic of visible fragments: 1-based, both ends included, in order, never touching each other.
 
+import { permutation } from "./numpy_random";
+
 export type Fragment = [number, number];
 export type Side = "outward" | "inward" | "both";
 export type Grip = "start" | "end" | "whole";
@@ -94,30 +96,14 @@ export function flanked(fragments: readonly Fragment[], by: number, side: Side, 
   );
 }
 
-/** Numbers in [0, 1) that follow from the seed (Weyl sequence with a mixing step). */
-function randoms(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** All positions in an order that follows from the seed. */
-export function shuffledPositions(length: number, seed: number): number[] {
-  const next = randoms(seed);
-  const positions = Array.from({ length }, (_, k) => k + 1);
-  for (let k = length - 1; k > 0; k--) {
-    const other = Math.floor(next() * (k + 1));
-    [positions[k], positions[other]] = [positions[other]!, positions[k]!];
-  }
-  return positions;
+/** Positions outside the fragments in the order in which `catjac.recovery(pattern="random_nested")` shows them. */
+export function drawOrder(fragments: readonly Fragment[], seed: number, length: number): number[] {
+  const outside = Array.from({ length }, (_, k) => k + 1).filter((position) => fragmentAt(fragments, position) < 0);
+  return permutation(outside, [seed, ...fragments.flat()]);
 }
 
 /** Show `count` more residues, drawn without replacement; with one seed, more residues contain fewer. */
 export function scattered(fragments: readonly Fragment[], count: number, seed: number, length: number): Fragment[] {
-  const masked = shuffledPositions(length, seed).filter((position) => fragmentAt(fragments, position) < 0);
-  return tidy([...fragments, ...masked.slice(0, count).map((position): Fragment => [position, position])], length);
+  const drawn = drawOrder(fragments, seed, length).slice(0, count);
+  return tidy([...fragments, ...drawn.map((position): Fragment => [position, position])], length);
 }

@@ -60,6 +60,15 @@ export async function sharedState(model: Model): Promise<Model> {
   return model.widget_manager.get_model(String(reference).replace(REFERENCE, ""));
 }
 
+/**
+ * Whether there is a kernel to ask. What a view is handed may be a wrapping that does not tell; the model of its
+ * layout is the notebook's own and does.
+ */
+export function isLive(model: Model): boolean {
+  const layout = model.get<{ comm_live?: boolean } | string | null>("layout");
+  return (typeof layout === "object" ? layout?.comm_live : undefined) ?? model.comm_live ?? true;
+}
+
 /** Collects what must be undone when a view goes away. */
 export class Undo {
   private steps: (() => void)[] = [];

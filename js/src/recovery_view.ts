@@ -2,7 +2,7 @@
 
 import { embed, type BokehEvent, type Plot } from "./bokeh_host";
 import { onceAFrame, type Theme } from "./canvas";
-import { NAMING, sequenceOf, sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
+import { isLive, NAMING, sequenceOf, sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "./model";
 import { readRuns, runsText } from "./selection";
 import { make, number } from "./text";
 
@@ -18,6 +18,7 @@ interface Curve {
 
 interface Curves {
   fragments: Pair[];
+  source?: string;
   patterns: Curve[];
 }
 
@@ -41,6 +42,7 @@ class RecoveryView {
   private readonly filled = make("div", "cj-filled");
   private readonly plotElement = make("div", "cj-bokeh");
   private readonly readout = make("div", "cj-readout");
+  private readonly limits = make("div", "cj-caption cj-limits");
   private readonly error = make("div", "cj-error", "", { role: "alert" });
   private readonly notice = make("div", "cj-notice", "", { role: "note" });
   private readonly drawMarks = onceAFrame(() => this.marks());
@@ -59,12 +61,12 @@ class RecoveryView {
     titles.append(this.title, this.caption);
     head.append(titles, this.button);
     this.bar.append(this.filled);
-    el.replaceChildren(head, this.bar, this.error, this.plotElement, this.readout, this.notice);
+    el.replaceChildren(head, this.bar, this.error, this.plotElement, this.readout, this.limits, this.notice);
     this.undo.listen(this.button, "click", () => {
       this.button.disabled = true;
       this.model.send({ kind: this.running ? "cancel" : "compute" });
     });
-    this.undo.on(model, ["change:status", "change:progress", "change:error", "change:notice", "change:proposed"], () => this.words());
+    this.undo.on(model, ["change:status", "change:progress", "change:error", "change:notice", "change:limits", "change:proposed"], () => this.words());
     this.undo.on(state, NAMING, () => this.words());
     this.words();
     void this.open();
@@ -117,6 +119,8 @@ class RecoveryView {
     });
     const all = curves.flatMap((curve) => curve.R.filter((value): value is number => value !== null));
     this.plot?.named("y range").setv({ start: Math.min(0, ...all) - 0.03, end: Math.max(1, ...all) + 0.06 });
+    // Half is a bound for probabilities only.
+    this.plot?.named("half line").setv({ visible: this.curves?.source !== "jacobian" });
     this.marks();
     this.words();
   }
@@ -192,12 +196,13 @@ class RecoveryView {
     const same = curves && sameRuns(curves.fragments, proposed);
     this.button.textContent = this.running ? "Cancel" : same ? "Compute again" : proposed.length ? `Compute for ${this.named(proposed)}` : "Compute";
     this.button.disabled = !this.running && !proposed.length;
-    this.button.hidden = model.comm_live === false || Boolean(this.problem);
+    this.button.hidden = !isLive(model) || Boolean(this.problem);
     this.bar.hidden = !this.running;
     this.filled.style.width = `${total ? (100 * done) / total : 0}%`;
     this.bar.setAttribute("aria-valuemax", String(total));
     this.bar.setAttribute("aria-valuenow", String(done));
     this.say(this.error, model.get<string>("error"));
+    this.say(this.limits, model.get<string>("limits"));
     this.say(this.notice, model.get<string>("notice"));
     this.readout.classList.toggle("cj-hint", !near);
     if (this.problem) this.readout.textContent = this.problem;

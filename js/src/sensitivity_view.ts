@@ -14,6 +14,7 @@ const HOVER_WAIT = 100;
 class SensitivityView {
   private readonly undo = new Undo();
   private readonly title = make("div", "cj-title", "Residues");
+  private readonly caption = make("div", "cj-caption", "block norms of J, centred over letters · entropy of the unmutated prediction");
   private readonly plotElement = make("div", "cj-bokeh");
   private readonly readout = make("div", "cj-readout");
   private readonly hoverSave: ReturnType<typeof throttledSave>;
@@ -27,7 +28,7 @@ class SensitivityView {
     private readonly el: HTMLElement,
   ) {
     el.classList.add("catjac", "cj-sensitivity");
-    el.replaceChildren(this.title, this.plotElement, this.readout);
+    el.replaceChildren(this.title, this.caption, this.plotElement, this.readout);
     this.hoverSave = throttledSave(state, HOVER_WAIT);
     void this.open();
   }
@@ -107,7 +108,8 @@ class SensitivityView {
       });
       names.x.push(0.7);
       names.y.push(bottom + 0.97);
-      names.text.push(known.length ? `${name}, up to ${number(most)}` : name);
+      const rest = known.length ? `, up to ${number(most)}${name === "entropy" ? " nats" : ""}` : this.values ? ", not known" : "";
+      names.text.push(name + rest);
     });
     this.plot?.fill("names", names);
     this.words();

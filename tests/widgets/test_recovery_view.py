@@ -8,10 +8,18 @@ import pytest
 from notebook_page import NotebookPage, Wire
 from recoveries import made_up_recovery, runs
 
+from catjac_widgets.analysis.recovery_patterns import as_target, patterned_masks
 from catjac_widgets.errors import Cancelled, MaskError, ModelError, UsageError
+from catjac_widgets.language_models.potts import random_potts
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.recovery_view import RecoveryCurve, described, flank_lengths, proposal
+from catjac_widgets.widgets.recovery_view import (
+    RecoveryCurve,
+    described,
+    flank_lengths,
+    limits_text,
+    proposal,
+)
 
 RESIDUES = "MKWVTFISLLFLFSSAYSRGVFRRDAHKSEVAHRFKDLGEENFKALVLIAFAQYLQQC"
 SEQUENCE = as_sequence(RESIDUES, name="made up")
@@ -160,3 +168,50 @@ def test_clicking_a_point_sets_its_mask_and_the_mask_is_marked(notebook: Noteboo
     assert notebook.page.get_attribute(".cj-recovery", "data-current") == "line"
     notebook.page.locator("#page").screenshot(path=pictures / "recovery-line.png")
     assert notebook.complaints == []
+
+
+def test_limits_are_said(wire: Wire) -> None:
+    view = curve_of(selection=(12, 40))
+    assert view.limits.startswith("Flanks of 0 to 17 residues on a side.")
+    assert "“Distant” means farther than 10 residues" in view.limits
+    assert "30 as published" in view.limits
+    assert "24 lengths of them at most" in limits_text(flank_lengths([(200, 210)], 500), 30)
+    assert "published" not in limits_text([0, 1], 30)
+    view.compute()
+    view.wait(20)
+    assert view.limits.startswith("Flanks of 0 to 7 residues")
+    assert "R = 0.5" in view.limits
+    view.close()
+
+
+def test_a_model_without_contact_head_is_asked_for_its_jacobian(wire: Wire) -> None:
+    potts = random_potts(40, letters="ACDEFGHIKLMNPQRSTVWY", seed=1)
+    view = RecoveryCurve("MKWVTFISLLFLFSSAYSRGVFRRDAHKSEVAHRFKDLGE", potts)
+    view.compute([(5, 12), (25, 30)])
+    view.wait(120)
+    assert (view.status, view.error) == ("done", "")
+    assert view.curves["source"] == "jacobian"
+    # No mask changes what a Potts model's Jacobian holds (METHODS §6).
+    values = [value for curve in view.curves["patterns"] for value in curve["R"] if value is not None]
+    np.testing.assert_allclose(values, 1, atol=1e-4)
+    assert "has no contact head" in view.limits
+    assert "R = 0.5" not in view.limits
+    view.close()
+
+
+def test_points_are_the_masks_of_the_patterns(wire: Wire) -> None:
+    sequence = as_sequence(RESIDUES)
+    view = RecoveryCurve(sequence, random_potts(LENGTH, letters="ACDEFGHIKLMNPQRSTVWY", seed=2))
+    view.compute([(20, 26)])
+    view.wait(120)
+    for curve in view.curves["patterns"]:
+        masked, exists = patterned_masks(
+            sequence,
+            as_target((20, 26), LENGTH),
+            curve["name"],
+            flank_lengths([(20, 26)], LENGTH),
+            seed=0,
+            avoided=10,
+        )
+        assert curve["masks"] == [runs(row) for row in masked[exists]]
+    view.close()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from catjac_widgets.structures.example_proteins import examples
 from catjac_widgets.structures.experimental import structure
 from catjac_widgets.widgets import structure_view
 from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.structure_scene import FALSE, TRUE, Scene
+from catjac_widgets.widgets.structure_scene import Scene, shade
 from catjac_widgets.widgets.structure_view import MISSING, StructureView
 
 
@@ -36,11 +39,11 @@ def test_atoms_and_positions_of_an_awkward_file() -> None:
     assert "ACE" not in atoms.res_name
     assert {"GLH", "ASH"} <= set(atoms.res_name)
     for position in (1, 2, 83, 113, 200, 348):
-        own = scene.atoms_of([position])
+        own = slice(*scene.atoms[position - 1])
         assert {int(number) for number in atoms.res_id[own]} == {int(scene.sequence.numbers[position - 1])}
-        assert {scene.position_of(int(atom)) for atom in own} == {position}
-    assert scene.position_of(-1) is None
-    assert scene.position_of(len(atoms)) is None
+    # One range after the other, none left out.
+    np.testing.assert_array_equal(scene.atoms[1:, 0], scene.atoms[:-1, 1])
+    assert (scene.atoms[0, 0], scene.atoms[-1, 1]) == (0, len(atoms))
 
 
 def test_residues_that_are_not_resolved_have_no_atoms() -> None:
@@ -50,105 +53,124 @@ def test_residues_that_are_not_resolved_have_no_atoms() -> None:
     kept = array[~np.isin(array.res_id, np.unique(array.res_id)[20:25])]
     scene = Scene(structure(kept), example.sequence)
     assert scene.unresolved == 5
-    assert scene.atoms_of(range(21, 26)).size == 0
     assert np.isnan(scene.points[20:25]).all()
+    np.testing.assert_array_equal(scene.atoms[20:25], -1)
     atoms = atoms_of(scene.pdb_text())
     for position in (1, 20, 26, len(residues)):
-        own = scene.atoms_of([position])
+        own = slice(*scene.atoms[position - 1])
         assert {int(number) for number in atoms.res_id[own]} == {int(example.sequence.numbers[position - 1])}
-        assert scene.position_of(int(own[0])) == position
-    lines = scene.cylinders(np.random.default_rng(0).random((len(residues),) * 2), 6)
-    assert len(lines) == len(residues) - 5
+    pairs = scene.pairs(np.random.default_rng(0).random((len(residues),) * 2))
+    assert not np.isin(pairs[:, :2], np.arange(21, 26)).any()
 
 
-def test_the_track_is_in_the_b_factors() -> None:
-    example = examples()["bpti"]
-    scene = Scene(example.structure)
-    track = np.linspace(-3, 7, len(example))
+def test_shades_run_from_0_to_1() -> None:
+    track = np.linspace(-3, 7, 60)
     track[4] = np.nan
-    atoms = atoms_of(scene.pdb_text(track))
-    found = np.array([atoms.b_factor[scene.atoms_of([k + 1])[0]] for k in range(len(track))])
     low, high = np.nanpercentile(track, [2, 98])
-    np.testing.assert_allclose(
-        found, np.nan_to_num(np.clip((track - low) / (high - low), 0, 1)) * 100, atol=0.01
-    )
-    assert set(scene.scaled(np.ones(len(track)))) == {50.0}
+    np.testing.assert_allclose(shade(track), np.clip((track - low) / (high - low), 0, 1), atol=1e-6)
+    assert np.isnan(shade(track)[4])
+    assert set(shade(np.ones(9)).tolist()) == {0.5}
+    assert np.isnan(shade(np.full(9, np.nan))).all()
 
 
-def test_lines_are_the_top_pairs_coloured_by_contact() -> None:
+@pytest.mark.parametrize("separation", [1, 6, 12, 40])
+def test_pairs_hold_the_best_ones_for_every_separation(separation: int) -> None:
     example = examples()["bpti"]
     scene = Scene(example.structure)
     truth = example.contacts.values
     scores = np.random.default_rng(1).random(truth.shape)
     scores += scores.T
     length = len(scores)
-    pairs = [(scores[i, j], i, j) for i in range(length) for j in range(i + 8, length)]
+    pairs = [(scores[i, j], i, j) for i in range(length) for j in range(i + separation, length)]
     best = sorted(pairs, reverse=True)[:length]
-    lines = scene.cylinders(scores, 8)
-    labels = example.sequence.labels
-    assert [line[5] for line in lines] == [f"{labels[i]}–{labels[j]}" for _, i, j in best]
-    assert [line[3] for line in lines] == [TRUE if truth[i, j] else FALSE for _, i, j in best]
-    np.testing.assert_allclose([line[1] for line in lines], [scene.points[i] for _, i, _ in best])
+    offered = scene.pairs(scores)
+    kept = [row for row in offered.tolist() if row[1] - row[0] >= separation][:length]
+    assert kept == [[i + 1, j + 1, int(truth[i, j])] for _, i, j in best]
 
 
-def test_selection_and_clicks_are_shared(wire: Wire) -> None:
+def test_pairs_of_two_chains_are_never_too_near() -> None:
+    example = examples()["bpti"]
+    array = example.structure.atoms
+    halves = array.copy()
+    halves.chain_id[halves.res_id > 30] = "B"
+    scene = Scene(structure(halves, chain="A:B"))
+    assert len(scene.sequence.chains) == 2
+    length = len(scene.sequence)
+    first = len(scene.sequence.chains[0])
+    scores = np.zeros((length, length))
+    scores[first - 1, first] = scores[first, first - 1] = 9.0
+    assert scene.pairs(scores)[0, :2].tolist() == [first, first + 1]
+    everywhere = scene.pairs(scores, 10**6)
+    assert [first, first + 1] in everywhere[:, :2].tolist()
+
+
+def test_the_browser_is_told_what_to_draw(wire: Wire) -> None:
     pytest.importorskip("nglview", reason="nglview is not installed")
     example = examples()["bpti"]
-    contact_map = ContactMap(np.zeros((len(example),) * 2), sequence=example.sequence)
-    view = StructureView(example, state=contact_map, tracks={"made up": np.arange(len(example))})
-    sent: list[Any] = []
-    view.view._remote_call = lambda *names, **options: sent.append((names[0], options))
-    contact_map.selection = (5, 30)
-    view.delivery.deliver()
-    added = [options["kwargs"]["sele"] for name, options in sent if name == "addRepresentation"]
-    assert added[-1] == "@" + ",".join(map(str, view.scene.atoms_of([5, 30])))
-
-    def click(position: int) -> None:
-        view.view.picked = {}
-        view.view.picked = {"atom1": {"index": int(view.scene.atoms_of([position])[1])}}
-        view.delivery.deliver()
-
-    click(12)
-    assert contact_map.residues == ((12, 12),)
-    assert contact_map.selection == (5, 30)
-    click(40)
-    assert (contact_map.selection, contact_map.residues) == ((12, 40), ())
-    click(7)
-    assert contact_map.residues == ((7, 7),)
-    # Chosen elsewhere in between: a click begins anew.
-    contact_map.residues = [(20, 30)]
-    click(9)
-    assert (contact_map.selection, contact_map.residues) == ((12, 40), ((9, 9),))
-    view.view.picked = {"component": 1}
-    view.delivery.deliver()
-    assert contact_map.residues == ((9, 9),)
-    view.close()
-    contact_map.close()
-
-
-def test_lines_and_colours_are_drawn_anew(wire: Wire) -> None:
-    pytest.importorskip("nglview", reason="nglview is not installed")
-    example = examples()["bpti"]
-    view = StructureView(example, contacts=np.random.default_rng(0).random((len(example),) * 2))
-    view.delivery.deliver()
-    assert len(view.view._ngl_component_ids) == 2
-    before = view.view._ngl_component_ids[1]
-    view.min_separation = 12
-    view.delivery.deliver()
-    assert len(view.view._ngl_component_ids) == 2
-    assert view.view._ngl_component_ids[1] != before
+    length = len(example)
+    contact_map = ContactMap(np.zeros((length,) * 2), sequence=example.sequence)
+    scores = np.random.default_rng(0).random((length,) * 2)
+    view = StructureView(example, state=contact_map, contacts=scores)
+    head = view.head
+    assert head.state is contact_map
+    assert head.viewer == view.view.model_id
+    assert head.tracks == [structure_view.POSITION]
+    np.testing.assert_array_equal(head.atoms, view.scene.atoms)
+    np.testing.assert_array_equal(head.pairs, view.scene.pairs(scores))
+    # Nothing goes by nglview's own calls, which may come before the structure has.
+    assert not view.view._ngl_msg_archive
+    assert not view.view._callbacks_before_loaded
+    view.add_track("made up", np.arange(length))
+    assert view.colour_by == head.colour_by == "made up"
+    assert head.tracks == [structure_view.POSITION, "made up"]
+    np.testing.assert_array_equal(head.shades[1], shade(np.arange(length, dtype=float)))
     view.show_contacts = False
-    view.delivery.deliver()
-    assert len(view.view._ngl_component_ids) == 1
-    view.show_contacts = True
-    view.add_track("made up", np.arange(len(example)))
-    view.delivery.deliver()
-    assert view.colour_by == "made up"
-    assert len(view.view._ngl_component_ids) == 2
+    assert not head.show_contacts
+    contact_map.selection = (5, 30)
+    assert view.selection == (5, 30)
+    view.draw_contacts(None)
+    assert head.pairs is None
     with pytest.raises(UsageError, match="'short'"):
         view.add_track("short", [1, 2])
     with pytest.raises(UsageError):
         view.draw_contacts(np.zeros((4, 4)))
+    view.close()
+    contact_map.close()
+
+
+def test_nglview_starts_no_thread_until_a_person_calls_it(wire: Wire) -> None:
+    pytest.importorskip("nglview", reason="nglview is not installed")
+    before = {thread for thread in threading.enumerate() if hasattr(thread, "view")}
+    view = StructureView(examples()["ww"])
+    assert {thread for thread in threading.enumerate() if hasattr(thread, "view")} == before
+    # As the page says that it is there; a call then goes out.
+    view.view._handle_nglview_custom_msg(view.view, {"type": "request_loaded", "data": True}, [])
+    sent: list[Any] = []
+    view.view.send = sent.append
+    view.view.center()
+    for _ in range(200):
+        if sent:
+            break
+        time.sleep(0.05)
+    assert [message["methodName"] for message in sent] == ["autoView"]
+    view.close()
+
+
+def test_chains_and_files_and_coordinates(wire: Wire, tmp_path: Path) -> None:
+    example = examples()["bpti"]
+    halves = example.structure.atoms.copy()
+    halves.chain_id[halves.res_id > 30] = "B"
+    view = StructureView(structure(halves, chain="A:B"))
+    assert view.head.tracks == [structure_view.POSITION, structure_view.CHAIN]
+    assert set(view.head.shades[1].tolist()) == {0.0, 1.0}
+    view.close()
+    view = StructureView(example.structure.atoms, sequence=example.sequence)
+    assert view.scene.unresolved == 0
+    view.close()
+    path = tmp_path / "<b>file.pdb"
+    path.write_text(example.structure.to_pdb())
+    view = StructureView(str(path))
+    assert view.sequence.residues == example.structure.sequence.residues
     view.close()
 
 
@@ -158,13 +180,12 @@ def test_without_nglview_the_panel_says_what_to_run(wire: Wire, monkeypatch: pyt
     view = StructureView(
         example, contacts=np.zeros((len(example),) * 2), tracks={"a": np.zeros(len(example))}
     )
-    assert view.problem == MISSING
-    assert "%pip install" in view.head.problem
+    assert view.problem == view.head.problem == MISSING
+    assert "%pip install" in view.problem
     assert view.children == (view.head,)
+    assert view.view is None
     view.selection = (1, 9)
     view.colour_by = structure_view.POSITION
-    view.choose(4)
-    assert view.residues == ((4, 4),)
     view.close()
 
 

@@ -307,11 +307,12 @@ def _wait_with_bar(job: Job) -> None:
     with tqdm(
         total=now.rows_total,
         initial=now.rows_done,
-        desc=f"Jacobian of {name}, {job.plan.model}",
         unit="row",
         file=sys.stderr,
         dynamic_ncols=True,
     ) as bar:
+        # In a notebook tqdm takes what it is made with for markup, and a name is whatever a FASTA file says.
+        bar.set_description(f"Jacobian of {name}, {job.plan.model}")
         while True:
             finished = job.wait(0.1)
             now = job.progress

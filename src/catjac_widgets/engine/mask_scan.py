@@ -376,11 +376,12 @@ def _wait(scan: MaskScan, progress: bool, stop: threading.Event | None) -> None:
                 name = scan.plan.sequence.name or f"{len(scan.plan.sequence)} residues"
                 bar = tqdm(
                     total=len(scan.plan.masks),
-                    desc=f"Maps of {name} under masks, {scan.plan.model}",
                     unit="mask",
                     file=sys.stderr,
                     dynamic_ncols=True,
                 )
+                # In a notebook tqdm takes what it is made with for markup.
+                bar.set_description(f"Maps of {name} under masks, {scan.plan.model}")
             if bar is not None and scan.masks_computed > bar.n:
                 bar.update(scan.masks_computed - bar.n)
     finally:

@@ -6,6 +6,7 @@ shared state there, so that hover and selection need no kernel and live on in a 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -22,8 +23,9 @@ MISSING = "Bokeh, which draws this panel, is not installed where the kernel runs
 #: About how many residue numbers stand along an axis.
 _LABELS = 10
 
-#: The cell that holds bokeh's script, as the notebook names it; "" for a notebook that does not say.
-_sent_to: set[str] = set()
+#: The cells that hold bokeh's script, as the notebook names them ("" where it does not), and the run of each
+#: that put it there.
+_sent_to: dict[str, str] = {}
 
 
 class BokehView(View):
@@ -83,17 +85,20 @@ def send_script() -> None:
     from IPython import get_ipython
 
     shell = get_ipython()
-    if shell is None or getattr(shell, "kernel", None) is None:
+    on_main = threading.current_thread() is threading.main_thread()
+    if not on_main or shell is None or getattr(shell, "kernel", None) is None:
         return
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     cell = str((parent.get("metadata") or {}).get("cellId", ""))
-    if _sent_to and cell not in _sent_to:
+    run = str((parent.get("header") or {}).get("msg_id", ""))
+    again = cell != "" and cell in _sent_to and _sent_to[cell] != run
+    if _sent_to and not again:
         return
     from bokeh.io import output_notebook
     from bokeh.resources import Resources
 
     output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True)
-    _sent_to.add(cell)
+    _sent_to[cell] = run
 
 
 def bare_figure(height: int, **options: Any) -> figure:

@@ -14,7 +14,14 @@ from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.masks import as_mask
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.contact_map import ContactMap, native_contacts
-from catjac_widgets.widgets.explorer_layout import PLAIN, Panels, check_panels, readable_structure
+from catjac_widgets.widgets.explorer_layout import (
+    PANELS,
+    Panels,
+    PanelsTrait,
+    check_panels,
+    panel_view,
+    readable_structure,
+)
 from catjac_widgets.widgets.head_maps import HeadMaps, head_of, head_under
 from catjac_widgets.widgets.jacobian_slice import JacobianSlice
 from catjac_widgets.widgets.job_feed import ENDED, JobFeed
@@ -59,8 +66,11 @@ class Explorer(SharedState, ipywidgets.VBox):
         A sentence each, or "".
     sequence_mask, contact_map, jacobian_slice, job_status
         The views.
+    panels
+        Names of the panels that are shown, out of "sequence", "map", "slice", "sensitivity", "recovery" and
+        "structure"; assign to show and hide.
     sensitivity, recovery_curve, structure_view
-        More views, or None for a panel that is hidden.
+        More views, or None for a panel that was never shown.
     """
 
     status = traitlets.Enum(STATUSES, "queued").tag(sync=True)
@@ -68,6 +78,7 @@ class Explorer(SharedState, ipywidgets.VBox):
     error = traitlets.Unicode("").tag(sync=True)
     notice = traitlets.Unicode("").tag(sync=True)
     model_name = traitlets.Unicode("").tag(sync=True)
+    panels = PanelsTrait().tag(sync=True)
 
     def __init__(
         self,
@@ -79,11 +90,9 @@ class Explorer(SharedState, ipywidgets.VBox):
         head_under: Callable[[Mask], Future[Any]] | None = None,
         model: Any = None,
         structure: Any = None,
-        panels: Iterable[str] = PLAIN,
         **traits: Any,
     ) -> None:
         refuse_unknown(self, traits)
-        wanted = check_panels(panels)
         names = structure_names(structure, sequence)
         super().__init__(sequence=sequence, **{"structure_sequence": names, **traits})
         self.add_class("catjac-explorer")
@@ -97,17 +106,17 @@ class Explorer(SharedState, ipywidgets.VBox):
         self.sequence_mask = SequenceMask(state=self, model=model, contact_map=self.contact_map)
         self._own_note = self.sequence_mask.note
         self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self.resume)
-        self._panels = Panels(self, wanted, structure, model)
-        self.sensitivity, self.recovery_curve = self._panels.sensitivity, self._panels.recovery
-        self.structure_view = self._panels.structure
-        track = [self.sequence_mask] if "sequence" in wanted else []
-        self.children = (self.job_status, *track, self._panels.box)
+        self._panels = Panels(self, structure, model)
         self._follow(start(self._mask_now))
         self.observe(self._mask_set, "mask")
         if head_under is not None and self.sequence_mask.previews:
             HeadMaps(self, self.contact_map, head_under)
 
     # ---- what a person uses
+
+    sensitivity = panel_view("sensitivity")
+    recovery_curve = panel_view("recovery")
+    structure_view = panel_view("structure")
 
     @property
     def job(self) -> Job:
@@ -206,6 +215,8 @@ class Explorer(SharedState, ipywidgets.VBox):
         while not feed.finished.wait(0.02):
             self.delivery.deliver()
         self.delivery.deliver()
+        # What was sent between two cells is in nobody's record then.
+        self._panels.send_again()
         return self
 
     def close(self) -> None:
@@ -217,9 +228,8 @@ class Explorer(SharedState, ipywidgets.VBox):
             feed.job.cancel()
             feed.close()
         self.delivery.close()
-        for view in (self.sequence_mask, self.contact_map, self.jacobian_slice, self.job_status):
-            view.close()
         self._panels.close()
+        self.job_status.close()
         self.layout.close()
         super().close()
 
@@ -320,7 +330,7 @@ def explore(
     unknown: Mapping[str, str] | None = None,
     cache: bool = True,
     colour_map: str = "ocean",
-    panels: Iterable[str] = PLAIN,
+    panels: Iterable[str] = PANELS,
 ) -> Explorer:
     """Explore a protein's Jacobian while it is computed; returns at once.
 
@@ -340,8 +350,7 @@ def explore(
     colour_map
         "ocean", "ember" or "graphite".
     panels
-        What to show: "sequence", "map" and "slice" by default, besides "sensitivity", "recovery" and
-        "structure".
+        What to show at first: some of "sequence", "map", "slice", "sensitivity", "recovery", "structure".
     mask, variant, numerics, batch_size, linker, unknown, cache
         See `catjac.jacobian`.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
+import numpy as np
+import traitlets
 
 from catjac_widgets.errors import CatjacError, UsageError
+from catjac_widgets.widgets.panel_toggles import PanelToggles
 from catjac_widgets.widgets.recovery_view import RecoveryCurve
 from catjac_widgets.widgets.sensitivity_view import TRACKS, Sensitivity
 from catjac_widgets.widgets.structure_view import StructureView
@@ -22,23 +26,48 @@ if TYPE_CHECKING:
 #: Names of the panels, in the order in which they lie.
 PANELS = ("sequence", "map", "slice", "sensitivity", "recovery", "structure")
 
-#: What an explorer shows that nobody asked for more: what needs neither bokeh nor nglview.
-PLAIN = PANELS[:3]
+#: What the button of each says.
+NAMES = ("Sequence", "Contacts", "Block", "Residues", "Recovery", "Structure")
+
+#: About how high each is in a column, in pixels.
+HEIGHTS = {"map": 640, "slice": 480, "sensitivity": 330, "recovery": 400, "structure": 450}
+
+NO_STRUCTURE = 'No structure was given; catjac.explore(…, structure="pdb:1UBQ") shows one.'
+NO_ATOMS = "Contacts were given without atoms, so there is no structure to show."
+
+
+class PanelsTrait(traitlets.TraitType[Any, Any]):
+    """Names of panels, in the order of `PANELS`, each once."""
+
+    info_text = f"names out of {', '.join(PANELS)}"
+    default_value = PANELS
+
+    def validate(self, obj: Any, value: Any) -> tuple[str, ...]:
+        """Refuse what is no panel's name."""
+        return check_panels(value)
 
 
 def check_panels(panels: Iterable[str]) -> tuple[str, ...]:
-    """Return names of panels as a tuple.
+    """Return names of panels in the order of `PANELS`, each once.
 
     Raises
     ------
     UsageError
         For a name that is no panel's.
     """
-    wanted = (panels,) if isinstance(panels, str) else tuple(panels)
+    try:
+        wanted = (panels,) if isinstance(panels, str) else tuple(panels)
+    except TypeError:
+        wanted = (panels,)  # type: ignore[assignment]
     for name in wanted:
         if name not in PANELS:
             raise UsageError(f"There is no panel {name!r}; there are {', '.join(PANELS)}.")
-    return wanted
+    return tuple(name for name in PANELS if name in wanted)
+
+
+def panel_view(name: str) -> Any:
+    """Make an explorer's property: the view of a panel, None while it was never shown."""
+    return property(lambda explorer: explorer._panels.made.get(name))
 
 
 def readable_structure(structure: Any, sequence: Sequence) -> Any:
@@ -56,79 +85,157 @@ def readable_structure(structure: Any, sequence: Sequence) -> Any:
     return structure
 
 
+def in_columns(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Deal panels out to two columns of heights as even as can be, the first two side by side."""
+    first, rest = names[:2], names[2:]
+    best: tuple[list[str], list[str]] = ([], [])
+    least = float("inf")
+    for places in itertools.product((0, 1), repeat=len(rest)):
+        columns: tuple[list[str], list[str]] = ([], [])
+        for name, place in zip(names, (*range(len(first)), *places), strict=True):
+            columns[place].append(name)
+        highest = max(sum(HEIGHTS[name] for name in column) for column in columns)
+        if highest < least:
+            best, least = columns, highest
+    return best
+
+
 class Panels:
-    """The panels beside map, slice and sequence, told of the Jacobian when it is complete.
+    """What lies in an explorer, made when it is first shown, and told of the Jacobian when that is complete.
 
     Parameters
     ----------
     explorer
-        Whose state they follow; its map and its status are watched.
-    wanted
-        Names out of `PANELS`.
+        Whose state they follow; its map, its status and its `panels` are watched.
     structure
         A `Structure`, or anything without atoms, which makes no panel.
     model
         For the recovery curves.
+
+    Attributes
+    ----------
+    made
+        The views by the names of their panels.
     """
 
-    def __init__(self, explorer: Explorer, wanted: tuple[str, ...], structure: Any, model: Any) -> None:
+    def __init__(self, explorer: Explorer, structure: Any, model: Any) -> None:
         self._explorer = explorer
-        self.sensitivity = Sensitivity(state=explorer) if "sensitivity" in wanted else None
-        self.recovery = RecoveryCurve(model=model, state=explorer) if "recovery" in wanted else None
-        self.structure: StructureView | None = None
-        if "structure" in wanted and hasattr(structure, "to_pdb"):
-            self.structure = StructureView(structure, state=explorer)
-        made = {
+        self._structure = structure
+        self._model = model
+        self.made: dict[str, Any] = {
+            "sequence": explorer.sequence_mask,
             "map": explorer.contact_map,
             "slice": explorer.jacobian_slice,
-            "sensitivity": self.sensitivity,
-            "recovery": self.recovery,
-            "structure": self.structure,
         }
-        shown = [made[name] for name in PANELS if name in wanted and made.get(name) is not None]
-        self.box = ipywidgets.Box(shown)
+        self._shown: frozenset[str] = frozenset()
+        self._summarised: xr.Dataset | None = None
+        self.toggles = PanelToggles(state=explorer, choices=list(zip(PANELS, NAMES, strict=True)))
+        self.columns = (ipywidgets.Box(), ipywidgets.Box())
+        for column in self.columns:
+            column.add_class("catjac-column")
+        self.box = ipywidgets.Box(self.columns)
         self.box.add_class("catjac-views")
+        if not hasattr(structure, "to_pdb"):
+            self.toggles.absent = {"structure": NO_STRUCTURE if structure is None else NO_ATOMS}
+        self.arrange()
         explorer.observe(lambda change: self._told(), "status")
-        if self.structure is not None:
-            explorer.contact_map.observe(lambda change: self._later(), "values")
+        explorer.contact_map.observe(lambda change: self._later(), "values")
+        explorer.observe(lambda change: self._arrange_soon(), "panels")
+
+    def arrange(self) -> None:
+        """Show the panels that are wanted and no others; one that was never shown is made now."""
+        before = self._shown
+        shown = [name for name in PANELS if name in self._explorer.panels]
+        views = {name: view for name in shown if (view := self._view(name)) is not None}
+        track = [views.pop("sequence")] if "sequence" in views else []
+        for column, names in zip(self.columns, in_columns(tuple(views)), strict=True):
+            lying = tuple(views[name] for name in names)
+            if column.children != lying:
+                column.children = lying
+        self._explorer.children = (self._explorer.job_status, self.toggles, *track, self.box)
+        self._shown = frozenset(name for name in shown if name in self.made)
+        if self._shown - before:
+            self._told()
+            self._later()
+
+    def send_again(self) -> None:
+        """Send the state of what is shown once more."""
+        with self._explorer.delivery.lock:
+            if self._explorer.comm is not None:
+                self._explorer.send_state()
+                for name in self._shown:
+                    self.made[name].send_state()
 
     def close(self) -> None:
         """Close every comm of these panels."""
-        for view in (self.sensitivity, self.recovery, self.structure):
-            if view is not None:
-                view.close()
-        self.box.layout.close()
-        self.box.close()
+        for view in self.made.values():
+            view.close()
+        self.toggles.close()
+        for box in (*self.columns, self.box):
+            box.layout.close()
+            box.close()
+
+    def _view(self, name: str) -> Any:
+        if name not in self.made and name not in self.toggles.absent:
+            self._make(name)
+        return self.made.get(name)
+
+    def _make(self, name: str) -> None:
+        if name == "sensitivity":
+            self.made[name] = Sensitivity(state=self._explorer)
+        elif name == "recovery":
+            self.made[name] = RecoveryCurve(model=self._model, state=self._explorer)
+        elif name == "structure":
+            try:
+                self.made[name] = StructureView(self._structure, state=self._explorer)
+            except CatjacError as error:
+                self.toggles.absent = {**self.toggles.absent, name: str(error)}
+
+    def _arrange_soon(self) -> None:
+        if self._explorer.receiving:
+            # A message's thread only posts.
+            self._explorer.delivery.post("panels", lambda _: self.arrange(), urgent=True)
+        else:
+            self.arrange()
 
     def _told(self) -> None:
-        if self._explorer.status == "done" and (self.sensitivity or self.structure):
+        if self._explorer.status != "done":
+            self._summarised = None
+        elif self._shown & {"sensitivity", "structure"}:
             # After what is cheap to show: the whole Jacobian is read once.
             self._explorer.delivery.post("summary", self._show, prepare=self._summary)
 
     def _summary(self) -> xr.Dataset | None:
         from catjac_widgets.analysis.summaries import sensitivity
 
-        try:
-            return sensitivity(self._explorer.job.result())
-        except CatjacError:
-            return None  # The explorer shows why; a mask may have changed meanwhile.
+        if self._summarised is None:
+            try:
+                self._summarised = sensitivity(self._explorer.job.result())
+            except CatjacError:
+                return None  # The explorer shows why; a mask may have changed meanwhile.
+        return self._summarised
 
     def _show(self, summary: xr.Dataset | None) -> None:
         if summary is None:
             return
-        if self.sensitivity is not None:
-            self.sensitivity.show(summary)
-        if self.structure is not None:
+        if "sensitivity" in self._shown:
+            self.made["sensitivity"].show(summary)
+        if "structure" in self._shown:
+            view = self.made["structure"]
             for name, label, _ in TRACKS:
                 if name in summary:
-                    self.structure.add_track(label, summary[name].values)
+                    view.add_track(label, summary[name].values)
+            if "entropy" in summary:
+                # Of 20 letters, as sequence logos count it.
+                view.add_track("conservation", np.log(20) - summary["entropy"].values)
 
     def _later(self) -> None:
         # What the new values are is said only after them.
-        self._explorer.delivery.post("structure's contacts", lambda _: self._draw())
+        if "structure" in self._shown:
+            self._explorer.delivery.post("structure's contacts", lambda _: self._draw())
 
     def _draw(self) -> None:
         # While rows come in there are no scores to rank yet.
-        view, contact_map = self.structure, self._explorer.contact_map
-        if view is not None and contact_map.values is not None and contact_map.quantity != "norm":
-            view.draw_contacts(contact_map.values)
+        contact_map = self._explorer.contact_map
+        if "structure" in self._shown and contact_map.values is not None and contact_map.quantity != "norm":
+            self.made["structure"].draw_contacts(contact_map.values)

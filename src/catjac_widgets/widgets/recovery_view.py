@@ -72,6 +72,8 @@ class RecoveryCurve(BokehView):
         "idle", "running", "done", "cancelled" or "failed".
     progress
         Patterns done, and how many there are.
+    limits
+        What the curves leave out, or would: how far flanks go, what counts as distant, what R is of.
     error, notice
         A sentence each, or "".
     """
@@ -83,6 +85,7 @@ class RecoveryCurve(BokehView):
     proposed: Any = traitlets.List().tag(sync=True)
     status = traitlets.Enum(("idle", "running", "done", "cancelled", "failed"), "idle").tag(sync=True)
     progress = traitlets.List([0, 0]).tag(sync=True)
+    limits = traitlets.Unicode("").tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
     notice = traitlets.Unicode("").tag(sync=True)
 
@@ -117,6 +120,7 @@ class RecoveryCurve(BokehView):
     def show(self, recovery: xr.Dataset) -> None:
         """Show what `catjac.recovery` returned."""
         self.curves = described(recovery)
+        self.limits = limits_of(recovery)
         self.status = "done"
 
     def compute(self, fragments: list[Fragment] | None = None) -> None:
@@ -170,7 +174,11 @@ class RecoveryCurve(BokehView):
 
     def _propose(self) -> None:
         length = 0 if self.sequence is None else len(self.sequence)
-        self.proposed = [list(run) for run in proposal(self.selection, self.residues, length)]
+        proposed = proposal(self.selection, self.residues, length)
+        self.proposed = [list(run) for run in proposed]
+        if self.curves is None:
+            lengths = flank_lengths(proposed, length) if proposed else []
+            self.limits = limits_text(lengths, distance(length)) if proposed else ""
 
     def _pressed(self, widget: Any, content: dict[str, Any], buffers: Any) -> None:
         kind = content.get("kind")
@@ -192,9 +200,11 @@ class RecoveryCurve(BokehView):
         try:
             for done, pattern in enumerate(patterns):
                 self._post(stop, "progress", progress=[done, len(patterns)])
-                curves += described(self._compute(fragments, pattern, stop))["patterns"]
-                shown = {"fragments": [list(fragment) for fragment in fragments], "patterns": list(curves)}
-                self._post(stop, "curves", curves=shown)
+                found = self._compute(fragments, pattern, stop)
+                shown = described(found)
+                curves += shown["patterns"]
+                shown |= {"fragments": [list(run) for run in fragments], "patterns": list(curves)}
+                self._post(stop, "curves", curves=shown, limits=limits_of(found))
         except Cancelled:
             pass
         except CatjacError as error:
@@ -220,6 +230,7 @@ class RecoveryCurve(BokehView):
     def _compute_with(self, model: Any) -> Compute:
         def compute(fragments: list[Fragment], pattern: str, stop: threading.Event) -> xr.Dataset:
             from catjac_widgets.analysis.recovery import recovery
+            from catjac_widgets.language_models.registry import identify
 
             assert self.sequence is not None
             length = len(self.sequence)
@@ -228,8 +239,9 @@ class RecoveryCurve(BokehView):
                 model,
                 fragments=fragments,
                 pattern=pattern,
+                source="contact_head" if identify(model).has_contact_head else "jacobian",
                 steps=flank_lengths(fragments, length),
-                avoided=FAR if length >= SHORT else NEAR,
+                avoided=distance(length),
                 progress=False,
                 stop=stop,
             )
@@ -305,14 +317,50 @@ def flank_lengths(fragments: list[Fragment], length: int) -> list[int]:
     return sorted({round(step) for step in np.linspace(0, most, STEPS)})
 
 
+def distance(length: int) -> int:
+    """Residues between the fragments and what counts as distant, in a chain of that length."""
+    return FAR if length >= SHORT else NEAR
+
+
+def limits_text(flanks: list[int], avoided: int) -> str:
+    """Say how far flanks go and what counts as distant."""
+    most = f", {STEPS} lengths of them at most" if len(flanks) >= STEPS else ""
+    parts = [f"Flanks of 0 to {flanks[-1]} residues on a side{most}."]
+    why = (
+        ""
+        if avoided == FAR
+        else f" ({FAR} as published, which leaves next to nothing in chains under {SHORT})"
+    )
+    parts.append(f"“Distant” means farther than {avoided} residues from the fragments{why}.")
+    return " ".join(parts)
+
+
+def limits_of(recovery: xr.Dataset) -> str:
+    """Say what the curves of a recovery leave out, and what R is of where no contact head gave it."""
+    flanks = [int(step) for step in recovery["step"].values]
+    parts = [limits_text(flanks, int(recovery.attrs.get("avoided", FAR)))]
+    if recovery.attrs.get("source") == "jacobian":
+        parts.append(
+            f"{recovery.attrs.get('model', 'The model')} has no contact head: R is of block norms of its "
+            "Jacobian, on no calibrated scale."
+        )
+        control = recovery["R_control"].values if "R_control" in recovery else np.array([np.nan])
+        if np.isfinite(control).any():
+            low, high = np.nanmin(control), np.nanmax(control)
+            parts.append(f"A random Potts model, where it must be 1, gives {low:.3f} to {high:.3f}.")
+    else:
+        parts.append("Dashed: R = 0.5, above which contacts count as recovered.")
+    return " ".join(parts)
+
+
 def described(recovery: xr.Dataset) -> dict[str, Any]:
     """Describe a recovery as the front end reads it: plain numbers, None where R is not defined.
 
     Returns
     -------
     dict
-        fragments, [[first, last], …]; patterns, of each its name, label, and by step the residues shown, R
-        and the visible runs of the mask.
+        fragments, [[first, last], …]; source; patterns, of each its name, label, and by step the residues
+        shown, R and the visible runs of the mask.
     """
     labels = {name: label for name, label, _ in PATTERNS}
     curves = []
@@ -332,4 +380,8 @@ def described(recovery: xr.Dataset) -> dict[str, Any]:
         )
     # Written as "12-22,80-90"; runs that touch are two fragments all the same.
     ends = [part.split("-") for part in str(recovery["fragment"].values[0]).split(",")]
-    return {"fragments": [[int(run[0]), int(run[-1])] for run in ends], "patterns": curves}
+    return {
+        "fragments": [[int(run[0]), int(run[-1])] for run in ends],
+        "source": str(recovery.attrs.get("source", "contact_head")),
+        "patterns": curves,
+    }

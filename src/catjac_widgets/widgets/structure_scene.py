@@ -1,4 +1,4 @@
-"""A structure as a viewer takes it: text with a track in it, the atoms of each residue, contact lines."""
+"""A structure as a viewer takes it: text, the atoms of each residue, tracks to colour by, pairs for lines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,8 @@ from catjac_widgets.structures.experimental import structure as read_structure
 if TYPE_CHECKING:
     import xarray as xr
 
-#: A viewer's shape: kind, from, to, colour (0 … 1), radius in Å, name.
-Cylinder = tuple[str, list[float], list[float], list[float], float, str]
-
-#: Colours of contact lines: in contact, not in contact, not known.
-TRUE, FALSE, UNKNOWN = [0.11, 0.56, 0.35], [0.82, 0.29, 0.42], [0.45, 0.5, 0.58]
-
-#: Radius of a contact line in Å.
-RADIUS = 0.28
+#: Minimum separations along the chain for which the browser finds its pairs without asking.
+SEPARATIONS = 100
 
 _CHAIN_NAMES = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
@@ -79,34 +73,22 @@ class Scene:
         """How many positions of the sequence the structure does not show."""
         return int((self.residue_of < 0).sum())
 
-    def atoms_of(self, positions: Any) -> np.ndarray:
-        """Atoms of 1-based positions; none for those that are not resolved."""
-        residues = self.residue_of[np.asarray(list(positions), dtype=int) - 1]
-        pieces = [np.arange(self.starts[k], self.starts[k + 1]) for k in residues if k >= 0]
-        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=int)
+    @cached_property
+    def atoms(self) -> np.ndarray:
+        """First atom of each position and one beyond its last, int32 (L, 2); −1 where there is none."""
+        known = self.residue_of >= 0
+        atoms = np.full((len(self.sequence), 2), -1, dtype=np.int32)
+        atoms[known, 0] = self.starts[self.residue_of[known]]
+        atoms[known, 1] = self.starts[self.residue_of[known] + 1]
+        return atoms
 
-    def position_of(self, atom: int) -> int | None:
-        """1-based position that an atom belongs to; None for residues that the sequence does not have."""
-        if not 0 <= atom < self.starts[-1]:
-            return None
-        residue = int(np.searchsorted(self.starts, atom, side="right")) - 1
-        found = np.flatnonzero(self.residue_of == residue)
-        return int(found[0]) + 1 if len(found) else None
-
-    def pdb_text(self, values: np.ndarray | None = None) -> str:
-        """Write PDB text whose B-factors are a track scaled to 0 … 100; 0 where it is not known.
-
-        Parameters
-        ----------
-        values
-            (L,); NaN where unknown. Positions along the chain, from 0 to 100, without it.
-        """
+    def pdb_text(self) -> str:
+        """Write the resolved residues as PDB text with chain names of one letter."""
         import io
 
         from biotite.structure.io.pdb import PDBFile
 
         atoms = self.structure.atoms.copy()
-        atoms.set_annotation("b_factor", np.repeat(self.scaled(values), np.diff(self.starts)))
         lengths = [len(chain.atoms) for chain in self.structure.chains]
         atoms.chain_id = np.repeat(list(_CHAIN_NAMES[: len(lengths)]), lengths)
         atoms.hetero[:] = False
@@ -116,37 +98,42 @@ class Scene:
         file.write(text)
         return text.getvalue()
 
-    def scaled(self, values: np.ndarray | None) -> np.ndarray:
-        """Scale a track to 0 … 100 between its 2nd and 98th percentile, by resolved residue."""
-        track = (
-            np.arange(len(self.sequence), dtype=float) if values is None else np.asarray(values, dtype=float)
-        )
-        low, high = np.nanpercentile(track, [2, 98]) if np.isfinite(track).any() else (0.0, 1.0)
-        scaled = np.clip((track - low) / (high - low) * 100 if high > low else track * 0 + 50, 0, 100)
-        by_residue = np.zeros(len(self.structure))
-        known = self.residue_of >= 0
-        by_residue[self.residue_of[known]] = np.nan_to_num(scaled[known])
-        return by_residue
+    def pairs(self, contacts: xr.DataArray | np.ndarray, separation: int = 1) -> np.ndarray:
+        """Find the pairs of a map that lines may be drawn for, best first.
 
-    def cylinders(self, contacts: xr.DataArray | np.ndarray, separation: int) -> list[Cylinder]:
-        """Make lines for the L highest resolved pairs of a map, (L, L), coloured by contact or not.
+        Parameters
+        ----------
+        contacts
+            Scores, (L, L).
+        separation
+            A minimum separation that will be asked for, beside all up to `SEPARATIONS`.
 
-        L counts the resolved residues; pairs nearer than `separation` along one chain are left out.
+        Returns
+        -------
+        numpy.ndarray
+            int32 (n, 3): 1-based positions i < j, and 1 in contact, 0 not, −1 not known. For each of those
+            separations it holds the R best pairs that are at least so far apart along one chain, or of two
+            chains, with R the number of resolved residues.
         """
         scores = np.array(contacts, dtype=float)
         chain = self.sequence.chain_index
-        place = np.arange(len(chain))
-        apart = np.abs(np.subtract.outer(place, place)) >= separation
-        apart |= chain[:, None] != chain[None, :]
         there = np.isfinite(self.points).all(axis=1)
-        allowed = np.triu(apart & there[:, None] & there[None, :] & np.isfinite(scores), 1)
-        first, second = np.nonzero(allowed)
-        order = np.argsort(-scores[first, second], kind="stable")[: int(there.sum())]
-        truth = self.structure.contacts(self.sequence).values
-        lines: list[Cylinder] = []
-        for i, j in zip(first[order], second[order], strict=True):
-            colour = UNKNOWN if np.isnan(truth[i, j]) else TRUE if truth[i, j] else FALSE
-            name = f"{self.sequence.labels[i]}–{self.sequence.labels[j]}"
-            ends = [[float(x) for x in self.points[k]] for k in (i, j)]
-            lines.append(("cylinder", ends[0], ends[1], colour, RADIUS, name))
-        return lines
+        first, second = np.nonzero(np.triu(there[:, None] & there[None, :] & np.isfinite(scores), 1))
+        order = np.argsort(-scores[first, second], kind="stable")
+        first, second = first[order], second[order]
+        apart = np.where(chain[first] == chain[second], second - first, len(chain))
+        kept = np.zeros(len(first), dtype=bool)
+        for least in {*range(1, min(SEPARATIONS, len(chain)) + 1), separation}:
+            kept[np.flatnonzero(apart >= least)[: int(there.sum())]] = True
+        first, second = first[kept], second[kept]
+        truth = self.structure.contacts(self.sequence).values[first, second]
+        return np.stack([first + 1, second + 1, np.nan_to_num(truth, nan=-1)], axis=1).astype(np.int32)
+
+
+def shade(track: np.ndarray) -> np.ndarray:
+    """Scale a track to 0 … 1 between its 2nd and 98th percentile, float32; NaN stays."""
+    if not np.isfinite(track).any():
+        return np.full(len(track), np.nan, dtype=np.float32)
+    low, high = np.nanpercentile(track, [2, 98])
+    scaled = (track - low) / (high - low) if high > low else track * 0 + 0.5
+    return np.clip(scaled, 0, 1).astype(np.float32)

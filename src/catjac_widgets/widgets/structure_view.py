@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -11,9 +12,9 @@ import traitlets
 from catjac_widgets.errors import UsageError
 from catjac_widgets.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.map_layers import square
-from catjac_widgets.widgets.state import SHARED, Pair, SharedState, refuse_unknown
+from catjac_widgets.widgets.state import SHARED, SharedState, refuse_unknown
 from catjac_widgets.widgets.structure_head import StructureHead
-from catjac_widgets.widgets.structure_scene import Cylinder, Scene
+from catjac_widgets.widgets.structure_scene import SEPARATIONS, Scene, shade
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,20 +24,17 @@ MISSING = (
     'run: %pip install "nglview!=4.0.1"'
 )
 
-#: Pixels; nglview must be told, or it has no width inside other boxes.
+#: Pixels; nglview must be told, or it has no width inside other boxes. The browser widens it to its box.
 WIDTH, HEIGHT = 440, 360
 
-#: From little to much, on light and on dark ground.
-COLOURS = [0xC3CAD4, 0x8FB3DC, 0x3B7DD8, 0x7A4FC0, 0xC2307A]
-
-POSITION = "position along the chain"
+POSITION, CHAIN = "sequence position", "chain"
 
 
 class StructureView(SharedState, ipywidgets.VBox):
     """A structure by nglview, linked to the other views in both directions.
 
-    Clicking a residue chooses it; clicking another one next makes the two the selected pair. What is
-    selected elsewhere is shown with all its atoms.
+    Clicking a residue chooses it; clicking another one next makes the two the selected pair, and so does
+    clicking a line. What is selected elsewhere is shown with all its atoms.
 
     Parameters
     ----------
@@ -45,13 +43,14 @@ class StructureView(SharedState, ipywidgets.VBox):
     sequence
         Whose residues are meant; the state's, or the structure's own, by default.
     contacts
-        Map (L, L) whose L highest pairs are drawn: green where in contact, red where not.
+        Map (L, L) whose L highest pairs are drawn as lines, in one colour where they are in contact in this
+        structure and in another where not.
     tracks
         {name: (L,)} to colour by.
     state
         Another widget whose selection and chosen residues to share.
-    width, height
-        Of the picture, in pixels.
+    height
+        Of the picture, in pixels; it is as wide as its box.
     **traits
         Initial values of any trait below or of `SharedState`.
 
@@ -86,7 +85,6 @@ class StructureView(SharedState, ipywidgets.VBox):
         contacts: xr.DataArray | np.ndarray | None = None,
         tracks: dict[str, Any] | None = None,
         state: SharedState | None = None,
-        width: int = WIDTH,
         height: int = HEIGHT,
         **traits: Any,
     ) -> None:
@@ -108,17 +106,12 @@ class StructureView(SharedState, ipywidgets.VBox):
         self.view: Any = None
         self.tracks: dict[str, np.ndarray] = {}
         self._contacts: np.ndarray | None = None
-        self._lines: Any = None
-        self._clicked: int | None = None
-        self._build(width, height)
+        self._build(self if state is None else state, height)
         for name, values in (tracks or {}).items():
             self.add_track(name, values)
         if contacts is not None:
             self.draw_contacts(contacts)
-        self.observe(lambda change: self._later("mark", self._mark), ["selection", "residues"])
-        self.observe(lambda change: self._later("colour", self._colour), "colour_by")
-        self.observe(lambda change: self._draw_again(), ["show_contacts", "min_separation"])
-        self._mark(None)
+        self.observe(lambda change: self._more_pairs(), "min_separation")
 
     # ---- what a person uses
 
@@ -138,14 +131,12 @@ class StructureView(SharedState, ipywidgets.VBox):
             )
         first = not self.tracks
         self.tracks[name] = track
-        self.head.tracks = [POSITION, *self.tracks]
-        if first or self.colour_by == name:
-            if self.colour_by == name:
-                self._later("colour", self._colour)
+        self._offer()
+        if first:
             self.colour_by = name
 
     def draw_contacts(self, contacts: xr.DataArray | np.ndarray | None) -> None:
-        """Draw the L highest pairs of a map as lines; None takes them away.
+        """Draw the L highest pairs of a map as lines, L counting resolved residues; None takes them away.
 
         Raises
         ------
@@ -159,7 +150,7 @@ class StructureView(SharedState, ipywidgets.VBox):
                 "give one that matches."
             )
         self._contacts = scores
-        self._draw_again()
+        self.head.pairs = None if scores is None else self.scene.pairs(scores, self.min_separation)
 
     def close(self) -> None:
         """Close every comm of this view and let go of the shared state."""
@@ -180,33 +171,45 @@ class StructureView(SharedState, ipywidgets.VBox):
 
     def open(self) -> None:
         """Open the comm; what is shared is synced by the widget that holds it."""
-        self.keys = [name for name in self.traits(sync=True) if name not in SHARED]
+        if self._follows:
+            self.keys = [name for name in self.traits(sync=True) if name not in SHARED]
         super().open()
 
-    def _build(self, width: int, height: int) -> None:
+    def _build(self, state: SharedState, height: int) -> None:
+        try:
+            self.view = _viewer(WIDTH, height)
+        except ImportError:
+            self.problem = MISSING
+        scene = self.scene
+        seen = self.view is not None
         self.head: Any = StructureHead(
-            title=self.scene.structure.name,
+            state=state,
+            title=scene.structure.name,
             caption=self._caption(),
-            tracks=[POSITION],
-            colour_by=self.colour_by,
-            show_contacts=self.show_contacts,
+            problem=self.problem,
+            viewer=self.view.model_id if seen else "",
+            text=scene.pdb_text() if seen else "",
+            atoms=scene.atoms,
+            points=scene.points.astype(np.float32),
+            height=height,
         )
         self._links += [
             traitlets.link((self, name), (self.head, name)) for name in ("colour_by", "show_contacts")
         ]
-        self.children = (self.head,)
-        try:
-            import nglview
-        except ImportError:
-            self.problem = self.head.problem = MISSING
-            return
-        self.view = nglview.NGLWidget(width=f"{width}px", height=f"{height}px")
-        self.view.layout.width, self.view.layout.height = f"{width}px", f"{height}px"
-        shown: Any = (self.head, self.view)
+        self._offer()
+        shown: Any = (self.head, self.view) if seen else (self.head,)
         self.children = shown
-        self._load()
-        self.view.observe(self._picked, "picked")
-        self.head.observe(lambda change: self._later("ground", self._paint_ground), "ground")
+
+    def _offer(self) -> None:
+        """Tell the browser what may colour."""
+        place = np.arange(len(self.scene.sequence), dtype=float)
+        offered = {POSITION: place}
+        if len(self.scene.sequence.chains) > 1:
+            offered[CHAIN] = self.scene.sequence.chain_index.astype(float)
+        offered |= self.tracks
+        with self.head.hold_sync():
+            self.head.tracks = list(offered)
+            self.head.shades = np.stack([shade(track) for track in offered.values()])
 
     def _caption(self) -> str:
         missing = self.scene.unresolved
@@ -214,85 +217,52 @@ class StructureView(SharedState, ipywidgets.VBox):
             return "click a residue to choose it, a second one for the pair"
         return f"{missing} of {len(self.scene.sequence)} residues are not resolved"
 
-    def _paint_ground(self, _: Any) -> None:
-        self.view.stage.set_parameters(background_color=self.head.ground)
+    def _more_pairs(self) -> None:
+        if self._contacts is not None and self.min_separation > SEPARATIONS:
+            self.draw_contacts(self._contacts)
 
-    def _later(self, what: str, send: Any, prepare: Any = None) -> None:
-        if self.view is not None:
-            self.delivery.post((what, id(self)), send, prepare=prepare)
 
-    def _load(self) -> None:
-        """Show the structure in the colours of the chosen track."""
-        import nglview
+class _Calls(list[Any]):
+    """nglview's queue of calls; the thread that sends them is started by the first one.
 
-        text = self.scene.pdb_text(self.tracks.get(self.colour_by))
-        self.view.add_structure(nglview.TextStructure(text, ext="pdb"), default_representation=False)
-        self.view.add_representation(
-            "cartoon",
-            selection="protein",
-            name="chain",
-            color_scheme="bfactor",
-            color_scale=COLOURS,
-            color_domain=[0, 100],
-            component=0,
-        )
-        self.view.center(component=0)
+    nglview starts two threads a view, which look into the queue ten times a second for as long as the kernel
+    lives. Here nothing is drawn by calls, so most views need none.
+    """
 
-    def _colour(self, _: Any) -> None:
-        # The track is in the text's B-factors; the camera stays where it is.
-        self._remove_lines()
-        for component in list(self.view._ngl_component_ids):
-            self.view.remove_component(component)
-        self._load()
-        self._mark(None)
-        self._show_lines(self._cylinders())
+    def __init__(self, view: Any) -> None:
+        super().__init__()
+        self._view = view
+        self._thread: Any = None
 
-    def _mark(self, _: Any) -> None:
-        """Show what is selected with all its atoms."""
-        if self.view is None:
-            return
-        positions = {position for first, last in self.residues for position in range(first, last + 1)}
-        positions |= set(self.selection or ())
-        self.view._remove_representations_by_name("chosen", component=0)
-        atoms = self.scene.atoms_of(sorted(positions))
-        if len(atoms):
-            self.view.add_representation(
-                "ball+stick", selection="@" + ",".join(map(str, atoms)), name="chosen", component=0
+    def append(self, callback: Any) -> None:
+        super().append(callback)
+        if self._thread is None:
+            from nglview.remote_thread import RemoteCallThread
+
+            self._thread = RemoteCallThread(
+                self._view, registered_funcs=["loadFile", "replaceStructure", "_exportImage"]
             )
+            self._thread.q = self
+            self._thread.start()
 
-    def _draw_again(self) -> None:
-        self._later("lines", self._show_lines, prepare=self._cylinders)
 
-    def _cylinders(self) -> list[Cylinder]:
-        if self._contacts is None or not self.show_contacts:
-            return []
-        return self.scene.cylinders(self._contacts, self.min_separation)
+def _viewer(width: int, height: int) -> Any:
+    """Make nglview's widget.
 
-    def _remove_lines(self) -> None:
-        if self._lines is not None:
-            self.view.remove_component(self._lines)
-            self._lines = None
+    Raises
+    ------
+    ImportError
+        Where nglview is not installed.
+    """
+    import nglview
 
-    def _show_lines(self, lines: list[Cylinder]) -> None:
-        self._remove_lines()
-        if lines:
-            self._lines = self.view._add_shape(lines, name="contacts")
+    class Viewer(nglview.NGLWidget):
+        def _initialize_threads(self) -> None:
+            # Called twice: by the base too.
+            if not hasattr(self, "_remote_call_thread"):
+                self.on_msg(self._handle_nglview_custom_msg)
+                self._remote_call_thread = SimpleNamespace(q=_Calls(self))
 
-    def _picked(self, change: Any) -> None:
-        atom = (change["new"] or {}).get("atom1")
-        if atom is None or "index" not in atom:
-            return
-        position = self.scene.position_of(int(atom["index"]))
-        if position is not None:
-            self.delivery.post(("picked", id(self)), lambda _: self.choose(position), urgent=True)
-
-    def choose(self, position: int) -> None:
-        """Choose a residue, as a click does: the second of two becomes the pair with the first."""
-        before, self._clicked = self._clicked, position
-        chosen: tuple[Pair, ...] = ((before, before),) if before is not None else ()
-        if before is not None and before != position and self.residues == chosen:
-            self._clicked = None
-            self.residues = ()
-            self.selection = (before, position)
-        else:
-            self.residues = ((position, position),)
+    # A layout that is set later is one more call.
+    layout = ipywidgets.Layout(width="100%", height=f"{height}px")
+    return Viewer(width=f"{width}px", height=f"{height}px", layout=layout)
