@@ -162,7 +162,7 @@ export async function embed(
   const bokeh = await bokehOf(model);
   if (!bokeh) return "This panel is drawn by bokeh, whose script this page does not hold; run the cell again.";
   // Each showing needs objects of its own.
-  const views = await bokeh.embed.embed_item(structuredClone(model.get("item")), plot);
+  const views = await bokeh.embed.embed_item(JSON.parse(model.get<string>("item")), plot);
   const view = views.roots?.[0] ?? [...views][0];
   if (!view) return "Bokeh could not draw this panel; run the cell again.";
   return new Plot(el, view, undo, themed);

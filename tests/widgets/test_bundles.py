@@ -18,6 +18,7 @@ BUNDLES = (
     "jacobian_slice.js",
     "job_status.js",
     "sequence_mask.js",
+    "panel_toggles.js",
     "recovery_view.js",
     "sensitivity_view.js",
     "structure_head.js",

@@ -6,6 +6,7 @@ shared state there, so that hover and selection need no kernel and live on in a 
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,15 @@ class BokehView(View):
     Attributes
     ----------
     item
-        The figure as bokeh's JSON; empty where bokeh is missing.
+        The figure as bokeh's JSON, as text: bokeh reads the keys in their order, and a notebook's file sorts
+        them. Empty where bokeh is missing.
     problem
         A sentence, where the panel cannot be shown; else "".
     """
 
     _css = STATIC / "catjac.css"
 
-    item = traitlets.Dict().tag(sync=True)
+    item = traitlets.Unicode("").tag(sync=True)
     problem = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
@@ -133,7 +135,7 @@ def label_residues(made: figure, sequence: Sequence) -> None:
     made.xaxis.major_label_overrides = {p: sequence.numbers[p - 1] for p in shown}
 
 
-def _described(made: figure) -> dict[str, Any]:
+def _described(made: figure) -> str:
     from bokeh.embed import json_item
 
-    return dict(json_item(made))
+    return json.dumps(json_item(made))
