@@ -30,6 +30,7 @@ def saved(tmp_path: Path) -> Any:
 
 
 def point(notebook: NotebookPage, selector: str, across: float, down: float) -> tuple[float, float]:
+    notebook.page.locator(selector).scroll_into_view_if_needed()
     box = notebook.page.locator(selector).bounding_box()
     assert box is not None
     return box["x"] + across * box["width"], box["y"] + down * box["height"]
@@ -72,7 +73,7 @@ def test_a_saved_page_is_linked_without_a_kernel(
     for name in ("sensitivity", "recovery"):
         page.wait_for_selector(f".cj-{name}[data-ready]", timeout=30_000)
     # The finished map, and nothing that needs a kernel.
-    assert page.locator(".cj-map .cj-title").inner_text() == "Jacobian"
+    assert page.locator(".cj-map .cj-title").first.inner_text() == "Jacobian"
     assert not page.locator(".cj-toggle").first.is_visible()
     assert not page.locator(".cj-compute").is_visible()
     assert page.locator(".cj-recovery").get_attribute("data-current") == "point"
@@ -82,11 +83,11 @@ def test_a_saved_page_is_linked_without_a_kernel(
         name: page.locator(selector).screenshot()
         for name, selector in (("track", ".cj-mask .cj-track"), ("bars", ".cj-sensitivity .cj-bokeh"))
     }
-    block = page.locator(".cj-slice .cj-title").inner_text()
+    block = page.locator(".cj-slice .cj-title").first.inner_text()
     page.mouse.click(*point(notebook, ".cj-touch", 0.3, 0.7))
     page.mouse.move(3, 3)
     page.wait_for_timeout(600)
-    assert page.locator(".cj-slice .cj-title").inner_text() != block
+    assert page.locator(".cj-slice .cj-title").first.inner_text() != block
     for name, selector in (("track", ".cj-mask .cj-track"), ("bars", ".cj-sensitivity .cj-bokeh")):
         assert page.locator(selector).screenshot() != before[name], name
     # Hover over the bars is said on the map's page and in the bars' own words.
@@ -98,16 +99,22 @@ def test_a_saved_page_is_linked_without_a_kernel(
     assert hovered[0] == hovered[1]
     assert "influence" in page.locator(".cj-sensitivity .cj-readout").inner_text()
     # Separation and colour limit are drawn again.
-    for trait, label in (("min_separation", "separation"), ("colour_percentile", "limit")):
-        old, value = page.locator(".cj-map .cj-plot").screenshot(), page.evaluate(f"{model}.get('{trait}')")
-        slider = page.locator(".cj-map .cj-controls input[type=range]").nth(0 if "sep" in label else 1)
+    for place, (trait, key) in enumerate(
+        (("min_separation", "ArrowRight"), ("colour_percentile", "ArrowLeft"))
+    ):
+        old, value = (
+            page.locator(".cj-map .cj-plot").first.screenshot(),
+            page.evaluate(f"{model}.get('{trait}')"),
+        )
+        slider = page.locator(".cj-map .cj-controls input[type=range]").nth(place)
         slider.focus()
         for _ in range(6):
-            page.keyboard.press("ArrowRight" if trait == "min_separation" else "ArrowLeft")
+            page.keyboard.press(key)
         page.wait_for_timeout(500)
         assert page.evaluate(f"{model}.get('{trait}')") != value
-        assert page.locator(".cj-map .cj-plot").screenshot() != old, trait
+        assert page.locator(".cj-map .cj-plot").first.screenshot() != old, trait
     # A step of the curve sets its mask.
+    page.locator(".cj-recovery").scroll_into_view_if_needed()
     spot = page.evaluate(
         """() => {
         const host = document.querySelector(".cj-recovery .cj-bokeh");
