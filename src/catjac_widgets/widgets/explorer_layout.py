@@ -30,7 +30,7 @@ PANELS = ("sequence", "map", "slice", "sensitivity", "recovery", "structure")
 NAMES = ("Sequence", "Contacts", "Block", "Residues", "Recovery", "Structure")
 
 #: About how high each is in a column, in pixels.
-HEIGHTS = {"map": 640, "slice": 480, "sensitivity": 330, "recovery": 400, "structure": 450}
+HEIGHTS = {"map": 690, "slice": 600, "sensitivity": 330, "recovery": 400, "structure": 570}
 
 NO_STRUCTURE = 'No structure was given; catjac.explore(…, structure="pdb:1UBQ") shows one.'
 NO_ATOMS = "Contacts were given without atoms, so there is no structure to show."
@@ -187,7 +187,7 @@ class Panels:
             self.made[name] = RecoveryCurve(model=self._model, state=self._explorer)
         elif name == "structure":
             try:
-                self.made[name] = StructureView(self._structure, state=self._explorer)
+                self.made[name] = StructureView(self._structure, state=self._explorer, height=480)
             except CatjacError as error:
                 self.toggles.absent = {**self.toggles.absent, name: str(error)}
 
