@@ -221,9 +221,9 @@ def test_errors_and_names_are_text(notebook: NotebookPage) -> None:
     ex, job = explorer(name=HOSTILE, notice=HOSTILE)
     notebook.show(ex)
     job.fail(DeviceError(f"{HOSTILE} broke."))
-    notebook.until(lambda: notebook.page.locator("[role=alert]").is_visible())
+    notebook.until(lambda: notebook.page.locator(".cj-job [role=alert]").is_visible())
     assert notebook.text(".cj-protein") == HOSTILE
-    assert notebook.text("[role=alert]") == f"{HOSTILE} broke."
+    assert notebook.text(".cj-job [role=alert]") == f"{HOSTILE} broke."
     assert notebook.text(".cj-notice") == HOSTILE
     assert notebook.page.locator("img").count() == 0
     assert notebook.page.evaluate("window.hacked") is None
