@@ -13,12 +13,15 @@ import numpy as np
 
 from catjac_widgets.engine.worker import Priority, Worker, worker_for
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.protocol import ContactHead
+from catjac_widgets.language_models.protocol import ContactHead, LanguageModel
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import Sequence
 
 _LOG = logging.getLogger("catjac")
+
+#: A pass that one thread is likely to finish sooner than this is left to one thread.
+SMALL_PASS_SECONDS = 0.05
 
 Come = Callable[[np.ndarray], None]
 
@@ -126,7 +129,15 @@ class ContactFrames:
         ).add_done_callback(done)
 
     def _map(self, mask: Mask) -> np.ndarray:
-        model = resolve_model(self._model)
+        from catjac_widgets.language_models.devices import cpu_threads
+
+        with cpu_threads(1):
+            model = resolve_model(self._model)
+            if model.seconds_per_sequence(len(self._residues)) < SMALL_PASS_SECONDS:
+                return self._run(model, mask)
+        return self._run(model, mask)
+
+    def _run(self, model: LanguageModel, mask: Mask) -> np.ndarray:
         if not isinstance(model, ContactHead):
             raise ModelError(f"{self.model_name} gives no contact probabilities.")
         values = model.contact_probabilities(self._residues, [mask if mask else None])[0]

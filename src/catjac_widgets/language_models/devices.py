@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import DeviceError, ResourceError, UsageError
@@ -55,6 +57,25 @@ def likely_device() -> str:
     if "torch" in sys.modules or sys.platform != "linux" or any(map(os.path.exists, drivers)):
         return str(choose_device(None))
     return "cpu"
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads of the CPU for what this thread runs inside, then as many as before.
+
+    For passes that are so small that waiting for each other takes threads longer than the work itself: on
+    cores that others use too, each of the dozens of products of a pass waits for whichever thread is not
+    running just then.
+    """
+    import torch
+
+    # Torch keeps the number for each thread; only a thread whose very first call falls inside inherits it.
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_dtype(wanted: Any = None) -> torch.dtype:
