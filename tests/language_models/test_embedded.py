@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from checkpoints import write_embedded
 
 from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import CheckpointError, SequenceError
 from catjac_widgets.language_models import embedded
-from catjac_widgets.language_models.devices import choose_device
+from catjac_widgets.language_models.devices import choose_device, cpu_threads
 from catjac_widgets.language_models.registry import identify, load_model, models
 
 BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"
@@ -151,3 +152,29 @@ def test_telling_what_it_is_waits_for_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     ).stdout.split()
     assert told == [load_model("mini").fingerprint, "False", str(choose_device(None))]
+
+
+def test_telling_the_device_waits_for_no_thread_that_imports_torch() -> None:
+    script = (
+        "import importlib.machinery, os, sys, types\n"
+        "from catjac_widgets.language_models import devices\n"
+        "half = types.ModuleType('torch')\n"
+        "half.__spec__ = importlib.machinery.ModuleSpec('torch', None)\n"
+        "half.__spec__._initializing = True\n"
+        "sys.modules['torch'] = half\n"
+        "os.path.exists = lambda path: False\n"
+        "sys.platform = 'linux'\n"
+        "print(devices.likely_device())\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["cpu"]
+
+
+def test_threads_are_given_back() -> None:
+    with cpu_threads(3):
+        with cpu_threads(1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), cpu_threads(1):
+            _ = 1 // 0
+        assert torch.get_num_threads() == 3

@@ -54,7 +54,10 @@ def likely_device() -> str:
     Torch takes seconds to import, and whoever only needs to know whose turn it is shall not wait for it.
     """
     drivers = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/dxg", "/dev/kfd")
-    if "torch" in sys.modules or sys.platform != "linux" or any(map(os.path.exists, drivers)):
+    torch = sys.modules.get("torch")
+    # Another thread may be in the middle of importing it; asking it anything would wait for that.
+    imported = torch is not None and not getattr(torch.__spec__, "_initializing", False)
+    if imported or sys.platform != "linux" or any(map(os.path.exists, drivers)):
         return str(choose_device(None))
     return "cpu"
 

@@ -135,15 +135,9 @@ class Structure:
         UsageError
             If `atoms` is neither of the two.
         """
-        if atoms not in ("observed", "imputed"):
-            raise UsageError(f"atoms={atoms!r} is neither 'observed' nor 'imputed'.")
         over = self._over(sequence)
-        index = self.map_to(over, minimum_identity=minimum_identity)
-        found = np.concatenate([representatives(chain, atoms) for chain in self.chains])
-        mapped = np.full((len(over), 3), np.nan)
-        mapped[index >= 0] = found[index[index >= 0]]
         return xr.DataArray(
-            distance_matrix(mapped),
+            self._distances(over, atoms, minimum_identity),
             dims=("pos_i", "pos_j"),
             coords=residue_coordinates(over),
             name="distances",
@@ -176,10 +170,37 @@ class Structure:
         StructureError, UsageError
             See `distances`.
         """
-        distances = self.distances(sequence, atoms=atoms, minimum_identity=minimum_identity)
-        values = np.where(np.isnan(distances.values), np.nan, distances.values < cutoff)
+        over = self._over(sequence)
+        values = self.contact_values(over, cutoff, atoms=atoms, minimum_identity=minimum_identity)
         attrs = {"kind": "native contacts", "structure": self.name, "atoms": atoms, "cutoff": float(cutoff)}
-        return distances.copy(data=values).rename("native_contacts").assign_attrs(attrs | {"units": "1"})
+        return xr.DataArray(
+            values,
+            dims=("pos_i", "pos_j"),
+            coords=residue_coordinates(over),
+            name="native_contacts",
+            attrs=attrs | {"units": "1"},
+        )
+
+    def contact_values(
+        self,
+        sequence: Sequence | str | None = None,
+        cutoff: float = CUTOFF,
+        *,
+        atoms: Atoms = "observed",
+        minimum_identity: float = MINIMUM_IDENTITY,
+    ) -> np.ndarray:
+        """Find what `contacts` does, as a bare array.
+
+        For who has to show something at once: xarray imports every array library that is installed when it
+        labels its first array, dask among them, which takes most of a second.
+
+        Returns
+        -------
+        np.ndarray
+            float64 (L, L): 1 contact, 0 none, NaN unresolved.
+        """
+        distances = self._distances(self._over(sequence), atoms, minimum_identity)
+        return np.where(np.isnan(distances), np.nan, distances < cutoff)
 
     def secondary_structure(
         self, sequence: Sequence | str | None = None, *, minimum_identity: float = MINIMUM_IDENTITY
@@ -229,6 +250,15 @@ class Structure:
         text = io.StringIO()
         file.write(text)
         return text.getvalue()
+
+    def _distances(self, over: Sequence, atoms: Atoms, minimum_identity: float) -> np.ndarray:
+        if atoms not in ("observed", "imputed"):
+            raise UsageError(f"atoms={atoms!r} is neither 'observed' nor 'imputed'.")
+        index = self.map_to(over, minimum_identity=minimum_identity)
+        found = np.concatenate([representatives(chain, atoms) for chain in self.chains])
+        mapped = np.full((len(over), 3), np.nan)
+        mapped[index >= 0] = found[index[index >= 0]]
+        return distance_matrix(mapped)
 
     def _over(self, sequence: Sequence | str | None) -> Sequence:
         if sequence is not None:

@@ -289,7 +289,9 @@ def native_contacts(structure: Any, sequence: Sequence | None) -> np.ndarray:
         If a path or an id cannot be read or mapped.
     """
     structure = read_contacts(structure)
-    found = structure.contacts(sequence) if hasattr(structure, "contacts") else structure
+    # Bare arrays where a structure gives them: labels take time that the first picture has not.
+    measure = getattr(structure, "contact_values", getattr(structure, "contacts", None))
+    found = structure if measure is None else measure(sequence)
     truth = square(found)
     if sequence is not None and len(truth) != len(sequence):
         raise UsageError(
