@@ -39,7 +39,8 @@ LISTEN = """() => {
     if (!released) return;
     const began = released;
     for (const [kind, name] of [["map", "cj-touch"], ["track", "cj-letters"]]) {
-      if (this.canvas.classList.contains(name)) drawn((now) => found.brushes.push([kind, began, now - began]));
+      if (!this.canvas.classList.contains(name)) continue;
+      drawn((now) => found.brushes.push([kind, began, now - began]));
     }
   };
 }"""

@@ -17,6 +17,21 @@ export interface Frame extends FrameMessage {
   map: LabelledArray;
 }
 
+/** The largest number that stands for a probability: 1. */
+const ONE = 65535;
+
+/** A symmetric map from its upper triangle, row by row with the diagonal, as little-endian uint16 (`packed` in Python). */
+export function unpack(buffer: DataView, length: number): Float32Array | null {
+  const bytes = bytesOf(buffer);
+  if (bytes.byteLength !== length * (length + 1)) return null;
+  const aligned = bytes.byteOffset % 2 ? bytes.slice() : bytes;
+  const packed = new Uint16Array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / 2);
+  const values = new Float32Array(length * length);
+  let at = 0;
+  for (let i = 0; i < length; i++) for (let j = i; j < length; j++) values[i * length + j] = values[j * length + i] = packed[at++]! / ONE;
+  return values;
+}
+
 export class HeadFrames {
   /** What is to be shown in place of the map; null for the map itself. */
   frame: Frame | null = null;
@@ -35,11 +50,10 @@ export class HeadFrames {
   /** Take a frame in; false for one that comes too late. */
   take(message: FrameMessage, buffer: DataView | undefined): boolean {
     const length = this.length();
-    const bytes = buffer && bytesOf(buffer);
-    if (!this.state.get("mask_preview") || message.serial <= this.latest || bytes?.byteLength !== 4 * length * length) return false;
+    if (!this.state.get("mask_preview") || message.serial <= this.latest || !buffer) return false;
+    const values = unpack(buffer, length);
+    if (!values) return false;
     this.latest = message.serial;
-    const aligned = bytes.byteOffset % 4 ? bytes.slice() : bytes;
-    const values = new Float32Array(aligned.buffer as ArrayBuffer, aligned.byteOffset, length * length);
     this.frame = { ...message, map: { values, shape: [length, length] } };
     return true;
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -22,6 +23,9 @@ from catjac_widgets.widgets.sequence_mask import MASKED_HEAD_LABEL, SequenceMask
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 LENGTH = len(SEQUENCE)
+
+#: Half a step of what a frame's numbers are rounded to, and what float32 passes differ by.
+STEP = 0.5 / 65535 + 1e-6
 
 
 def drag(wire: Wire, view: SequenceMask, serial: int, *fragments: tuple[int, int]) -> None:
@@ -51,7 +55,13 @@ def frames_sent(wire: Wire, until_serial: int) -> list[dict[str, Any]]:
 def values_of(message: dict[str, Any]) -> np.ndarray:
     import base64
 
-    return np.frombuffer(base64.b64decode(message["buffers"][0]), "<f4").reshape(LENGTH, LENGTH)
+    numbers = iter(np.frombuffer(base64.b64decode(message["buffers"][0]), "<u2"))
+    values = np.full((LENGTH, LENGTH), np.nan)
+    for i in range(LENGTH):
+        for j in range(i, LENGTH):
+            values[i, j] = values[j, i] = next(numbers) / 65535
+    assert next(numbers, None) is None
+    return values
 
 
 @pytest.fixture
@@ -92,11 +102,11 @@ def test_a_drag_is_answered_with_the_contact_head_under_that_mask(
         assert frame["content"]["label"] == MASKED_HEAD_LABEL
         mask = Mask.showing(SEQUENCE, fragments)
         expected = model.contact_probabilities(RESIDUES, [mask if mask else None])[0]
-        np.testing.assert_allclose(values_of(frame), expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(values_of(frame), expected, rtol=0, atol=STEP)
     # A frame is no more than a picture: nothing that lasts has changed.
     assert (contact_map.values, contact_map.label, view.mask) == (None, "", None)
     assert [timing.serial for timing in view.timings] == [7, 8, 9]
-    assert all(timing.size == 4 * LENGTH**2 for timing in view.timings)
+    assert all(timing.size == LENGTH * (LENGTH + 1) for timing in view.timings)
 
 
 def test_of_moves_that_wait_only_the_last_is_computed(
@@ -112,7 +122,7 @@ def test_of_moves_that_wait_only_the_last_is_computed(
     assert [frame["content"]["serial"] for frame in frames] == [29]
     assert view.stale_frames == 27
     expected = load_model("mini").contact_probabilities(RESIDUES, [Mask.showing(SEQUENCE, [(1, 29)])])[0]
-    np.testing.assert_allclose(values_of(frames[0]), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(values_of(frames[0]), expected, rtol=0, atol=STEP)
 
 
 def test_the_first_move_waits_for_the_model_and_the_last_of_them_is_shown(wire: Wire) -> None:
@@ -127,6 +137,27 @@ def test_the_first_move_waits_for_the_model_and_the_last_of_them_is_shown(wire: 
     assert came.wait(60)
     assert [name for name, _ in asked] == ["last"]
     assert (frames.computed, frames.dropped) == (1, 1)
+
+
+@pytest.mark.parametrize(("seconds", "threads"), [(0.001, 1), (10.0, 3)])
+def test_a_small_pass_is_left_to_one_thread(seconds: float, threads: int) -> None:
+    import torch
+
+    model, seen, came = copy.copy(load_model("mini")), list[int](), threading.Event()
+    run = model.contact_probabilities
+    model.seconds_per_sequence = lambda length: seconds
+    model.contact_probabilities = lambda *given: (seen.append(torch.get_num_threads()), run(*given))[1]
+    frames = ContactFrames(SEQUENCE, model)
+    on_worker = worker_for("cpu").submit_call
+    before = on_worker(torch.get_num_threads).result(60)
+    try:
+        on_worker(lambda: torch.set_num_threads(3)).result(60)
+        frames.ask(Mask.showing(SEQUENCE, [(1, 9)]), lambda values: came.set())
+        assert came.wait(60)
+        assert seen == [threads]
+        assert on_worker(torch.get_num_threads).result(60) == 3
+    finally:
+        on_worker(lambda: torch.set_num_threads(before)).result(60)
 
 
 def test_messages_that_overtake_each_other_are_dropped(
