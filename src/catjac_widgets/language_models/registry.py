@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -114,14 +116,22 @@ PREFIXES: dict[str, Callable[[str], Source]] = {}
 _LATER = ("hf",)
 _FORMS = "A model is named 'mini', by fair-esm's name, or by the path of a .pt or .safetensors checkpoint."
 _SUFFIXES = (".pt", ".pth", ".safetensors")
-_LOADED: dict[tuple[str, str, str], tuple[str, LanguageModel]] = {}
+
+#: Models that stay in memory although nobody uses them, so that the next call need not load them again.
+KEPT_MODELS = 3
+
+#: What was loaded by name: the fingerprint at that time, and the model as long as it is in memory.
+_LOADED: dict[tuple[str, str, str], tuple[str, weakref.ref[LanguageModel]]] = {}
+_LATEST: deque[LanguageModel] = deque(maxlen=KEPT_MODELS)
 _GUARD = threading.RLock()
 
 
 def load_model(
     name: str | Path, *, device: str | torch.device | None = None, dtype: Any = None
 ) -> LanguageModel:
-    """Load a language model by name or path; the same object for the same request.
+    """Load a language model by name or path; the same object for the same request while it is in use.
+
+    The last `KEPT_MODELS` stay in memory; others go when nobody holds them any more.
 
     Parameters
     ----------
@@ -155,11 +165,18 @@ def load_model(
     key = (str(name), str(where), str(kind))
     with _GUARD:
         fingerprint = source.identity().fingerprint
-        known = _LOADED.get(key)
+        then, reference = _LOADED.get(key, ("", None))
+        model = None if reference is None else reference()
         # One that was altered since, or whose file has changed, no longer is what its name says.
-        if known is None or known[0] != fingerprint or getattr(known[1], "changed", False):
-            _LOADED[key] = known = (fingerprint, source.load(where, kind))
-        return known[1]
+        if model is None or then != fingerprint or getattr(model, "changed", False):
+            for gone in [other for other, (_, kept) in _LOADED.items() if kept() is None]:
+                del _LOADED[gone]
+            model = source.load(where, kind)
+            _LOADED[key] = (fingerprint, weakref.ref(model))
+        if model in _LATEST:
+            _LATEST.remove(model)
+        _LATEST.append(model)
+        return model
 
 
 def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> LanguageModel:
