@@ -20,10 +20,12 @@ DEFAULT_MAX_HOURS = 24.0
 #: Sequences a batch at most; beyond it small models gain nothing.
 LARGEST_BATCH = 128
 
-#: A batch on a CPU takes about this long if one row allows it: what is more urgent waits no longer. From
-#: some 50 residues on, larger batches are no faster: one row's 19 sequences keep the cores busy.
+#: A batch on a CPU takes about this long if `_CPU_BATCH_TOKENS` allow it: what is more urgent waits no longer.
 _CPU_BATCH_SECONDS = 0.08
 _CPU_OPERATIONS_PER_SECOND = 5e10
+
+#: From so many tokens on, larger batches are no faster; a row's 19 sequences are split where they have more.
+_CPU_BATCH_TOKENS = 1000
 
 
 def total_memory() -> int:
@@ -130,7 +132,8 @@ def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None
     whole = plan.substitutions_per_row
     if device.type == "cpu":
         operations = 2.0 * max(1, model.parameters) * (length + 2)
-        size = min(size, max(whole, int(_CPU_BATCH_SECONDS * _CPU_OPERATIONS_PER_SECOND / operations)))
+        least = min(whole, max(1, _CPU_BATCH_TOKENS // (length + 2)))
+        size = min(size, max(least, int(_CPU_BATCH_SECONDS * _CPU_OPERATIONS_PER_SECOND / operations)))
     size = min(size, max(1, int(budget // max(1, model.row_bytes(length)))))
     return size // whole * whole if size >= whole else size
 
