@@ -82,17 +82,18 @@ export function inverted(fragments: readonly Fragment[], length: number): Fragme
 }
 
 /**
- * Grow fragments by `by` residues, clipped to the sequence: outward at the two outermost ends, inward at the ends
- * that face another fragment, or at all ends.
+ * Grow fragments by `by` residues: outward at the two outermost ends, inward at the ends that face another fragment, or
+ * at all ends. As in `catjac.recovery` flanks end where their chain does; `chains` are the first and last position of each.
  */
-export function flanked(fragments: readonly Fragment[], by: number, side: Side, length: number): Fragment[] {
+export function flanked(fragments: readonly Fragment[], by: number, side: Side, chains: readonly (readonly [number, number])[]): Fragment[] {
   const final = fragments.length - 1;
+  const chainOf = (position: number): readonly [number, number] => chains.find(([first, last]) => first <= position && position <= last)!;
   return tidy(
     fragments.map(([first, last], k): Fragment => {
       const grows = (outermost: boolean): number => (side === "both" || (side === "outward") === outermost ? by : 0);
-      return [first - grows(k === 0), last + grows(k === final)];
+      return [Math.max(chainOf(first)[0], first - grows(k === 0)), Math.min(chainOf(last)[1], last + grows(k === final))];
     }),
-    length,
+    Math.max(...chains.map(([, last]) => last)),
   );
 }
 

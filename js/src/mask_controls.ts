@@ -7,6 +7,8 @@ import { make } from "./text";
 export interface MaskActions {
   fragments(): Fragment[];
   length(): number;
+  /** First and last position of each chain. */
+  chains(): [number, number][];
   /** Show fragments as if dragged, or for good. */
   preview(fragments: Fragment[]): void;
   commit(fragments: Fragment[]): void;
@@ -87,7 +89,7 @@ export function maskControls(undo: Undo, actions: MaskActions): MaskControls {
   };
   const result = (): Fragment[] =>
     moved === flank
-      ? flanked(base ?? [], Number(flank.input.value), side.value as Side, actions.length())
+      ? flanked(base ?? [], Number(flank.input.value), side.value as Side, actions.chains())
       : scattered(base ?? [], Number(random.input.value), Number(seed.value) || 0, actions.length());
   const follow = (slider: Slider, final: boolean): void => {
     take(slider);

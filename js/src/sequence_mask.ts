@@ -70,6 +70,7 @@ class SequenceMaskView {
     this.controls = maskControls(this.undo, {
       fragments: () => this.committed,
       length: () => this.length,
+      chains: () => this.sequence.chains.map(([, first, last]) => [first, last]),
       preview: (fragments) => this.preview(fragments),
       commit: (fragments) => this.commit(fragments, true),
       press: (name) => this.press(name),

@@ -91,16 +91,25 @@ test("showing, masking and inverting, residue by residue", () => {
 
 test("flanks: outward, inward, both, clipped", () => {
   const pair: Fragment[] = [[6, 8], [14, 15]];
-  assert.deepEqual(flanked(pair, 2, "outward", L), [[4, 8], [14, 17]]);
-  assert.deepEqual(flanked(pair, 2, "inward", L), [[6, 10], [12, 15]]);
-  assert.deepEqual(flanked(pair, 2, "both", L), [[4, 10], [12, 17]]);
-  assert.deepEqual(flanked(pair, 3, "inward", L), [[6, 15]]);
-  assert.deepEqual(flanked(pair, 99, "outward", L), [[1, 8], [14, 20]]);
-  assert.deepEqual(flanked([[6, 8]], 2, "outward", L), [[4, 10]]);
-  assert.deepEqual(flanked([[6, 8]], 2, "inward", L), [[6, 8]]);
-  assert.deepEqual(flanked([[2, 3], [8, 9], [14, 15]], 1, "outward", L), [[1, 3], [8, 9], [14, 16]]);
-  assert.deepEqual(flanked([[2, 3], [8, 9], [14, 15]], 1, "inward", L), [[2, 4], [7, 10], [13, 15]]);
-  assert.deepEqual(flanked(pair, 0, "both", L), pair);
+  assert.deepEqual(flanked(pair, 2, "outward", [[1, L]]), [[4, 8], [14, 17]]);
+  assert.deepEqual(flanked(pair, 2, "inward", [[1, L]]), [[6, 10], [12, 15]]);
+  assert.deepEqual(flanked(pair, 2, "both", [[1, L]]), [[4, 10], [12, 17]]);
+  assert.deepEqual(flanked(pair, 3, "inward", [[1, L]]), [[6, 15]]);
+  assert.deepEqual(flanked(pair, 99, "outward", [[1, L]]), [[1, 8], [14, 20]]);
+  assert.deepEqual(flanked([[6, 8]], 2, "outward", [[1, L]]), [[4, 10]]);
+  assert.deepEqual(flanked([[6, 8]], 2, "inward", [[1, L]]), [[6, 8]]);
+  assert.deepEqual(flanked([[2, 3], [8, 9], [14, 15]], 1, "outward", [[1, L]]), [[1, 3], [8, 9], [14, 16]]);
+  assert.deepEqual(flanked([[2, 3], [8, 9], [14, 15]], 1, "inward", [[1, L]]), [[2, 4], [7, 10], [13, 15]]);
+  assert.deepEqual(flanked(pair, 0, "both", [[1, L]]), pair);
+});
+
+test("flanks end where their chain does", () => {
+  const chains: [number, number][] = [[1, 9], [10, 20]];
+  assert.deepEqual(flanked([[6, 8]], 5, "outward", chains), [[1, 9]]);
+  assert.deepEqual(flanked([[6, 8], [12, 13]], 5, "inward", chains), [[6, 13]]);
+  assert.deepEqual(flanked([[2, 3], [15, 16]], 20, "inward", chains), [[2, 16]]);
+  assert.deepEqual(flanked([[12, 13]], 5, "both", chains), [[10, 18]]);
+  assert.deepEqual(flanked([[8, 11]], 5, "both", chains), [[3, 16]]);
 });
 
 test("random residues: counted, nested, the same for the same seed", () => {

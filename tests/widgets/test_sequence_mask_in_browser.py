@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,4 +208,77 @@ def test_it_wraps_where_there_is_less_room_and_names_are_text(notebook: Notebook
     assert notebook.text(".cj-mask .cj-notice") == hostile
     assert notebook.page.evaluate("window.hacked") is None
     assert notebook.page.locator(".cj-mask img").count() == 0
+    assert notebook.complaints == []
+
+
+def test_a_drag_may_leave_the_track_and_be_as_fast_as_it_likes(notebook: NotebookPage) -> None:
+    view = SequenceMask(SEQUENCE, mask=Mask.showing(SEQUENCE, [(10, 20)]))
+    notebook.show(view)
+    mouse, (x, y) = notebook.page.mouse, residue(notebook, 20.5)
+    mouse.move(x, y)
+    mouse.down()
+    # One leap beyond the right edge and far below, without anything between.
+    mouse.move(1000, 700)
+    notebook.settle(0.2)
+    assert "10–58" in notebook.text(CAPTION)
+    mouse.move(1, 1)
+    notebook.settle(0.2)
+    assert "1 of 58 residues visible · 10" in notebook.text(CAPTION)
+    mouse.move(x + (residue(notebook, 30.5)[0] - x), 600)
+    mouse.up()
+    notebook.until(lambda: fragments(view.mask) == [(10, 30)])
+    # The pointer is free again: moving over the letters drags nothing.
+    mouse.move(*residue(notebook, 40))
+    notebook.settle(0.2)
+    assert fragments(view.mask) == [(10, 30)]
+    assert notebook.complaints == []
+
+
+def test_flanks_are_those_of_recovery_and_end_with_their_chain(notebook: NotebookPage) -> None:
+    from catjac_widgets.analysis.recovery_patterns import as_target, patterned_masks
+
+    chains = as_sequence(f"{RESIDUES[:30]}:{RESIDUES[30:]}")
+    runs = [(22, 26), (33, 38)]
+    view = SequenceMask(chains, mask=Mask.showing(chains, runs))
+    notebook.show(view)
+    page = notebook.page
+    page.get_by_role("slider", name="Flank", exact=True).focus()
+    for steps in (1, 5):
+        for _ in range(steps):
+            page.keyboard.press("ArrowRight")
+        flank = 1 if steps == 1 else 6
+        for side, pattern in (
+            ("outward", "flanking"),
+            ("inward", "flanking_inward"),
+            ("both", "flanking_both"),
+        ):
+            page.get_by_label("where fragments grow").select_option(side)
+            masked, _ = patterned_masks(chains, as_target(runs, len(chains)), pattern, [flank])
+            expected = list(Mask.from_array(masked[0]).fragments)
+            notebook.until(lambda expected=expected: fragments(view.mask) == expected)
+        page.get_by_role("slider", name="Flank", exact=True).focus()
+    assert notebook.complaints == []
+
+
+def test_a_thousand_residues_of_two_chains(notebook: NotebookPage, pictures: Path) -> None:
+    chains = as_sequence(f"{(RESIDUES * 9)[:500]}:{(RESIDUES * 9)[:500]}")
+    view = SequenceMask(chains, mask=Mask.showing(chains, [(480, 540), (700, 760)]))
+    notebook.show(view)
+    page = notebook.page
+    page.locator("#page").screenshot(path=pictures / "track-1000.png")
+    band = page.get_by_role("slider", name="end of fragment 2", exact=True)
+    band.scroll_into_view_if_needed()
+    box = band.bounding_box()
+    assert box is not None
+    x, y = box["x"] + 7, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 90, steps=6)
+    page.mouse.up()
+    notebook.until(lambda: fragments(view.mask) != [(480, 540), (700, 760)])
+    first, second = fragments(view.mask) or [(0, 0), (0, 0)]
+    # Straight down is whole lines on: the same column, as the letters are broken into lines of tens.
+    assert (first, second[0]) == ((480, 540), 700)
+    assert second[1] > 760
+    assert (second[1] - 760) % 10 == 0
     assert notebook.complaints == []
