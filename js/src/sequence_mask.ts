@@ -33,6 +33,8 @@ const HOVER_WAIT = 100;
 /** After the last arrow key the mask is set for good. */
 const KEY_WAIT = 400;
 const CLICK_ROOM = 3;
+/** Pixels that one move of the pointer beyond the lines scrolls at most. */
+const SCROLL_STEP = 20;
 const MOST_IN_WORDS = 5;
 
 let latestSerial = 0;
@@ -41,6 +43,8 @@ class SequenceMaskView {
   private readonly undo = new Undo();
   private readonly caption = make("div", "cj-caption");
   private readonly readout = make("div", "cj-pointed");
+  /** Scrolls where the lines would push the map out of sight. */
+  private readonly room = make("div", "cj-trackroom");
   private readonly plot = make("div", "cj-track");
   private readonly canvas = make("canvas", "cj-letters", "", { role: "img" });
   private readonly note = make("div", "cj-notice", "", { role: "note" });
@@ -78,7 +82,8 @@ class SequenceMaskView {
     const head = make("div", "cj-trackhead");
     head.append(make("div", "cj-title", "Sequence"), this.caption, this.readout);
     this.plot.append(this.bands.element, this.canvas);
-    el.replaceChildren(head, this.plot, this.controls.element, this.note);
+    this.room.append(this.plot);
+    el.replaceChildren(head, this.room, this.controls.element, this.note);
     this.readSequence();
     this.theme = readTheme(el);
     this.listen();
@@ -165,6 +170,7 @@ class SequenceMaskView {
       this.setHover(position === null ? null : [position, position]);
       return;
     }
+    this.follow(event);
     drag.moved ||= Math.hypot(now.x - drag.from.x, now.y - drag.from.y) > CLICK_ROOM;
     if (!drag.moved) return;
     this.moment = event.timeStamp;
@@ -174,6 +180,13 @@ class SequenceMaskView {
     const next = this.dragResult(drag, now, to);
     this.touch(fragmentAt(next, drag.kind === "start" || drag.kind === "end" || drag.kind === "whole" ? this.heldPosition(drag, now) : to));
     if (!same(next, this.fragments)) this.preview(next);
+  }
+
+  /** Scroll on where a drag goes beyond the lines in sight. */
+  private follow(event: PointerEvent): void {
+    const box = this.room.getBoundingClientRect();
+    const beyond = Math.max(0, event.clientY - box.bottom) - Math.max(0, box.top - event.clientY);
+    if (beyond) this.room.scrollTop += Math.max(-SCROLL_STEP, Math.min(SCROLL_STEP, beyond));
   }
 
   private held(drag: Drag, now: { x: number; y: number }): Fragment {
