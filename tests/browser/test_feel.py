@@ -31,7 +31,6 @@ def test_drags_and_one_plus_one_are_answered_while_a_sweep_runs(
     )
     notebook = open_notebook(name)
     notebook.run_all()
-    notebook.wait_for_status("complete")
     notebook.python(SWEEP)
     notebook.until("sweep.progress.rows_done > 0")
     assert notebook.python("print(1 + 1)") == "2"

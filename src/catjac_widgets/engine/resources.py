@@ -20,7 +20,7 @@ DEFAULT_MAX_HOURS = 24.0
 #: Sequences a batch at most; beyond it small models gain nothing.
 LARGEST_BATCH = 128
 
-#: A batch on a CPU takes about this long where `_CPU_BATCH_TOKENS` allow it: what is more urgent waits for it.
+#: A batch on a CPU takes about this long where `_CPU_BATCH_TOKENS` allow it: so long may a drag have to wait.
 _CPU_BATCH_SECONDS = 0.08
 _CPU_OPERATIONS_PER_SECOND = 5e10
 
