@@ -35,7 +35,9 @@ SWEEP = (
 )
 
 CELLS = (
-    "import time\nbegan = time.perf_counter()\n%load_ext catjac\nloaded = time.perf_counter() - began",
+    # An empty cache for each setting.
+    "import os, time\nos.environ['CATJAC_CACHE'] += {setting!r}\n"
+    "began = time.perf_counter()\n%load_ext catjac\nloaded = time.perf_counter() - began",
     "import catjac\nex = catjac.explore(catjac.examples()[{example!r}], 'mini')\nex",
     "ex.wait(); ex.close()\nex = catjac.explore(catjac.examples()[{example!r}], 'mini', cache=False)\nex",
     "ex.wait(); ex.close()\n"
@@ -227,7 +229,7 @@ def main() -> None:
                 server.set("kernels-settings", commsOverSubshells=setting)
                 context = browser.new_context(viewport={"width": 1400, "height": 1300})
                 name = f"{setting}.ipynb"
-                cells = [cell.format(example=options.example) for cell in CELLS]
+                cells = [cell.format(example=options.example, setting=setting) for cell in CELLS]
                 write_notebook(server.notebooks / name, *cells)
                 notebook = Notebook(context.new_page(), server, name)
                 Session(notebook, table, condition, options.drags).measure()
