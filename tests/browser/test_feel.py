@@ -49,7 +49,7 @@ def test_drags_and_one_plus_one_are_answered_while_a_sweep_runs(
     page.mouse.down()
     page.mouse.move(x + 100, y, steps=10)
     # The answer comes while the button is down, and the mask itself waits for its release.
-    explorer.locator(".cj-map .cj-title", has_text="attention head, masked").wait_for(timeout=PATIENCE)
+    explorer.locator(".cj-map .cj-title", has_text="under the dragged mask").wait_for(timeout=PATIENCE)
     assert notebook.python("print(ex.mask)") == "8-14"
     assert notebook.python("print(sweep.progress.state)") == "running"
     page.mouse.move(x + 200, y, steps=10)
