@@ -333,20 +333,7 @@ def refuse_unknown(widget: traitlets.HasTraits, traits: dict[str, Any]) -> None:
         )
 
 
-class FrontEnd(anywidget.AnyWidget):
-    """Base of what has a bundle of its own in the browser."""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        # Bundles are handed on as text: of a file, which it may watch for changes, anywidget tells every
-        # widget for as long as the process lives, so that none is ever freed (its issue 929).
-        for name in ("_esm", "_css"):
-            bundle = cls.__dict__.get(name)
-            if isinstance(bundle, Path) and os.environ.get("ANYWIDGET_HMR") != "1":
-                setattr(cls, name, bundle.read_text(encoding="utf-8"))
-        super().__init_subclass__(**options)
-
-
-class View(SharedState, FrontEnd):
+class View(SharedState, anywidget.AnyWidget):
     """Base of the views: an anywidget that follows its own shared traits or those of another widget.
 
     Parameters
@@ -363,6 +350,15 @@ class View(SharedState, FrontEnd):
     """
 
     state = traitlets.Instance(SharedState, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        # Bundles are handed on as text: of a file, which it may watch for changes, anywidget tells every
+        # widget for as long as the process lives, so that none is ever freed (its issue 929).
+        for name in ("_esm", "_css"):
+            bundle = cls.__dict__.get(name)
+            if isinstance(bundle, Path) and os.environ.get("ANYWIDGET_HMR") != "1":
+                setattr(cls, name, bundle.read_text(encoding="utf-8"))
+        super().__init_subclass__(**options)
 
     def __init__(self, *, state: SharedState | None = None, **traits: Any) -> None:
         refuse_unknown(self, traits)
