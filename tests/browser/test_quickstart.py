@@ -188,8 +188,12 @@ def test_picture_of_the_explorer(
     notebook.wait_for_status("complete")
     notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
     notebook.explorer.get_by_label("top L").check()
+    # All of it is on the page at once, or the picture is put together of parts that scrolled.
+    notebook.page.set_viewport_size({"width": 1220, "height": 2300})
+    notebook.explorer.get_by_role("button", name="Compute for").click()
+    notebook.python("ex.recovery_curve.wait()")
     notebook.page.mouse.move(5, 5)
-    notebook.page.wait_for_timeout(500)
+    notebook.page.wait_for_timeout(1500)
     picture = results / f"explorer-{theme}.png"
     notebook.explorer.screenshot(path=picture)
     # Paper and ink: the theme is the page's.
