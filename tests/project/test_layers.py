@@ -22,12 +22,14 @@ FLOORS = {
     "engine": 2,
     "analysis": 3,
     "structures": 3,
+    "plots": 4,
     "widgets": 4,
     "notebook": 5,
     "cli": 5,
 }
-# The doors share how a protein is named and an installation examined; analyses take structures as truth.
-SIDEWAYS = {("cli", "notebook"), ("analysis", "structures")}
+# The doors share how a protein is named and an installation examined; analyses take structures as truth;
+# plots need bokeh's script in the page, as the views do.
+SIDEWAYS = {("cli", "notebook"), ("analysis", "structures"), ("plots", "widgets")}
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE
 )

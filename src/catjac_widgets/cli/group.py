@@ -25,6 +25,7 @@ _COMMANDS = {
     "contacts": "computing",
     "demo": "demo",
     "doctor": "listings",
+    "evaluate": "evaluating",
     "examples": "listings",
     "jacobian": "computing",
     "lab": "lab",

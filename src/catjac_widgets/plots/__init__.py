@@ -1,0 +1,1 @@
+"""Finished figures of analyses: bokeh plots to look at, save and print; the views of `widgets` are live."""
