@@ -93,7 +93,7 @@ def evaluate(
         "pairs": pairs,
         "cutoff": float(cutoff),
         "atoms": atoms,
-        "interval": f"{CONFIDENCE:.0%}, bootstrap over the protein's residues, {DRAWS} draws",
+        "interval": f"{100 * CONFIDENCE:.0f} %, bootstrap over the protein's residues, {DRAWS} draws",
     }
     path = None if output is None else Path(output).expanduser()
     rows, commands = _kept_rows(path, settings)

@@ -134,14 +134,14 @@ def read_evaluation(path: str | Path) -> xr.Dataset:
 
 
 def as_dataset(rows: list[Row], settings: dict[str, Any], commands: Sequence[str] = ()) -> xr.Dataset:
-    """Lay rows out by protein, method and range.
+    """Lay rows out by protein, source (the method; xarray's `sel` has a ``method=`` of its own) and range.
 
     Returns
     -------
     xr.Dataset
-        By (protein, method, range): precision_at_l, precision_at_l_half, precision_at_l_fifth, low and high
+        By (protein, source, range): precision_at_l, precision_at_l_half, precision_at_l_fifth, low and high
         (interval of the first), auc, pairs, contacts, random; NaN where there is an error. By protein:
-        length (residues resolved), neff, structure. By (protein, method): model, in_sample ("yes", "no", or
+        length (residues resolved), neff, structure. By (protein, source): model, in_sample ("yes", "no", or
         "" where it is not known or does not apply), error (the sentence, "" without one), version. `attrs`:
         settings and commands. ``.to_dataframe()`` is the table again.
     """
@@ -166,7 +166,7 @@ def as_dataset(rows: list[Row], settings: dict[str, Any], commands: Sequence[str
         return ""
 
     variables: dict[str, Any] = {
-        name: (("protein", "method", "range"), number(name)) for name in NUMBERS if name not in _BY_PROTEIN
+        name: (("protein", "source", "range"), number(name)) for name in NUMBERS if name not in _BY_PROTEIN
     }
     for name in _BY_PROTEIN:
         values = [first(name, protein) for protein in proteins]
@@ -175,10 +175,10 @@ def as_dataset(rows: list[Row], settings: dict[str, Any], commands: Sequence[str
         values = [[first(name, p, m) for m in methods] for p in proteins]
         if name == "error":
             values = [[errors.get((p, m), "") for m in methods] for p in proteins]
-        variables[name] = (("protein", "method"), _text(values).reshape(len(proteins), len(methods)))
+        variables[name] = (("protein", "source"), _text(values).reshape(len(proteins), len(methods)))
     return xr.Dataset(
         variables,
-        coords={"protein": _text(proteins), "method": _text(methods), "range": _text(ranges)},
+        coords={"protein": _text(proteins), "source": _text(methods), "range": _text(ranges)},
         attrs={**settings, "commands": "\n".join(commands)},
     )
 
@@ -206,7 +206,7 @@ def evaluation_means(
     Returns
     -------
     xr.Dataset
-        By (method, range): mean, low, high (NaN with fewer than two proteins) and proteins, how many lie
+        By (source, range): mean, low, high (NaN with fewer than two proteins) and proteins, how many lie
         behind it; those with an error do not count.
 
     Raises
@@ -218,9 +218,9 @@ def evaluation_means(
     if measure not in NUMBERS or measure in _BY_PROTEIN:
         allowed = ", ".join(name for name in NUMBERS if name not in _BY_PROTEIN)
         raise UsageError(f"measure={measure!r} is none of {allowed}.")
-    values = table[measure].transpose("protein", "method", "range").values
+    values = table[measure].transpose("protein", "source", "range").values
     if in_sample is not None:
-        known = table["in_sample"].transpose("protein", "method").values
+        known = table["in_sample"].transpose("protein", "source").values
         values = values[(known == ("yes" if in_sample else "no")).any(axis=1)]
     shape = values.shape[1:]
     low, high = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -228,10 +228,10 @@ def evaluation_means(
         low[m, r], high[m, r] = mean_interval(values[:, m, r], confidence=confidence, draws=draws, seed=seed)
     count = np.isfinite(values).sum(axis=0)
     mean = np.where(count, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan)
-    axes = ("method", "range")
+    axes = ("source", "range")
     return xr.Dataset(
         {"mean": (axes, mean), "low": (axes, low), "high": (axes, high), "proteins": (axes, count)},
-        coords={"method": table["method"].values, "range": table["range"].values},
+        coords={"source": table["source"].values, "range": table["range"].values},
         attrs={"measure": measure, "confidence": confidence, "draws": draws, "bootstrap_over": "proteins"},
     )
 

@@ -94,9 +94,9 @@ def summary(table: xr.Dataset) -> str:
     if table.sizes.get("range"):
         means = evaluation_means(table)
         lines.append(f"{'mean precision at L':<20} {'|i − j| ≥ 6':>22} {'|i − j| ≥ 24':>22}  proteins")
-        for method in means["method"].values:
-            cells = [_interval(means.sel(method=method, range=span)) for span in ("all", "long")]
-            count = int(means["proteins"].sel(method=method, range="all"))
+        for method in means["source"].values:
+            cells = [_interval(means.sel(source=method, range=span)) for span in ("all", "long")]
+            count = int(means["proteins"].sel(source=method, range="all"))
             lines.append(f"{METHODS[str(method)].title:<20} {cells[0]:>22} {cells[1]:>22} {count:>9}")
     failed = [str(p) for p, bad in zip(table["protein"].values, _failed(table), strict=True) if bad]
     if failed:
@@ -108,7 +108,7 @@ def summary(table: xr.Dataset) -> str:
 
 
 def _failed(table: xr.Dataset) -> Any:
-    return (table["error"] != "").any("method").values
+    return (table["error"] != "").any("source").values
 
 
 def _interval(cell: xr.Dataset) -> str:

@@ -65,7 +65,7 @@ def plot_evaluation(
         allowed = ", ".join(map(str, table["range"].values)) or "none, nothing could be evaluated"
         raise UsageError(f"span={span!r} is none of the table's ranges ({allowed}).")
     part = table.sel(range=span)
-    values = part[measure].transpose("protein", "method").values
+    values = part[measure].transpose("protein", "source").values
     groups = _groups(part)
     best = np.nanmax(np.where(np.isfinite(values), values, -1.0), axis=1)
     # The axis runs upwards.
@@ -108,7 +108,7 @@ def plot_evaluation(
         legend_label="guessing",
     )
     tips: list[Any] = []
-    for place, method in enumerate(map(str, part["method"].values)):
+    for place, method in enumerate(map(str, part["source"].values)):
         rows = [k for k in order if np.isfinite(values[k, place])]
         if not rows:
             continue
@@ -121,7 +121,7 @@ def plot_evaluation(
             "low": part["low"].values[rows, place],
             "high": part["high"].values[rows, place],
         }
-        mean = float(means["mean"].sel(method=method))
+        mean = float(means["mean"].sel(source=method))
         tips.append(
             made.scatter(
                 x="value",
@@ -145,7 +145,7 @@ def plot_evaluation(
 
 def _groups(part: xr.Dataset) -> list[str]:
     """Say of each protein whether the model was trained on it; "" for all where that does not differ."""
-    known = part["in_sample"].transpose("protein", "method").values
+    known = part["in_sample"].transpose("protein", "source").values
     said = [_TRAINED if "yes" in row else _OTHERS if "no" in row else "" for row in known]
     return said if len(set(said)) > 1 and "" not in said else [""] * len(said)
 
@@ -159,7 +159,7 @@ def _separation(span: str) -> str:
 
 def _note(table: xr.Dataset, count: int) -> str:
     models = sorted({str(name) for name in table["model"].values.ravel()} - {""})
-    known = table["in_sample"].transpose("protein", "method").values
+    known = table["in_sample"].transpose("protein", "source").values
     text = f"{count} of {table.sizes['protein']} proteins"
     if models:
         text += f"; Jacobian and head of {', '.join(models)}"

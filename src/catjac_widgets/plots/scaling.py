@@ -41,7 +41,7 @@ def plot_scaling(table: xr.Dataset, *, against: str = "pseudo_perplexity", width
     UsageError
         For another quantity, or where no point is known.
     """
-    from bokeh.models import HoverTool
+    from bokeh.models import HoverTool, NumeralTickFormatter
 
     if against not in _LABELS:
         raise UsageError(f"against={against!r} is neither 'pseudo_perplexity' nor 'neff'.")
@@ -62,8 +62,11 @@ def plot_scaling(table: xr.Dataset, *, against: str = "pseudo_perplexity", width
         x=f"{_LABELS[against]} (logarithmic)",
         y=f"precision at L, |i − j| ≥ {table.attrs['separation']}",
         width=width,
+        height=440,
         x_axis_type="log",
     )
+    made.xaxis.ticker = _ticks(x[known])
+    made.xaxis.formatter = NumeralTickFormatter(format="0,0")
     if len(y) > 1 and against == "pseudo_perplexity":
         kept = [k for k in range(len(proteins)) if known[:, k].sum() > 1]
         made.multi_line(
@@ -100,9 +103,8 @@ def plot_scaling(table: xr.Dataset, *, against: str = "pseudo_perplexity", width
     for legend in made.above:
         if hasattr(legend, "ncols"):
             legend.ncols = 2
-    text = (
-        f"{int(known.any(axis=0).sum())} proteins; ρ: Spearman, {table.attrs['confidence']:.0%} over proteins"
-    )
+    share = f"{100 * table.attrs['confidence']:.0f} %"
+    text = f"{int(known.any(axis=0).sum())} proteins; ρ: Spearman, {share} over proteins"
     if len(y) > 1 and against == "pseudo_perplexity":
         pooled = _rho(table["pooled_spearman"], table["pooled_low"], table["pooled_high"])
         text += f"; all points: {pooled}"
@@ -114,5 +116,21 @@ def _rho(value: Any, low: Any, high: Any) -> str:
     value, low, high = float(value), float(low), float(high)
     if not np.isfinite(value):
         return "ρ not defined"
-    text = f"ρ = {value:+.2f}"
-    return text if not np.isfinite(low) else f"{text} ({low:+.2f} to {high:+.2f})"
+    text = f"ρ = {signed(value)}"
+    return text if not np.isfinite(low) else f"{text} ({signed(low)} to {signed(high)})"
+
+
+def signed(value: float) -> str:
+    """Write a correlation with its sign, the minus as long as the plus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _ticks(values: np.ndarray) -> list[float]:
+    """Round numbers on a logarithmic axis, at least two of them within the values or around them."""
+    low, high = float(values.min()), float(values.max())
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9)):
+        ticks = [step * 10.0**power for power in range(-1, 7) for step in steps]
+        inside = [tick for tick in ticks if low / 1.2 <= tick <= high * 1.2]
+        if len(inside) >= 4:
+            return inside
+    return inside

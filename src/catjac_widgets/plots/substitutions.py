@@ -8,6 +8,7 @@ import numpy as np
 
 from catjac_widgets.alphabets import ORDERS
 from catjac_widgets.errors import JacobianError, UsageError
+from catjac_widgets.plots.scaling import signed
 from catjac_widgets.plots.style import FONT, GREY, PALETTE, TICK_SIZE, add_note, figure, tidy_legend
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def plot_substitutions(
     UsageError
         If `order` lacks a letter.
     """
-    from bokeh.models import ColorBar, HoverTool, LinearColorMapper, Range1d
+    from bokeh.models import HoverTool, LinearColorMapper, Range1d
+    from bokeh.models.annotations.legends import ColorBar
     from bokeh.transform import transform
 
     if set(scores.dims) != {"pos", "aa"} or "wild_type" not in scores.coords:
@@ -94,6 +96,7 @@ def plot_substitutions(
         source=source,
         fill_color=transform("score", mapper),
         line_color=None,
+        dilate=True,
     )
     shown = [k for k, letter in enumerate(wild) if letter in wanted]
     made.scatter(
@@ -179,7 +182,7 @@ def plot_double_mutants(doubles: xr.Dataset, *, width: int = 560) -> Figure:
                 size=5,
                 color=PALETTE[k],
                 alpha=0.55,
-                legend_label=f"{names[0]}–{names[1]}" + (f", ρ = {rho:+.2f}" if np.isfinite(rho) else ""),
+                legend_label=f"{names[0]}–{names[1]}" + (f", ρ = {signed(rho)}" if np.isfinite(rho) else ""),
             )
         )
     made.line([min(ends), max(ends)], [min(ends), max(ends)], color=GREY, line_dash="dashed")
