@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import esm
 import numpy as np
 import pytest
 from checkpoints import random_esm1, random_esm2
@@ -304,8 +305,7 @@ def test_a_hooked_model_answers_over_the_whole_vocabulary_itself(esm2):
 
 
 def test_older_models_have_a_vocabulary_of_their_own_size():
-    module = random_esm1()
-    alphabet = module.alphabet
+    module, alphabet = random_esm1(), esm.Alphabet.from_architecture("ESM-1")
     residues = random_sequence(9, 3)
     found = pseudo_perplexity(residues, (module, alphabet), letters=len(alphabet.all_toks))
     assert found.letters == 35
