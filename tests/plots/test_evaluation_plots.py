@@ -54,9 +54,10 @@ def test_each_mark_is_its_number(tmp_path):
     table = evaluation()
     for span in ("all", "long"):
         made = plot_evaluation(table, span=span)
-        means = evaluation_means(table)["mean"]
+        means = [evaluation_means(table, in_sample=each)["mean"].sel(range=span) for each in (True, False)]
         for method, title in (("jacobian", "Jacobian"), ("potts", "Potts")):
-            data = marks(made)[f"{title} {float(means.sel(source=method, range=span)):.2f}"]
+            said = " / ".join(f"{float(mean.sel(source=method)):.2f}" for mean in means)
+            data = marks(made)[f"{title} {said}"]
             for protein, factor, value in zip(data["protein"], data["y"], data["value"], strict=True):
                 cell = table["precision_at_l"].sel(protein=protein, source=method, range=span)
                 assert value == float(cell)

@@ -86,7 +86,8 @@ def plot_evaluation(
     made.yaxis.major_tick_line_color = None
     for axis in made.yaxis:
         axis.update(group_text_color=GREY, group_text_font_size=TICK_SIZE, separator_line_color=GREY)
-    means = evaluation_means(table, measure=measure).sel(range=span)
+    wanted = (True, False) if any(groups) else (None,)
+    means = [evaluation_means(table, measure=measure, in_sample=each).sel(range=span) for each in wanted]
     at = {names[k]: factor for k, factor in zip(order, factors, strict=True)}
     low, high = np.nanmin(np.where(np.isfinite(values), values, np.inf), axis=1), best
     known = [k for k in order if best[k] >= 0]
@@ -121,7 +122,7 @@ def plot_evaluation(
             "low": part["low"].values[rows, place],
             "high": part["high"].values[rows, place],
         }
-        mean = float(means["mean"].sel(source=method))
+        mean = " / ".join(f"{float(each['mean'].sel(source=method)):.2f}" for each in means)
         tips.append(
             made.scatter(
                 x="value",
@@ -131,14 +132,14 @@ def plot_evaluation(
                 marker=_MARKERS[method],
                 color=PALETTE[list(METHODS).index(method)],
                 alpha=0.9,
-                legend_label=f"{METHODS[method].title} {mean:.2f}",
+                legend_label=f"{METHODS[method].title} {mean}",
             )
         )
     shown = [("", "@protein, @method"), (_MEASURES[measure], "@value{0.00}"), ("L", "@length")]
     if measure == "precision_at_l":
         shown.insert(2, ("95 %", "@low{0.00} – @high{0.00}"))
     made.add_tools(HoverTool(renderers=tips, tooltips=shown))
-    tidy_legend(made, "right", "mean")
+    tidy_legend(made, "right", f"means: {_TRAINED} / not" if any(groups) else "means")
     add_note(made, _note(table, len(known)))
     return made
 
@@ -164,6 +165,4 @@ def _note(table: xr.Dataset, count: int) -> str:
     if models:
         text += f"; Jacobian and head of {', '.join(models)}"
     trained = int((known == "yes").any(axis=1).sum())
-    if trained:
-        text += f", trained on {trained} of them"
-    return text + "; legend: means over proteins."
+    return text + (f", trained on {trained} of them." if trained else ".")
