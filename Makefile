@@ -30,7 +30,7 @@ NOTEBOOK ?= examples/quickstart.ipynb
 # What pytest is to run, for instance: make test TESTS="tests/engine -k resume"
 TESTS ?=
 
-.PHONY: help demo lab test lint js train bench pictures clean
+.PHONY: help demo lab test lint js train bench evaluation pictures clean
 
 help:
 	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
@@ -40,6 +40,7 @@ help:
 	@echo "make js               build the front end into the package (needs node)"
 	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
 	@echo "make bench            time the Jacobian against the plain loop over fair-esm (about ten minutes)"
+	@echo "make evaluation       score contact maps over the families of CATJAC_DATA anew, what has changed of them"
 	@echo "make pictures         take the README's pictures anew"
 	@echo "make clean            remove .venv and what was built"
 	@echo
@@ -91,6 +92,11 @@ bench: .venv/.installed-test
 train: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }
 	$(BIN)/python -m training --seed $(SEED)
+
+evaluation: .venv/.installed-test
+	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make evaluation CATJAC_DATA=folder" >&2; exit 1; }
+	$(BIN)/catjac evaluate "$(CATJAC_DATA)/families" -o benchmarks/families_evaluation.csv \
+	  --methods jacobian,attention,potts,inverse_covariance,mean_field
 
 .venv/.made:
 	@test -n "$(PYTHON)" || { \

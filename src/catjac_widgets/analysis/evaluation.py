@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
+from catjac_widgets.analysis.bootstrap import CONFIDENCE, DRAWS, Unit, precision_interval
 from catjac_widgets.errors import JacobianError, StructureError, UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +36,15 @@ class Scored:
         float64 and bool, one a pair.
     length
         L, the number of residues that the structure resolves.
+    first, second
+        int, the residues (0-based in the map) of each pair.
     """
 
     scores: np.ndarray
     hits: np.ndarray
     length: int
+    first: np.ndarray
+    second: np.ndarray
 
     def precision(self, count: int) -> float:
         """Share of contacts among the `count` best pairs; pairs that do not exist count as misses.
@@ -54,6 +59,12 @@ class Scored:
         above, tied = self.scores > limit, self.scores == limit
         open_places = count - above.sum()
         return float(self.hits[above].sum() + open_places * self.hits[tied].mean()) / count
+
+    @property
+    def auc(self) -> float:
+        """Mean precision of the best 0.1 L, 0.2 L, …, 1.0 L pairs."""
+        tenths = [self.precision(max(1, self.length * tenth // 10)) for tenth in range(1, 11)]
+        return float(np.mean(tenths))
 
 
 def precision_at_l(
@@ -118,30 +129,54 @@ def auc(
 ) -> float:
     """Average the precision over the best 0.1 L, 0.2 L, …, 1.0 L pairs; see `precision_at_l`."""
     _check(separation, max_separation, 1.0, "unordered")
-    scored = scored_pairs(C, truth, separation=separation, max_separation=max_separation, length=length)
-    return float(np.mean([scored.precision(max(1, scored.length * tenth // 10)) for tenth in range(1, 11)]))
+    return scored_pairs(C, truth, separation=separation, max_separation=max_separation, length=length).auc
 
 
-def evaluate_contacts(C: xr.DataArray | np.ndarray, truth: Any, *, length: int | None = None) -> pd.DataFrame:
+def evaluate_contacts(
+    C: xr.DataArray | np.ndarray,
+    truth: Any,
+    *,
+    length: int | None = None,
+    pairs: Pairs = "unordered",
+    unit: Unit = "residues",
+    confidence: float = CONFIDENCE,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Tabulate the precision of a map over the usual ranges of sequence separation.
+
+    Parameters
+    ----------
+    C, truth, length, pairs
+        See `precision_at_l`.
+    unit, confidence, draws, seed
+        Of the interval, see `precision_interval`: a bootstrap over the protein's residues, or over its pairs.
+        ``draws=0`` leaves it out.
 
     Returns
     -------
     pandas.DataFrame
         One row a range ("all" is |i − j| ≥ 6, then local, short, medium and long) with the number of pairs
-        and of contacts among them, precision at L, L/2 and L/5, AUC, and `random`, the share of contacts.
+        and of contacts among them, precision at L, L/2 and L/5, the interval (low, high) of the first, AUC,
+        and `random`, the share of contacts. Where there are fewer pairs than places, the places left count as
+        misses.
 
     Raises
     ------
-    JacobianError, StructureError
-        As `precision_at_l`.
+    JacobianError, StructureError, UsageError
+        As `precision_at_l` and `precision_interval`.
     """
     import pandas as pd
 
+    _check(1, None, 1.0, pairs)
     rows = []
     for name, (first, last) in {"all": (6, None), **RANGES}.items():
-        scored = scored_pairs(C, truth, separation=first, max_separation=last, length=length)
-        tenths = [scored.precision(max(1, scored.length * tenth // 10)) for tenth in range(1, 11)]
+        scored = scored_pairs(C, truth, separation=first, max_separation=last, length=length, pairs=pairs)
+        low = high = float("nan")
+        if draws:
+            low, high = precision_interval(
+                scored, scored.length, unit=unit, confidence=confidence, draws=draws, seed=seed
+            )
         rows.append(
             {
                 "range": name,
@@ -151,7 +186,9 @@ def evaluate_contacts(C: xr.DataArray | np.ndarray, truth: Any, *, length: int |
                 "precision_at_l": scored.precision(scored.length),
                 "precision_at_l_half": scored.precision(scored.length // 2),
                 "precision_at_l_fifth": scored.precision(scored.length // 5),
-                "auc": float(np.mean(tenths)),
+                "low": low,
+                "high": high,
+                "auc": scored.auc,
                 "random": float(scored.hits.mean()) if len(scored.hits) else float("nan"),
             }
         )
@@ -233,7 +270,9 @@ def scored_pairs(
         wanted &= apart < max_separation
     if pairs == "unordered":
         wanted = np.triu(wanted, 1)
-    return Scored(scores[wanted], known[wanted] > 0, int(resolved.sum()) if length is None else int(length))
+    first, second = np.nonzero(wanted)
+    count = int(resolved.sum()) if length is None else int(length)
+    return Scored(scores[wanted], known[wanted] > 0, count, first, second)
 
 
 def _square(C: xr.DataArray | np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str] | None]:

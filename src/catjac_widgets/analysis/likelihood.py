@@ -1,4 +1,4 @@
-"""How probable a model finds each residue: marginals, entropy and pseudo-perplexity."""
+"""How probable a model finds each residue: marginals, substitution scores, entropy, pseudo-perplexity."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.summaries import entropy, log_softmax
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.jacobians import jacobian, plan_for
+from catjac_widgets.engine.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models.protocol import WholeVocabulary
+from catjac_widgets.language_models.registry import resolve_model
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import Sequence
 
 Method = Literal["masked", "wild_type", "approximate"]
-
-#: Residues in the vocabulary of the ESM models, the 20 letters among them.
-WHOLE_VOCABULARY = 33
 
 
 class PseudoPerplexity(float):
@@ -28,9 +28,9 @@ class PseudoPerplexity(float):
     Attributes
     ----------
     letters
-        Over how many letters the probabilities were normalised.
+        Over how many letters (or tokens of the vocabulary) the probabilities were normalised.
     method
-        "masked", "wild_type" or "approximate".
+        "masked", "wild_type" or "approximate"; "masked samples" of `masked_perplexity`.
     log_likelihood
         Σ log p over the scored residues.
     residues
@@ -122,11 +122,49 @@ def marginals(
     )
 
 
+def substitution_scores(
+    sequence: Sequence | str | Path,
+    model: Any = "mini",
+    method: Method = "masked",
+    *,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> xr.DataArray:
+    """Score every substitution of one residue, as a deep mutational scan would: log p(a) − log p(wild type).
+
+    Parameters
+    ----------
+    sequence, model, method, mask, progress, options
+        See `marginals`.
+
+    Returns
+    -------
+    xr.DataArray
+        "substitution_score", float64, dims (pos, aa), letters in the model's order, in nats; 0 at the wild
+        type, negative where the model finds the substitution worse. The normaliser cancels, so that it does
+        not matter over how many letters the probabilities are. `plots.substitutions.plot_substitutions` draws
+        it.
+
+    Raises
+    ------
+    CatjacError
+        See `marginals`.
+
+    Source: Meier et al. (2021), Language models enable zero-shot prediction of the effects of mutations,
+    NeurIPS (wild-type and masked marginals).
+    """
+    table = marginals(sequence, model, method, mask=mask, progress=progress, **options)
+    scores = table["score"].rename("substitution_score")
+    kind = f"substitution scores, {method.replace('_', ' ')} marginals"
+    return scores.assign_attrs({**table.attrs, "kind": kind, "units": "nats"})
+
+
 def pseudo_perplexity(
     sequence: Sequence | str | Path,
     model: Any = "mini",
     *,
-    letters: int = 20,
+    letters: int | None = None,
     method: Method = "masked",
     progress: bool = True,
     **options: Any,
@@ -136,12 +174,13 @@ def pseudo_perplexity(
     Parameters
     ----------
     letters
-        20: probabilities over the amino acids, as in Zhang et al. (2024). 33: over the model's whole
-        vocabulary, as in the ESM-2 paper; refused, because those logits are not kept.
+        How many letters the probabilities are normalised over. The model's own by default (20 amino acids, as
+        in Zhang et al. (2024)). 33: the whole vocabulary of an ESM model, as in the ESM-2 paper (35 for
+        ESM-1); these logits are not kept in the cache.
     method
         As for `marginals`; other than "masked" it is a pseudo-perplexity in name only.
     sequence, model, progress, options
-        As for `marginals`.
+        As for `marginals`; over the whole vocabulary `mask`, `linker`, `unknown` and `batch_size`.
 
     Returns
     -------
@@ -152,26 +191,78 @@ def pseudo_perplexity(
     Raises
     ------
     ModelError
-        For the whole vocabulary.
+        If the model does not tell the logits of its whole vocabulary.
     UsageError
-        For another number of letters, or under a mask that hides everything.
+        For another number of letters, for the approximate method over the whole vocabulary (it is derived for
+        20 letters), or under a mask that hides everything.
     """
-    if letters not in (20, WHOLE_VOCABULARY):
-        raise UsageError(f"letters={letters!r} is neither 20 (amino acids) nor 33 (the whole vocabulary).")
-    if letters == WHOLE_VOCABULARY:
+    if method not in get_args(Method):
+        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
+    plan, resolved = plan_for(
+        sequence, model, **{key: options[key] for key in ("mask", "linker", "unknown") if key in options}
+    )
+    own = len(plan.letters)
+    if letters is None or letters == own:
+        table = marginals(sequence, model, method, progress=progress, **options)
+        wild_type = table["wild_type"].values
+        log_p = table["log_probability"].sel(aa=xr.DataArray(wild_type, dims="pos")).values
+        log_p = log_p[~plan.mask.array]
+        return PseudoPerplexity(float(log_p.sum()), len(log_p), own, method)
+    loaded = resolve_model(resolved)
+    if not isinstance(loaded, WholeVocabulary):
         raise ModelError(
-            "Only the logits of the amino acids are kept, not those of the whole vocabulary of 33; use "
-            "letters=20, and compare with figures that are normalised likewise."
+            f"{loaded.name} tells the logits of its {own} letters only, not of {letters}; leave letters= out."
         )
-    table = marginals(sequence, model, method, progress=progress, **options)
-    wild_type = table["wild_type"].values
-    log_p = table["log_probability"].sel(aa=xr.DataArray(wild_type, dims="pos")).values
-    visible = labels.visible_positions(table)
-    if visible is not None:
-        log_p = log_p[np.isin(table["pos"].values, list(visible))]
-    if not len(log_p):
-        raise UsageError("Nothing is visible under this mask, so there is no residue to score; show some.")
-    return PseudoPerplexity(float(log_p.sum()), len(log_p), table.sizes["aa"], method)
+    if letters != len(loaded.vocabulary):
+        raise UsageError(
+            f"letters={letters!r} is neither {own}, the letters of {loaded.name}, nor "
+            f"{len(loaded.vocabulary)}, its whole vocabulary."
+        )
+    if method == "approximate":
+        raise UsageError(
+            f"The approximate method is derived for {own} letters; leave letters= out, or use "
+            "method='masked'."
+        )
+    unknown = set(options) - {"mask", "linker", "unknown", "batch_size", "cache"}
+    if unknown:
+        raise UsageError(f"{sorted(unknown)[0]}= does not apply over the whole vocabulary; leave it out.")
+    log_p = _whole_vocabulary(plan, loaded, method, options.get("batch_size"), progress)
+    return PseudoPerplexity(float(log_p.sum()), len(log_p), letters, method)
+
+
+def _whole_vocabulary(
+    plan: Any, model: Any, method: str, batch_size: int | None, progress: bool
+) -> np.ndarray:
+    """Log-probability of each visible residue over the whole vocabulary."""
+    import torch
+
+    residues, hidden = plan.model_residues, plan.model_mask
+    visible = np.flatnonzero(~plan.mask.array)
+    places = plan.kept[visible]
+    columns = np.array([model.vocabulary.index(plan.sequence.residues[k]) for k in visible])
+    masked = hidden.array if hidden is not None else np.zeros(len(residues), dtype=bool)
+    if method == "wild_type":
+        inputs = model.encode(residues, hidden)[None]
+    else:
+        each = masked | (np.arange(len(residues)) == places[:, None])
+        inputs = torch.stack([model.encode(residues, Mask.from_array(row)) for row in each])
+
+    def run(part: slice) -> np.ndarray:
+        logits = model.vocabulary_logits(inputs[part]).double().cpu().numpy()
+        if method == "wild_type":
+            return log_softmax(logits[0, places])[np.arange(len(places)), columns]
+        rows = np.arange(len(logits))
+        return log_softmax(logits[rows, places[part]])[rows, columns[part]]
+
+    return in_batches(
+        run,
+        len(inputs),
+        model,
+        length=len(residues),
+        batch_size=batch_size,
+        description=f"Pseudo-perplexity, {plan.model}",
+        progress=progress,
+    )
 
 
 def without_kept_bias(log_q: np.ndarray, wild_type: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "couplings": "couplings",
     "demo": "demo",
     "doctor": "listings",
+    "evaluate": "evaluating",
     "examples": "listings",
     "jacobian": "computing",
     "lab": "lab",

@@ -181,6 +181,15 @@ class FairEsm(LanguageModel):
         """See `LanguageModel.logits`; on the model's device and in its dtype."""
         return letter_pass(self.model, tokens, self._residues(tokens), self._columns())
 
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """See `WholeVocabulary`."""
+        return tuple(self.alphabet.all_toks)
+
+    def vocabulary_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `WholeVocabulary.vocabulary_logits`."""
+        return letter_pass(self.model, tokens, self._residues(tokens), list(range(len(self.vocabulary))))
+
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """See `LanguageModel.prepare`."""
         tokens = self.encode(residues, mask)

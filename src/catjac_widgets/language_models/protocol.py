@@ -118,4 +118,24 @@ class ContactHead(Protocol):
         ...
 
 
-__all__ = ["MASK_LETTER", "ContactHead", "LanguageModel", "Runner", "Substitution"]
+@runtime_checkable
+class WholeVocabulary(Protocol):
+    """A model that tells the logits of everything in its vocabulary, special tokens included.
+
+    Attributes
+    ----------
+    vocabulary
+        Its V tokens as text; the letters of `LanguageModel.letters` are among them.
+    """
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
+
+    def vocabulary_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits of equally long sequences, (B, T) to (B, L, V): residue rows, every column."""
+        ...
+
+
+__all__ = ["MASK_LETTER", "ContactHead", "LanguageModel", "Runner", "Substitution", "WholeVocabulary"]
