@@ -24,9 +24,8 @@ from catjac_widgets.analysis.evaluation_inputs import Entry
 from catjac_widgets.engine.jacobians import jacobian
 from catjac_widgets.engine.kept_maps import kept_map
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.language_models.potts_fit import fit_potts
+from catjac_widgets.language_models.potts_fit import REGULARISATION, fit_potts
 from catjac_widgets.language_models.potts_parameters import PottsParameters
-from catjac_widgets.language_models.pseudo_likelihood import REGULARISATION
 from catjac_widgets.structures.residue_labels import residue_coordinates
 
 #: Columns with fewer gaps than this have couplings (`fit_potts`); the closed forms take all columns.
