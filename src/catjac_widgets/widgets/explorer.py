@@ -215,6 +215,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         while not feed.finished.wait(0.02):
             self.delivery.deliver()
         self.delivery.deliver()
+        self._panels.settle()
         # What was sent between two cells is in nobody's record then.
         self._panels.send_again()
         return self

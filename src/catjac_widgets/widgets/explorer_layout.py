@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ import numpy as np
 import traitlets
 
 from catjac_widgets.errors import CatjacError, UsageError
+from catjac_widgets.widgets.bokeh_panel import send_script
 from catjac_widgets.widgets.panel_toggles import PanelToggles
 from catjac_widgets.widgets.recovery_view import RecoveryCurve
 from catjac_widgets.widgets.sensitivity_view import TRACKS, Sensitivity
@@ -28,6 +31,9 @@ PANELS = ("sequence", "map", "slice", "sensitivity", "recovery", "structure")
 
 #: What the button of each says.
 NAMES = ("Sequence", "Contacts", "Block", "Residues", "Recovery", "Structure")
+
+#: Those whose libraries take seconds to import: they follow the first picture of the map.
+SLOW = ("sensitivity", "recovery", "structure")
 
 #: About how high each is in a column, in pixels.
 HEIGHTS = {"map": 690, "slice": 600, "sensitivity": 330, "recovery": 400, "structure": 570}
@@ -67,7 +73,7 @@ def check_panels(panels: Iterable[str]) -> tuple[str, ...]:
 
 def panel_view(name: str) -> Any:
     """Make an explorer's property: the view of a panel, None while it was never shown."""
-    return property(lambda explorer: explorer._panels.made.get(name))
+    return property(lambda explorer: explorer._panels.view(name))
 
 
 def readable_structure(structure: Any, sequence: Sequence) -> Any:
@@ -100,8 +106,29 @@ def in_columns(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
     return best
 
 
+def loop_of_the_kernel() -> asyncio.AbstractEventLoop | None:
+    """Find the loop on which the kernel does things between two cells; None outside a running cell."""
+    from IPython import get_ipython
+
+    if getattr(get_ipython(), "kernel", None) is None:
+        return None
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def offer_script() -> None:
+    """Put bokeh's script into the running cell's output, where there is bokeh."""
+    with contextlib.suppress(ImportError):
+        send_script()
+
+
 class Panels:
     """What lies in an explorer, made when it is first shown, and told of the Jacobian when that is complete.
+
+    In a kernel the slow ones are made when the map has its first values, so that a person need not wait for
+    them to see it; asking for one in Python makes it at once.
 
     Parameters
     ----------
@@ -128,6 +155,8 @@ class Panels:
             "slice": explorer.jacobian_slice,
         }
         self._shown: frozenset[str] = frozenset()
+        self._loop = loop_of_the_kernel()
+        self._early = self._loop is not None
         self._summarised: xr.Dataset | None = None
         self.toggles = PanelToggles(state=explorer, choices=list(zip(PANELS, NAMES, strict=True)))
         self.columns = (ipywidgets.Box(), ipywidgets.Box())
@@ -137,6 +166,9 @@ class Panels:
         self.box.add_class("catjac-views")
         if not hasattr(structure, "to_pdb"):
             self.toggles.absent = {"structure": NO_STRUCTURE if structure is None else NO_ATOMS}
+        if not {"sensitivity", "recovery"}.isdisjoint(explorer.panels):
+            # Now, while the cell runs: what is put into its output later is not saved with it.
+            offer_script()
         self.arrange()
         explorer.observe(lambda change: self._told(), "status")
         explorer.contact_map.observe(lambda change: self._later(), "values")
@@ -146,6 +178,8 @@ class Panels:
         """Show the panels that are wanted and no others; one that was never shown is made now."""
         before = self._shown
         shown = [name for name in PANELS if name in self._explorer.panels]
+        if self._early:
+            shown = [name for name in shown if name not in SLOW]
         views = {name: view for name in shown if (view := self._view(name)) is not None}
         track = [views.pop("sequence")] if "sequence" in views else []
         for column, names in zip(self.columns, in_columns(tuple(views)), strict=True):
@@ -157,6 +191,19 @@ class Panels:
         if self._shown - before:
             self._told()
             self._later()
+
+    def view(self, name: str) -> Any:
+        """Return the view of a panel, made now if it is wanted; None where it was never shown."""
+        if name not in self.made and name in self._explorer.panels:
+            self.settle()
+        return self.made.get(name)
+
+    def settle(self) -> None:
+        """Show the slow panels too, from now on."""
+        with self._explorer.delivery.lock:
+            if self._early and self._explorer.comm is not None:
+                self._early = False
+                self.arrange()
 
     def send_again(self) -> None:
         """Send the state of what is shown once more."""
@@ -199,6 +246,8 @@ class Panels:
             self.arrange()
 
     def _told(self) -> None:
+        if self._early and self._explorer.status in ("done", "cancelled", "failed", "idle"):
+            self._settle_soon()
         if self._explorer.status != "done":
             self._summarised = None
         elif self._shown & {"sensitivity", "structure"}:
@@ -229,7 +278,15 @@ class Panels:
                 # Of 20 letters, as sequence logos count it.
                 view.add_track("conservation", np.log(20) - summary["entropy"].values)
 
+    def _settle_soon(self) -> None:
+        # On the main thread, where imports belong, as soon as no cell runs.
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: the kernel goes down.
+                self._loop.call_soon_threadsafe(self.settle)
+
     def _later(self) -> None:
+        if self._early and self._explorer.contact_map.values is not None:
+            self._settle_soon()
         # What the new values are is said only after them.
         if "structure" in self._shown:
             self._explorer.delivery.post("structure's contacts", lambda _: self._draw())
