@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from .evaluate import perplexity_of_sequence, query_states
-from .families import LETTERS, MISSING, Family
+from .families import LETTERS, Family
 from .network import Network, Shape
 from .recipe import EXAMPLES
+from .recognition import background
 from .train import Settings
 from .weights import VERSION
 
@@ -20,15 +21,6 @@ CREDITS = (
     "The sequences come from UniProt (CC BY 4.0, UniProt Consortium) by way of Pfam (CC0); the structures, "
     "used for scoring and to fit the contact head only, from the Protein Data Bank (CC0)."
 )
-
-
-def background(families: Sequence[Family]) -> np.ndarray:
-    """Mean amino-acid composition of the families' weighted training rows: (20,)."""
-    compositions = []
-    for family in families:
-        counts = np.array([((family.rows == a) * family.weights[:, None]).sum() for a in range(MISSING)])
-        compositions.append(counts / counts.sum())
-    return np.mean(compositions, axis=0)
 
 
 def known_family(family: Family, line: dict, composition: np.ndarray, network: Network) -> dict:

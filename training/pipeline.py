@@ -17,6 +17,7 @@ import torch
 from . import card, evaluate, families, head, maps, teachers, weights
 from .families import Family
 from .network import Network
+from .recognition import background, log_odds
 from .recipe import EXAMPLES, TRAINED
 from .train import Settings, Trainer
 
@@ -60,11 +61,21 @@ def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path:
     """Write the weights with a head fitted without the examples; out-of-fold precision by family."""
     weights.save(path, network)
     model = weights.load_esm(path)
-    features = [head.attention_features(model, evaluate.query_states(family)) for family in chosen]
-    truths = [maps.native_contacts(folders.data, family.record) for family in chosen]
-    inside = [index for index, family in enumerate(chosen) if family.id not in EXAMPLES]
-    weights.save(path, network, head.fit([features[i] for i in inside], [truths[i] for i in inside]))
-    found = head.out_of_fold(features, truths)
+    composition = background(chosen)
+    shown = [
+        head.views(
+            model,
+            evaluate.query_states(family),
+            maps.native_contacts(folders.data, family.record),
+            log_odds(family.profile, composition),
+        )
+        for family in chosen
+    ]
+    inside = [
+        view for family, of_one in zip(chosen, shown, strict=True) if family.id not in EXAMPLES for view in of_one
+    ]
+    weights.save(path, network, head.fit(inside))
+    found = head.out_of_fold(shown)
     return {family.id: precision for family, precision in zip(chosen, found, strict=True)}
 
 
