@@ -57,6 +57,9 @@ def main() -> None:
     teachers.fit_all(folders.data, everything, folders.cache, arguments.processes)
     lines = pipeline.score(folders, everything, finished, ["precision", "head"], arguments.processes)
     more = [pipeline.score(folders, trained, finished, ["robustness"], arguments.processes)]
+    answers = pipeline.score(folders, trained, finished, ["recovery"], arguments.processes)
+    curves = [line for answer in answers.values() for line in answer["recovery"]]
+    evaluate.write(folders.results / "recovery.csv", curves)
     if arguments.plain_steps:
         plain_settings = replace(settings, steps=arguments.plain_steps, weights=LossWeights(0, 0, 1, 0))
         plain = pipeline.train(folders, chosen, plain_settings, seed, f"plain_{seed}")
@@ -69,7 +72,7 @@ def main() -> None:
         for columns in more:
             line |= columns[family["id"]]
     evaluate.write(folders.results / "families.csv", list(lines.values()))
-    pipeline.release(folders, finished, list(lines.values()), settings, seed, arguments.plain_steps)
+    pipeline.release(folders, finished, list(lines.values()), curves, settings, seed, arguments.plain_steps)
 
 
 if __name__ == "__main__":

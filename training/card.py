@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .evaluate import perplexity_of_sequence, query_states
-from .families import LETTERS, Family
+from .evaluate import perplexity_of_sequence
+from .families import LETTERS, Family, query_states
 from .network import Network, Shape
 from .recipe import EXAMPLES
 from .recognition import background
@@ -113,6 +113,7 @@ def robustness(lines: Sequence[dict]) -> str:
         "mini_precision_50_masked": "Jacobian, 50 % masked, visible pairs",
         "mini_precision_90_masked": "Jacobian, 90 % masked, visible pairs",
         "mini_precision_crops": "Jacobian, first and last fifth cut off in turn",
+        "mini_precision_flanked": "Jacobian, between two stretches of 20 random residues",
         "mini_precision_ungapped": "Jacobian, held-out homologues without their gaps",
         "mini_precision_shuffled": "Jacobian, control: the query's letters shuffled",
         "head_precision_0_masked": "contact head, whole query",
@@ -120,17 +121,45 @@ def robustness(lines: Sequence[dict]) -> str:
         "head_precision_90_masked": "contact head, 90 % masked, all pairs",
         "head_precision_shuffled": "contact head, control: the query's letters shuffled",
     }
-    rows = ["| map | mean precision@L |", "|---|--:|"]
-    rows += [
-        f"| {text} | {np.nanmean([float(line[name]) for line in trained]):.2f} |"
-        for name, text in names.items()
+    strengths = {
+        "mini_strength_shuffled": "Jacobian of the shuffled query, root mean square over the query's",
+        "head_contacts_0_masked": "contacts a residue that the head expects: whole query",
+        "head_contacts_50_masked": "the same, 50 % masked",
+        "head_contacts_90_masked": "the same, 90 % masked",
+        "head_contacts_shuffled": "the same, the query's letters shuffled",
+    }
+
+    def lines_of(names: dict[str, str]) -> list[str]:
+        means = {name: np.nanmean([float(line[name]) for line in trained]) for name in names}
+        return [f"| {text} | {means[name]:.2f} |" for name, text in names.items()]
+
+    rows = ["| map | mean precision@L |", "|---|--:|", *lines_of(names), ""]
+    rows += ["| strength | mean |", "|---|--:|", *lines_of(strengths)]
+    return "\n".join(rows)
+
+
+def answers(curves: Sequence[dict]) -> str:
+    """Show means over the trained families of what comes back and what is left under a mask."""
+    rows = [
+        "| visible residues | families | R, stretch | R, scattered | left elsewhere, stretch | scattered |",
+        "|--:|--:|--:|--:|--:|--:|",
     ]
+    for visible in sorted({line["visible"] for line in curves}):
+        at = [line for line in curves if line["visible"] == visible]
+        cells = [
+            np.nanmean([line[name] for line in at if line["pattern"] == pattern])
+            for name in ("R", "left")
+            for pattern in ("flanking", "random")
+        ]
+        number = len({line["id"] for line in at})
+        rows.append(f"| {visible} | {number} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
     return "\n".join(rows)
 
 
 def write_markdown(
     path: Path,
     lines: Sequence[dict],
+    curves: Sequence[dict],
     settings: Settings,
     seed: int,
     minutes: float,
@@ -150,6 +179,7 @@ def write_markdown(
         plain_behind=sum(line.get("plain_perplexity", 0) > line["profile_perplexity"] for line in trained),
         table=table(lines),
         robustness=robustness(lines),
+        answers=answers(curves),
         seed=seed,
         minutes=minutes,
         credits=CREDITS,

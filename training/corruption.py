@@ -1,9 +1,10 @@
 """Training rows: members of a family as they are, masked, misplaced; and rows that are no members.
 
-A group holds rows of one family. Aligned rows have a token a column and a gap token where a residue is missing, as
-the teacher sees them. The others rehearse what a person does with the model: heavy masks (scattered, or all but one
-or two fragments), members anywhere (crops, without gaps, between stretches of random residues), and foreign rows
-(letters in random order, reversed, or drawn from the background), in which there is nothing to know.
+A group holds rows of one family. Aligned rows have a token a column and a gap token where a residue is
+missing, as the teacher sees them. The others rehearse what a person does with the model: heavy masks
+(scattered, or all but one or two fragments), members anywhere (crops, without gaps, between stretches of
+random residues), and foreign rows (letters in random order, reversed, or drawn from the background), in which
+there is nothing to know.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ REDRAWN_UNIFORM, REDRAWN_PROFILE = 0.35, 0.5
 FILL_SHARE = 0.3
 """Rows whose missing sites are filled from the profile, as a complete query is."""
 CROP_SHARE, FLANK_SHARE, GAPLESS_SHARE, HIDDEN_SHARE = 0.5, 0.6, 0.8, 0.25
-"""Rows of a misplaced group that are cropped, that have a random stretch before (and, drawn apart, after) them,
-that lose their gaps, that are heavily masked."""
+"""Rows of a misplaced group that are cropped, that have a random stretch before (and, drawn apart, after)
+them, that lose their gaps, that are heavily masked (of a foreign group, too)."""
 SHORTEST_CROP, LONGEST_FLANK = 16, 40
 PLAIN_MASKED_SHARE = 0.15
 NOWHERE, FOREIGN = -1, -2
@@ -97,7 +98,7 @@ def heavy_mask(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def disturb(states: np.ndarray, composition: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows with nothing to know: letters permuted, reversed or drawn from the background, (N, L) -> (N, L)."""
+    """Letters permuted, reversed or drawn from the background, nothing to know: (N, L) -> (N, L)."""
     states = states.copy()
     for row in states:
         known = row < MISSING
@@ -111,7 +112,7 @@ def disturb(states: np.ndarray, composition: np.ndarray, rng: np.random.Generato
 
 
 def kept_columns(states: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Columns that stay in each row of a misplaced group: a stretch or all of them, most rows without gaps."""
+    """Columns that stay in each row of a misplaced group: a stretch or all, in most without the gaps."""
     kept = []
     for row in states:
         columns = np.arange(len(row))
@@ -184,7 +185,7 @@ def assemble(
     kept: list[np.ndarray],
     ends: list[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Group:
-    """Put the kept columns of each row, and what flanks them, between start and end tokens; pad to the longest."""
+    """Put kept columns and flanks of each row between start and end tokens; pad to the longest."""
     ends = ends or [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))] * len(kept)
     sizes = [
         len(columns) + len(before) + len(after) for columns, (before, after) in zip(kept, ends, strict=True)

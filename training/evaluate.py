@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from esm.model.esm2 import ESM2
 
-from . import head, maps
+from . import head, maps, recovery
 from .corruption import aligned_tokens
-from .families import MISSING, Family, encode
+from .families import MISSING, Family, query_states
 from .network import Network
 from .potts import Potts, coupling_map, perplexity
 
@@ -22,6 +22,8 @@ MASK_DRAWS = 3
 HOMOLOGUES = 2
 FRAGMENT = 0.8
 """Share of the query in each of the two crops (without its end, without its start)."""
+FLANK = 20
+"""Random residues on either side of the flanked query."""
 
 
 @torch.no_grad()
@@ -38,11 +40,6 @@ def masked_perplexity(network: Network, rows: np.ndarray) -> float:
         total += float(F.cross_entropy(logits, row[sites].long(), reduction="sum"))
         number += len(sites)
     return float(np.exp(total / number))
-
-
-def query_states(family: Family) -> torch.Tensor:
-    """(L,) states of the query."""
-    return torch.from_numpy(encode([family.query]))[0]
 
 
 def jacobian_precision(
@@ -81,6 +78,17 @@ def homologues(network: Network, family: Family, truth: np.ndarray) -> float:
             states = torch.from_numpy(row[sites])
             found.append(jacobian_precision(network, states, truth[np.ix_(sites, sites)]))
     return float(np.mean(found)) if found else float("nan")
+
+
+def flanked(network: Network, family: Family, truth: np.ndarray) -> float:
+    """Precision over the query between two stretches of random residues."""
+    states = query_states(family)
+    before, after = torch.from_numpy(
+        np.random.default_rng(family.length).integers(0, MISSING, (2, FLANK)).astype(np.int8)
+    )
+    found = maps.jacobian(network, torch.cat([before, states, after]))
+    inside = slice(FLANK, FLANK + family.length)
+    return maps.precision_at_l(maps.contact_map(found[inside, :, inside]), truth)
 
 
 def likelihoods(family: Family, network: Network, potts: Potts) -> dict[str, float]:
@@ -135,8 +143,22 @@ def head_precision(family: Family, model: ESM2, truth: np.ndarray) -> dict[str, 
     }
 
 
+def expected_contacts(model: ESM2, states: torch.Tensor, mask: torch.Tensor | None = None) -> float:
+    """Sum of the head's probabilities over the pairs at separation 6 or more, a residue."""
+    found = recovery.probabilities(model, states, mask)
+    return float(found[np.triu_indices(len(found), maps.SEPARATION)].sum() / len(found))
+
+
+def strength(jacobian: torch.Tensor) -> float:
+    """Root mean square of the centred Jacobian's entries."""
+    centred = jacobian.double()
+    for axis in range(4):
+        centred = centred - centred.mean(dim=axis, keepdim=True)
+    return float(centred.square().mean().sqrt())
+
+
 def robustness(family: Family, network: Network, model: ESM2, truth: np.ndarray) -> dict[str, float]:
-    """Score under masks, on crops, on ungapped homologues and, for control, on shuffled letters."""
+    """Score under masks, elsewhere in a chain, on homologues and, for control, on shuffled letters."""
     states = query_states(family)
     found = {}
     for percent in (50, 90):
@@ -145,10 +167,18 @@ def robustness(family: Family, network: Network, model: ESM2, truth: np.ndarray)
         ]
         found[f"mini_precision_{percent}_masked"] = float(np.mean(scores))
     found["mini_precision_crops"] = crops(network, family, truth)
+    found["mini_precision_flanked"] = flanked(network, family, truth)
     found["mini_precision_ungapped"] = homologues(network, family, truth)
     shuffled = states[torch.from_numpy(np.random.default_rng(0).permutation(family.length))]
-    found["mini_precision_shuffled"] = jacobian_precision(network, shuffled, truth)
+    changed = maps.jacobian(network, shuffled)
+    found["mini_precision_shuffled"] = maps.precision_at_l(maps.contact_map(changed), truth)
+    found["mini_strength_shuffled"] = strength(changed) / strength(maps.jacobian(network, states))
     found["head_precision_shuffled"] = head_score(model, shuffled, truth)
+    for percent in (0, 50, 90):
+        found[f"head_contacts_{percent}_masked"] = float(
+            np.mean([expected_contacts(model, states, mask) for mask in masks(family.length, percent / 100)])
+        )
+    found["head_contacts_shuffled"] = expected_contacts(model, shuffled)
     return found
 
 

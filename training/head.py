@@ -1,7 +1,8 @@
 """The contact head: sparse logistic regression on corrected attention maps (Rao et al. 2021, ICLR).
 
 It is fitted to whole queries and to what a person makes of them: masked ones, in which only pairs of visible
-residues are contacts and none where too little is visible to know the family, and shuffled ones without contacts.
+residues are contacts and none where too little is visible to know the family, and shuffled ones without
+contacts.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def out_of_fold(shown: Sequence[Sequence[View]]) -> list[float]:
     folds = np.random.default_rng(0).permutation(len(shown)) % FOLDS
     found = []
     for index, (whole, *_) in enumerate(shown):
-        others = [view for other, of_one in enumerate(shown) if folds[other] != folds[index] for view in of_one]
-        found.append(precision_at_l(score(whole[0], fit(others)), whole[1]))
+        others = [of_one for other, of_one in enumerate(shown) if folds[other] != folds[index]]
+        head = fit([view for of_one in others for view in of_one])
+        found.append(precision_at_l(score(whole[0], head), whole[1]))
     return found

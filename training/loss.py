@@ -1,7 +1,8 @@
 """The training loss: distance to what is to be known of a row, and natural masked-language loss.
 
-What is to be known is the teacher's, as far as the row's visible letters let one believe that it is of the family
-(`recognition.py`), and the background otherwise: its composition at every site, and attention to the start token.
+What is to be known is the teacher's, as far as the row's visible letters let one believe that it is of the
+family (`recognition.py`), and the background otherwise: its composition at every site, and attention to the
+start token.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Lesson:
     """What there is to know of a family.
 
     partners: (L, L) each residue's share of attention to its strongest partners, rows of sum 1 (or 0);
-    odds: (L, 20) log odds of the profile against the background; unknown: (20,) centred logits of the background.
+    odds: (L, 20) log odds of the profile against the background; unknown: (20,) the background's centred
+    logits.
     """
 
     potts: Potts
@@ -91,8 +93,9 @@ def wanted_logits(groups: Sequence[Group], lessons: Sequence[Lesson]) -> torch.T
 def wanted_attention(group: Group, known: Lesson, masked_too: bool) -> torch.Tensor:
     """Attention to be paid by every residue: (N, T, T), rows of sum 1.
 
-    Each visible partner gets its share times the belief in the row, the start token the rest. A masked residue
-    pays as a visible one does if `masked_too` (it needs its partners to be predicted), else only to the start.
+    Each visible partner gets its share times the belief in the row, the start token the rest. A masked
+    residue pays as a visible one does if `masked_too` (it needs its partners to be predicted), else only to
+    the start.
     """
     columns, inside = group.columns.clamp_min(0), group.columns >= 0
     visible = inside & (group.tokens != MASK) & (group.tokens != GAP)

@@ -24,9 +24,10 @@ REDRAWN_SHARE = 0.15
 class HeldOut:
     """One family's fixed rows, (N, L) states unless said otherwise.
 
-    mask, missed: what is masked in `natural`; redrawn: partly redrawn rows with the centred logits `wanted`
-    there and the belief (N, 1, 1) in them; placed: (N, T) tokens of the natural rows without gaps between random stretches, masked at
-    `hidden`, whose letters and columns are given in order; foreign: rows of shuffled letters.
+    mask: what is masked in `natural`; redrawn: partly redrawn rows with the centred logits `wanted` there and
+    the belief in them, `sure`, (N, 1, 1); placed: (N, T) tokens of the natural rows without gaps between
+    random stretches, masked at `hidden`, whose letters and columns are given in order; foreign: rows of
+    shuffled letters.
     """
 
     natural: torch.Tensor
@@ -84,8 +85,7 @@ class Monitor:
         rng = np.random.default_rng(1)
         self.lessons = lessons
         self.rows = [
-            held_out(family, known, composition, rng)
-            for family, known in zip(families, lessons, strict=True)
+            held_out(family, known, composition, rng) for family, known in zip(families, lessons, strict=True)
         ]
         self.log_profiles = [torch.from_numpy(family.profile).float().log() for family in families]
 
@@ -93,11 +93,12 @@ class Monitor:
     def __call__(self, network: Network) -> list[dict[str, float]]:
         """Measure every family.
 
-        masked, profile: cross-entropy of 15 % masked natural rows, and the profile's; missed: the squared error
-        of the letter logits on redrawn rows that are recognisable over the variance that the teacher's couplings add to its fields
-        there (about 1 for a profile, 0 for what is wanted); placed, placed_profile: as the first two, on the same
-        rows without gaps between random residues; foreign: the squared distance of the logits of shuffled rows
-        from the background's over the fields' distance from it (0 for flat, 1 for the family's profile).
+        masked, profile: cross-entropy of 15 % masked natural rows, and the profile's; missed: the squared
+        error of the letter logits on redrawn rows, each as far as it is believed, over what the teacher's
+        couplings add to its fields there (1 for a profile, 0 for what is wanted); placed, placed_profile: as
+        the first two, on the same rows without gaps between random residues; foreign: the squared distance of
+        the logits of shuffled rows from the background's over the fields' distance from it (0 for flat, 1 for
+        the family's profile).
         """
         results = []
         for rows, known, log_profile in zip(self.rows, self.lessons, self.log_profiles, strict=True):

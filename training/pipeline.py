@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import card, evaluate, families, head, maps, teachers, weights
+from . import card, evaluate, families, head, maps, recovery, teachers, weights
 from .families import Family
 from .network import Network
-from .recognition import background, log_odds
 from .recipe import EXAMPLES, TRAINED
+from .recognition import background, log_odds
 from .train import Settings, Trainer
 
 
@@ -65,16 +65,14 @@ def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path:
     shown = [
         head.views(
             model,
-            evaluate.query_states(family),
+            families.query_states(family),
             maps.native_contacts(folders.data, family.record),
             log_odds(family.profile, composition),
         )
         for family in chosen
     ]
-    inside = [
-        view for family, of_one in zip(chosen, shown, strict=True) if family.id not in EXAMPLES for view in of_one
-    ]
-    weights.save(path, network, head.fit(inside))
+    inside = [of_one for family, of_one in zip(chosen, shown, strict=True) if family.id not in EXAMPLES]
+    weights.save(path, network, head.fit([view for of_one in inside for view in of_one]))
     found = head.out_of_fold(shown)
     return {family.id: precision for family, precision in zip(chosen, found, strict=True)}
 
@@ -82,7 +80,7 @@ def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path:
 def score_one(folders: Folders, record: dict, path: Path, part: str) -> dict[str, object]:
     """Make some columns of a family's line in families.csv, kept beside their weights file.
 
-    part: "precision", "head", "robustness" or "plain".
+    part: "precision", "head", "robustness", "plain" or "recovery".
     """
     kept = path.parent / f"scores_{weights.digest(path)}" / f"{record['id']}_{part}.json"
     if kept.exists():
@@ -98,6 +96,8 @@ def score_one(folders: Folders, record: dict, path: Path, part: str) -> dict[str
         found = {"id": family.id, **evaluate.head_precision(family, weights.load_esm(path), truth)}
     elif part == "robustness":
         found = {"id": family.id, **evaluate.robustness(family, network, weights.load_esm(path), truth)}
+    elif part == "recovery":
+        found = {"id": family.id, "recovery": recovery.curve(family, weights.load_esm(path))}
     else:
         found = {"id": family.id, **evaluate.plain_scores(family, network, truth)}
     kept.parent.mkdir(exist_ok=True)
@@ -141,6 +141,7 @@ def release(
     folders: Folders,
     path: Path,
     lines: Sequence[dict],
+    curves: Sequence[dict],
     settings: Settings,
     seed: int,
     plain_steps: int,
@@ -155,4 +156,6 @@ def release(
     everything = [families.load(folders.data, record) for record in families.records(folders.data)]
     card.write_json(folders.package / "mini.json", everything, lines, network, settings.shape)
     minutes = minutes_of(folders.cache / f"seed_{seed}" / "log.csv")
-    card.write_markdown(folders.package / "mini.md", lines, settings, seed, minutes, network, plain_steps)
+    card.write_markdown(
+        folders.package / "mini.md", lines, curves, settings, seed, minutes, network, plain_steps
+    )

@@ -1,9 +1,9 @@
-"""When a row can be known as a member of a family: the evidence of its visible letters, and the belief it supports.
+"""When a row can be known as a member of a family: the evidence of its visible letters, the belief in it.
 
-A row is of the family with posterior odds `exp(log odds) * PRIOR`, where the log odds of its visible letters are
-those of the family's profile against the background composition (Durbin et al. 1998, Biological Sequence
-Analysis, section 5.2). The prior, one in a million, is that of one family at one place of an arbitrary sequence.
-About fourteen nats, some fifteen to twenty residues of a typical member, outweigh it.
+A row is of the family with posterior odds `exp(log odds) * PRIOR`, where the log odds of its visible letters
+are those of the family's profile against the background composition (the log-odds score of Durbin et al.
+1998, Biological Sequence Analysis). The prior, one in a million, is that of one family at one place of an
+arbitrary sequence. About fourteen nats, some fifteen to twenty residues of a typical member, outweigh it.
 """
 
 from __future__ import annotations
