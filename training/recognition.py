@@ -19,12 +19,12 @@ PRIOR = 1e-6
 
 
 def background(families: Sequence[Family]) -> np.ndarray:
-    """Mean amino-acid composition of the families' weighted training rows: (20,)."""
+    """Mean composition of the families' weighted training rows, no letter below one in a million: (20,)."""
     compositions = []
     for family in families:
         counts = np.array([((family.rows == a) * family.weights[:, None]).sum() for a in range(MISSING)])
         compositions.append(counts / counts.sum())
-    return np.mean(compositions, axis=0)
+    return np.mean(compositions, axis=0).clip(min=1e-6)
 
 
 def log_odds(profile: np.ndarray, composition: np.ndarray) -> torch.Tensor:
