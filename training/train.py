@@ -29,7 +29,7 @@ class Settings:
     constant_until: share of the steps before the rate decays; average: decay of the averaged weights.
     """
 
-    steps: int = 5000
+    steps: int = 4000
     tokens: int = 1024
     families_a_step: int = 3
     shape: Shape = field(default_factory=Shape)
