@@ -49,12 +49,13 @@ def main() -> None:
     run, finished = folders.cache / f"seed_{seed}", folders.cache / f"seed_{seed}" / "mini.safetensors"
     network = pipeline.train(folders, chosen, settings, seed, run.name)
     minutes = pipeline.minutes_of(run / "log.csv")
+    pipeline.score_teachers(folders, trained, arguments.processes)
     out_of_fold = pipeline.fit_head(folders, chosen, network, finished)
     lines = pipeline.score(folders, trained, finished, ["precision"], arguments.processes)
     pipeline.note_seed(folders.results / "seeds.csv", seed, settings.steps, minutes, list(lines.values()))
     if arguments.no_package:
         return
-    teachers.fit_all(folders.data, everything, folders.cache, arguments.processes)
+    pipeline.score_teachers(folders, everything, arguments.processes)
     lines = pipeline.score(folders, everything, finished, ["precision", "head"], arguments.processes)
     more = [pipeline.score(folders, trained, finished, ["robustness"], arguments.processes)]
     answers = pipeline.score(folders, trained, finished, ["recovery"], arguments.processes)

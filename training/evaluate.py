@@ -91,35 +91,38 @@ def flanked(network: Network, family: Family, truth: np.ndarray) -> float:
     return maps.precision_at_l(maps.contact_map(found[inside, :, inside]), truth)
 
 
-def likelihoods(family: Family, network: Network, potts: Potts) -> dict[str, float]:
-    """Held-out pseudo-perplexity of the profile, the Potts model and the network, on the same rows."""
+def teacher_scores(family: Family, potts: Potts, truth: np.ndarray) -> dict[str, object]:
+    """Score a Potts model: precision of its couplings, held-out pseudo-perplexity, and the profile's."""
     states = torch.from_numpy(family.held_out[:HELD_OUT_ROWS])
     profile = torch.from_numpy(family.profile).float().log().expand(len(states), -1, -1)
     return {
+        "id": family.id,
+        "potts_precision": maps.precision_at_l(coupling_map(potts.couplings).numpy(), truth),
         "profile_perplexity": perplexity(profile, states),
         "potts_perplexity": perplexity(potts.logits(states), states),
-        "mini_perplexity": masked_perplexity(network, family.held_out),
     }
 
 
 def precision(
-    family: Family, network: Network, potts: Potts, truth: np.ndarray, trained: bool
+    family: Family, network: Network, teacher: dict[str, float], truth: np.ndarray, trained: bool
 ) -> dict[str, object]:
-    """Score what says whether a family is learnt."""
+    """Score what says whether a family is learnt, beside its `teacher_scores` (on the same held-out rows)."""
     reference = family.record["p_at_l"]
     found = jacobian_precision(network, query_states(family), truth)
-    likelihood = likelihoods(family, network, potts)
-    better = likelihood["mini_perplexity"] < likelihood["profile_perplexity"]
+    perplexity_found = masked_perplexity(network, family.held_out)
+    better = perplexity_found < teacher["profile_perplexity"]
     return {
         "id": family.id,
         "trained": trained,
         "length": family.length,
         "neff": round(family.neff),
         "p_at_l": reference,
-        "potts_precision": maps.precision_at_l(coupling_map(potts.couplings).numpy(), truth),
+        "potts_precision": teacher["potts_precision"],
         "mini_precision": found,
         "ratio_to_p_at_l": found / reference,
-        **likelihood,
+        "profile_perplexity": teacher["profile_perplexity"],
+        "potts_perplexity": teacher["potts_perplexity"],
+        "mini_perplexity": perplexity_found,
         "passes": bool(found >= 0.8 * reference and better),
     }
 

@@ -77,6 +77,34 @@ def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path:
     return {family.id: precision for family, precision in zip(chosen, found, strict=True)}
 
 
+def scores_of_teachers(folders: Folders) -> dict[str, dict[str, float]]:
+    """Read teachers.csv by id; empty where there is none."""
+    path = folders.results / "teachers.csv"
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8") as stream:
+        return {
+            row["id"]: {name: float(value) for name, value in row.items() if name != "id"}
+            for row in csv.DictReader(stream)
+        }
+
+
+def score_teachers(folders: Folders, records: Sequence[dict], processes: int) -> None:
+    """Fit and score the Potts models that teachers.csv lacks; they depend on no seed and no network."""
+    lines: dict[str, dict] = {
+        identifier: {"id": identifier, **scores} for identifier, scores in scores_of_teachers(folders).items()
+    }
+    missing = [record for record in records if record["id"] not in lines]
+    teachers.fit_all(folders.data, missing, folders.cache, processes)
+    for record in missing:
+        family = families.load(folders.data, record)
+        truth = maps.native_contacts(folders.data, record)
+        lines[family.id] = evaluate.teacher_scores(
+            family, teachers.load_teacher(folders.cache, family.id), truth
+        )
+        evaluate.write(folders.results / "teachers.csv", list(lines.values()))
+
+
 def score_one(folders: Folders, record: dict, path: Path, part: str) -> dict[str, object]:
     """Make some columns of a family's line in families.csv, kept beside their weights file.
 
@@ -90,8 +118,8 @@ def score_one(folders: Folders, record: dict, path: Path, part: str) -> dict[str
     truth = maps.native_contacts(folders.data, record)
     network = weights.load_network(path)
     if part == "precision":
-        potts = teachers.load_teacher(folders.cache, family.id)
-        found = evaluate.precision(family, network, potts, truth, family.id in TRAINED)
+        teacher = scores_of_teachers(folders)[family.id]
+        found = evaluate.precision(family, network, teacher, truth, family.id in TRAINED)
     elif part == "head":
         found = {"id": family.id, **evaluate.head_precision(family, weights.load_esm(path), truth)}
     elif part == "robustness":
