@@ -18,6 +18,8 @@ from .families import MISSING, Family
 from .network import CLS, EOS, FIRST_LETTER, GAP, MASK, PAD, with_ends
 
 KINDS = {"aligned": 0.3, "heavy": 0.2, "placed": 0.34, "foreign": 0.16}
+LATER_KINDS = {"aligned": 0.55, "heavy": 0.15, "placed": 0.22, "foreign": 0.08}
+"""Shares of the rows: first what tells families and places apart, later more that carries the couplings."""
 QUERY_SHARES = {"aligned": 0.15, "heavy": 0.4, "placed": 0.3, "foreign": 0.3}
 """Rows of each kind that are made of the query: it is what people look at."""
 NATURAL_SHARE, UNIFORM_SHARE = 0.35, 0.40
@@ -136,14 +138,13 @@ def flanks(
 
 
 def draw(
-    family: Family, index: int, tokens: int, composition: np.ndarray, rng: np.random.Generator, kind: str = ""
+    family: Family, index: int, tokens: int, composition: np.ndarray, rng: np.random.Generator, kind: str
 ) -> Group:
     """Draw a group of about `tokens` tokens of one family.
 
-    composition: (20,) letter frequencies of the background; kind: one of KINDS, drawn by its share if empty.
+    composition: (20,) letter frequencies of the background; kind: one of KINDS.
     """
     length = family.length
-    kind = kind or str(rng.choice(list(KINDS), p=list(KINDS.values())))
     number = max(1, round(tokens / (length + 2)))
     chances = family.weights / family.weights.sum()
     query = rng.random(number) < QUERY_SHARES[kind]

@@ -40,36 +40,27 @@ def shown(length: int, visible: int) -> list[tuple[str, torch.Tensor]]:
     return found
 
 
-def share(whole: np.ndarray, part: np.ndarray, pairs: np.ndarray) -> float:
-    """Sum of products over sum of squares at some pairs; NaN where there are none."""
-    below = float(whole[pairs] @ whole[pairs])
-    return float(whole[pairs] @ part[pairs]) / below if below else float("nan")
+def products(whole: np.ndarray, part: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(sum O M, sum O O) over some pairs."""
+    return np.array([whole[pairs] @ part[pairs], whole[pairs] @ whole[pairs]])
 
 
 def curve(family: Family, model: ESM2) -> list[dict[str, object]]:
-    """Lines (id, pattern, visible, R, left): means over the masks of a pattern and number of residues."""
+    """Lines (id, pattern, visible, R, left): sums run over the pairs of all masks of a pattern and number."""
     states, length = query_states(family), family.length
     whole = probabilities(model, states)
     far = np.triu(np.ones((length, length), dtype=bool), SEPARATION)
-    lines = []
+    lines: list[dict[str, object]] = []
     for visible in VISIBLE:
         if visible >= length:
             continue
-        found: dict[str, list[tuple[float, float]]] = {}
+        sums = {pattern: np.zeros((2, 2)) for pattern in ("flanking", "random")}
         for pattern, mask in shown(length, visible):
             seen = ~mask.numpy()
             both = far & seen[:, None] & seen[None, :]
             part = probabilities(model, states, mask)
-            found.setdefault(pattern, []).append((share(whole, part, both), share(whole, part, far & ~both)))
-        for pattern, values in found.items():
-            back, left = np.nanmean(values, axis=0)
-            lines.append(
-                {
-                    "id": family.id,
-                    "pattern": pattern,
-                    "visible": visible,
-                    "R": float(back),
-                    "left": float(left),
-                }
-            )
+            sums[pattern] += np.stack([products(whole, part, both), products(whole, part, far & ~both)])
+        for pattern, found in sums.items():
+            back, left = (float(above / below) if below else float("nan") for above, below in found)
+            lines.append({"id": family.id, "pattern": pattern, "visible": visible, "R": back, "left": left})
     return lines

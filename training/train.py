@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .corruption import Group, draw, draw_plain
+from .corruption import KINDS, LATER_KINDS, Group, draw, draw_plain
 from .families import Family
 from .loss import LossWeights, lesson, losses
 from .monitor import Monitor
@@ -26,10 +26,11 @@ class Settings:
     """Everything that a run depends on besides its seed and data.
 
     tokens: of a step, about; guided_layers: how many of the last layers have their attention guided;
-    constant_until: share of the steps before the rate decays; average: decay of the averaged weights.
+    constant_until: share of the steps before the rate decays; later_from: share of the steps after which rows
+    are drawn by LATER_KINDS; average: decay of the averaged weights.
     """
 
-    steps: int = 4000
+    steps: int = 6000
     tokens: int = 1024
     families_a_step: int = 3
     shape: Shape = field(default_factory=Shape)
@@ -39,6 +40,7 @@ class Settings:
     guided_layers: int = 2
     warm_up: int = 100
     constant_until: float = 0.4
+    later_from: float = 0.6
     check_every: int = 250
     average: float = 0.995
 
@@ -81,7 +83,9 @@ class Trainer:
         """Rows of one family as the loss wants them: with no teacher, plainly masked natural ones."""
         if not self.settings.weights.from_teacher:
             return draw_plain(self.families[index], index, tokens, self.rng)
-        return draw(self.families[index], index, tokens, self.composition, self.rng)
+        kinds = KINDS if self.step < self.settings.later_from * self.settings.steps else LATER_KINDS
+        kind = str(self.rng.choice(list(kinds), p=list(kinds.values())))
+        return draw(self.families[index], index, tokens, self.composition, self.rng, kind)
 
     def train_step(self) -> dict[str, float]:
         """One step of both optimisers; returns the loss terms."""

@@ -65,11 +65,19 @@ def test_masks_show_so_many_residues() -> None:
     assert not masks[4][1][-1]
 
 
-def test_share_of_products() -> None:
+def test_products_are_summed_over_the_pairs() -> None:
     whole, part = np.array([[0.5, 1.0], [2.0, 9.0]]), np.array([[1.0, 0.5], [2.0, 0.0]])
     pairs = np.array([[True, True], [True, False]])
-    assert recovery.share(whole, part, pairs) == pytest.approx((0.5 + 0.5 + 4) / (0.25 + 1 + 4))
-    assert np.isnan(recovery.share(whole, part, np.zeros_like(pairs)))
+    assert recovery.products(whole, part, pairs).tolist() == [0.5 + 0.5 + 4, 0.25 + 1 + 4]
+    assert recovery.products(whole, part, np.zeros_like(pairs)).tolist() == [0, 0]
+
+
+def test_a_map_that_no_mask_changes_comes_back_whole(model, monkeypatch) -> None:
+    same = np.random.default_rng(0).random((22, 22))
+    monkeypatch.setattr(recovery, "probabilities", lambda *_: same)
+    for line in recovery.curve(synthetic_family(length=22), model):
+        assert line["R"] == pytest.approx(1)
+        assert line["left"] == pytest.approx(1)
 
 
 def test_curve_has_a_line_for_every_pattern_and_number(model) -> None:

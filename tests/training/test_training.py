@@ -86,6 +86,12 @@ def test_groups_are_consistent(family, composition, kind, monkeypatch) -> None:
         assert (group.targets < 0).all()
 
 
+def test_shares_of_the_kinds_are_whole() -> None:
+    for kinds in (corruption.KINDS, corruption.LATER_KINDS):
+        assert sum(kinds.values()) == pytest.approx(1)
+        assert set(kinds) == set(corruption.QUERY_SHARES)
+
+
 def test_disturbed_rows_keep_their_gaps_or_are_the_background_s(family, composition) -> None:
     only_first = np.eye(MISSING)[0]
     states = np.tile(np.array([1, 2, MISSING, 3, 4], dtype=np.int8), (300, 1))
