@@ -165,8 +165,9 @@ def write_markdown(
     minutes: float,
     network: Network,
     plain_steps: int,
+    origin: str,
 ) -> None:
-    """Write mini.md."""
+    """Write mini.md; origin says what the run began with, a sentence or nothing."""
     shape, trained = settings.shape, [line for line in lines if line["trained"]]
     text = TEMPLATE.read_text(encoding="utf-8").format(
         layers=shape.num_layers,
@@ -176,6 +177,7 @@ def write_markdown(
         trained=len(trained),
         passing=sum(bool(line["passes"]) for line in trained),
         plain_steps=plain_steps,
+        origin=origin,
         plain_behind=sum(line.get("plain_perplexity", 0) > line["profile_perplexity"] for line in trained),
         table=table(lines),
         robustness=robustness(lines),

@@ -25,7 +25,7 @@ MASK_RATIO_TRAIN = 0.15 * 0.8
 class Shape:
     """The size of a model: layers, width, attention heads."""
 
-    num_layers: int = 5
+    num_layers: int = 4
     embed_dim: int = 128
     attention_heads: int = 8
 

@@ -41,11 +41,24 @@ def load_trained(folders: Folders) -> list[Family]:
     ]
 
 
-def train(folders: Folders, chosen: Sequence[Family], settings: Settings, seed: int, name: str) -> Network:
-    """Trains (or resumes, or finds finished) one network and copies its log to the results."""
+def train(
+    folders: Folders,
+    chosen: Sequence[Family],
+    settings: Settings,
+    seed: int,
+    name: str,
+    start: Path | None = None,
+) -> Network:
+    """Trains (or resumes, or finds finished) one network and copies its log to the results.
+
+    start: a weights file to begin with instead of random weights.
+    """
     taught = [teachers.load_teacher(folders.cache, family.id) for family in chosen]
     run = folders.cache / name
-    network = Trainer(chosen, taught, settings, seed).run(run)
+    trainer = Trainer(chosen, taught, settings, seed)
+    if start is not None:
+        trainer.start_from(weights.load_network(start))
+    network = trainer.run(run)
     folders.results.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / "log.csv", folders.results / f"log_{name}.csv")
     return network.eval()
@@ -55,6 +68,26 @@ def minutes_of(log: Path) -> float:
     """Minutes that a logged run has taken."""
     with log.open(encoding="utf-8") as stream:
         return float(list(csv.DictReader(stream))[-1]["seconds"]) / 60
+
+
+def steps_of(log: Path) -> int:
+    """Last step of a log; 0 where there is none."""
+    if not log.exists():
+        return 0
+    with log.open(encoding="utf-8") as stream:
+        return int(list(csv.DictReader(stream))[-1]["step"])
+
+
+def plain_columns(path: Path) -> dict[str, dict[str, float]]:
+    """Read the scores of the comparison without distillation from families.csv, by id."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8") as stream:
+        return {
+            row["id"]: {name: float(row[name]) for name in row if name.startswith("plain_")}
+            for row in csv.DictReader(stream)
+            if row.get("plain_precision")
+        }
 
 
 def fit_head(folders: Folders, chosen: Sequence[Family], network: Network, path: Path) -> dict[str, float]:
@@ -173,6 +206,7 @@ def release(
     settings: Settings,
     seed: int,
     plain_steps: int,
+    origin: str,
 ) -> None:
     """Put weights and card into the package."""
     assert folders.package is not None
@@ -185,5 +219,5 @@ def release(
     card.write_json(folders.package / "mini.json", everything, lines, network, settings.shape)
     minutes = minutes_of(folders.cache / f"seed_{seed}" / "log.csv")
     card.write_markdown(
-        folders.package / "mini.md", lines, curves, settings, seed, minutes, network, plain_steps
+        folders.package / "mini.md", lines, curves, settings, seed, minutes, network, plain_steps, origin
     )

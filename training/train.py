@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ class Settings:
     are drawn by LATER_KINDS; average: decay of the averaged weights.
     """
 
-    steps: int = 6000
+    steps: int = 7800
     tokens: int = 1024
     families_a_step: int = 3
     shape: Shape = field(default_factory=Shape)
@@ -40,9 +40,21 @@ class Settings:
     guided_layers: int = 2
     warm_up: int = 100
     constant_until: float = 0.4
-    later_from: float = 0.6
-    check_every: int = 250
+    later_from: float = 0.83
+    check_every: int = 100
     average: float = 0.995
+
+
+def continued(settings: Settings) -> Settings:
+    """Make settings that take trained weights further: half the rate, later rows from the start."""
+    return replace(
+        settings,
+        muon_rate=settings.muon_rate / 2,
+        adam_rate=settings.adam_rate / 2,
+        warm_up=50,
+        constant_until=0.3,
+        later_from=0.0,
+    )
 
 
 def rate(step: int, settings: Settings) -> float:
@@ -78,6 +90,11 @@ class Trainer:
         self.monitor = Monitor(families, self.lessons, self.composition)
         self.chances = np.ones(len(families)) / len(families)
         self.step, self.seconds = 0, 0.0
+
+    def start_from(self, network: Network) -> None:
+        """Begin with the weights of a trained network instead of random ones."""
+        self.network.load_state_dict(network.state_dict())
+        self.average.load_state_dict(network.state_dict())
 
     def group(self, index: int, tokens: int) -> Group:
         """Rows of one family as the loss wants them: with no teacher, plainly masked natural ones."""
