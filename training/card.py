@@ -19,7 +19,8 @@ from .weights import VERSION
 TEMPLATE = Path(__file__).with_name("card_template.md")
 CREDITS = (
     "The sequences come from UniProt (CC BY 4.0, UniProt Consortium) by way of Pfam (CC0); the structures, "
-    "used for scoring and to fit the contact head only, from the Protein Data Bank (CC0)."
+    "used for scoring, in one choice between recipes and to fit the contact head, from the Protein Data Bank "
+    "(CC0)."
 )
 
 
@@ -123,7 +124,7 @@ def robustness(lines: Sequence[dict]) -> str:
     }
     strengths = {
         "mini_strength_shuffled": "Jacobian of the shuffled query, root mean square over the query's",
-        "head_contacts_0_masked": "contacts a residue that the head expects: whole query",
+        "head_contacts_0_masked": "contacts a residue that the head expects (most: its baseline), whole query",
         "head_contacts_50_masked": "the same, 50 % masked",
         "head_contacts_90_masked": "the same, 90 % masked",
         "head_contacts_shuffled": "the same, the query's letters shuffled",
