@@ -8,27 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from .evaluate import perplexity_of_sequence, query_states
-from .families import LETTERS, MISSING, Family
+from .evaluate import perplexity_of_sequence
+from .families import LETTERS, Family, query_states
 from .network import Network, Shape
 from .recipe import EXAMPLES
+from .recognition import background
 from .train import Settings
 from .weights import VERSION
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 CREDITS = (
     "The sequences come from UniProt (CC BY 4.0, UniProt Consortium) by way of Pfam (CC0); the structures, "
-    "used for scoring and to fit the contact head only, from the Protein Data Bank (CC0)."
+    "used for scoring, in one choice between recipes and to fit the contact head, from the Protein Data Bank "
+    "(CC0)."
 )
-
-
-def background(families: Sequence[Family]) -> np.ndarray:
-    """Mean amino-acid composition of the families' weighted training rows: (20,)."""
-    compositions = []
-    for family in families:
-        counts = np.array([((family.rows == a) * family.weights[:, None]).sum() for a in range(MISSING)])
-        compositions.append(counts / counts.sum())
-    return np.mean(compositions, axis=0)
 
 
 def known_family(family: Family, line: dict, composition: np.ndarray, network: Network) -> dict:
@@ -121,6 +114,7 @@ def robustness(lines: Sequence[dict]) -> str:
         "mini_precision_50_masked": "Jacobian, 50 % masked, visible pairs",
         "mini_precision_90_masked": "Jacobian, 90 % masked, visible pairs",
         "mini_precision_crops": "Jacobian, first and last fifth cut off in turn",
+        "mini_precision_flanked": "Jacobian, between two stretches of 20 random residues",
         "mini_precision_ungapped": "Jacobian, held-out homologues without their gaps",
         "mini_precision_shuffled": "Jacobian, control: the query's letters shuffled",
         "head_precision_0_masked": "contact head, whole query",
@@ -128,24 +122,53 @@ def robustness(lines: Sequence[dict]) -> str:
         "head_precision_90_masked": "contact head, 90 % masked, all pairs",
         "head_precision_shuffled": "contact head, control: the query's letters shuffled",
     }
-    rows = ["| map | mean precision@L |", "|---|--:|"]
-    rows += [
-        f"| {text} | {np.nanmean([float(line[name]) for line in trained]):.2f} |"
-        for name, text in names.items()
+    strengths = {
+        "mini_strength_shuffled": "Jacobian of the shuffled query, root mean square over the query's",
+        "head_contacts_0_masked": "contacts a residue that the head expects (most: its baseline), whole query",
+        "head_contacts_50_masked": "the same, 50 % masked",
+        "head_contacts_90_masked": "the same, 90 % masked",
+        "head_contacts_shuffled": "the same, the query's letters shuffled",
+    }
+
+    def lines_of(names: dict[str, str]) -> list[str]:
+        means = {name: np.nanmean([float(line[name]) for line in trained]) for name in names}
+        return [f"| {text} | {means[name]:.2f} |" for name, text in names.items()]
+
+    rows = ["| map | mean precision@L |", "|---|--:|", *lines_of(names), ""]
+    rows += ["| strength | mean |", "|---|--:|", *lines_of(strengths)]
+    return "\n".join(rows)
+
+
+def answers(curves: Sequence[dict]) -> str:
+    """Show means over the trained families of what comes back and what is left under a mask."""
+    rows = [
+        "| visible residues | families | R, stretch | R, scattered | left elsewhere, stretch | scattered |",
+        "|--:|--:|--:|--:|--:|--:|",
     ]
+    for visible in sorted({line["visible"] for line in curves}):
+        at = [line for line in curves if line["visible"] == visible]
+        cells = [
+            np.nanmean([line[name] for line in at if line["pattern"] == pattern])
+            for name in ("R", "left")
+            for pattern in ("flanking", "random")
+        ]
+        number = len({line["id"] for line in at})
+        rows.append(f"| {visible} | {number} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
     return "\n".join(rows)
 
 
 def write_markdown(
     path: Path,
     lines: Sequence[dict],
+    curves: Sequence[dict],
     settings: Settings,
     seed: int,
     minutes: float,
     network: Network,
     plain_steps: int,
+    origin: str,
 ) -> None:
-    """Write mini.md."""
+    """Write mini.md; origin says what the run began with, a sentence or nothing."""
     shape, trained = settings.shape, [line for line in lines if line["trained"]]
     text = TEMPLATE.read_text(encoding="utf-8").format(
         layers=shape.num_layers,
@@ -155,9 +178,11 @@ def write_markdown(
         trained=len(trained),
         passing=sum(bool(line["passes"]) for line in trained),
         plain_steps=plain_steps,
+        origin=origin,
         plain_behind=sum(line.get("plain_perplexity", 0) > line["profile_perplexity"] for line in trained),
         table=table(lines),
         robustness=robustness(lines),
+        answers=answers(curves),
         seed=seed,
         minutes=minutes,
         credits=CREDITS,

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from esm.model.esm2 import ESM2
 
-from . import head, maps
+from . import head, maps, recovery
 from .corruption import aligned_tokens
-from .families import MISSING, Family, encode
+from .families import MISSING, Family, query_states
 from .network import Network
 from .potts import Potts, coupling_map, perplexity
 
@@ -22,6 +22,8 @@ MASK_DRAWS = 3
 HOMOLOGUES = 2
 FRAGMENT = 0.8
 """Share of the query in each of the two crops (without its end, without its start)."""
+FLANK = 20
+"""Random residues on either side of the flanked query."""
 
 
 @torch.no_grad()
@@ -38,11 +40,6 @@ def masked_perplexity(network: Network, rows: np.ndarray) -> float:
         total += float(F.cross_entropy(logits, row[sites].long(), reduction="sum"))
         number += len(sites)
     return float(np.exp(total / number))
-
-
-def query_states(family: Family) -> torch.Tensor:
-    """(L,) states of the query."""
-    return torch.from_numpy(encode([family.query]))[0]
 
 
 def jacobian_precision(
@@ -83,35 +80,49 @@ def homologues(network: Network, family: Family, truth: np.ndarray) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def likelihoods(family: Family, network: Network, potts: Potts) -> dict[str, float]:
-    """Held-out pseudo-perplexity of the profile, the Potts model and the network, on the same rows."""
+def flanked(network: Network, family: Family, truth: np.ndarray) -> float:
+    """Precision over the query between two stretches of random residues."""
+    states = query_states(family)
+    before, after = torch.from_numpy(
+        np.random.default_rng(family.length).integers(0, MISSING, (2, FLANK)).astype(np.int8)
+    )
+    found = maps.jacobian(network, torch.cat([before, states, after]))
+    inside = slice(FLANK, FLANK + family.length)
+    return maps.precision_at_l(maps.contact_map(found[inside, :, inside]), truth)
+
+
+def teacher_scores(family: Family, potts: Potts, truth: np.ndarray) -> dict[str, object]:
+    """Score a Potts model: precision of its couplings, held-out pseudo-perplexity, and the profile's."""
     states = torch.from_numpy(family.held_out[:HELD_OUT_ROWS])
     profile = torch.from_numpy(family.profile).float().log().expand(len(states), -1, -1)
     return {
+        "id": family.id,
+        "potts_precision": maps.precision_at_l(coupling_map(potts.couplings).numpy(), truth),
         "profile_perplexity": perplexity(profile, states),
         "potts_perplexity": perplexity(potts.logits(states), states),
-        "mini_perplexity": masked_perplexity(network, family.held_out),
     }
 
 
 def precision(
-    family: Family, network: Network, potts: Potts, truth: np.ndarray, trained: bool
+    family: Family, network: Network, teacher: dict[str, float], truth: np.ndarray, trained: bool
 ) -> dict[str, object]:
-    """Score what says whether a family is learnt."""
+    """Score what says whether a family is learnt, beside its `teacher_scores` (on the same held-out rows)."""
     reference = family.record["p_at_l"]
     found = jacobian_precision(network, query_states(family), truth)
-    likelihood = likelihoods(family, network, potts)
-    better = likelihood["mini_perplexity"] < likelihood["profile_perplexity"]
+    perplexity_found = masked_perplexity(network, family.held_out)
+    better = perplexity_found < teacher["profile_perplexity"]
     return {
         "id": family.id,
         "trained": trained,
         "length": family.length,
         "neff": round(family.neff),
         "p_at_l": reference,
-        "potts_precision": maps.precision_at_l(coupling_map(potts.couplings).numpy(), truth),
+        "potts_precision": teacher["potts_precision"],
         "mini_precision": found,
         "ratio_to_p_at_l": found / reference,
-        **likelihood,
+        "profile_perplexity": teacher["profile_perplexity"],
+        "potts_perplexity": teacher["potts_perplexity"],
+        "mini_perplexity": perplexity_found,
         "passes": bool(found >= 0.8 * reference and better),
     }
 
@@ -135,8 +146,22 @@ def head_precision(family: Family, model: ESM2, truth: np.ndarray) -> dict[str, 
     }
 
 
+def expected_contacts(model: ESM2, states: torch.Tensor, mask: torch.Tensor | None = None) -> float:
+    """Sum of the head's probabilities over the pairs at separation 6 or more, a residue."""
+    found = recovery.probabilities(model, states, mask)
+    return float(found[np.triu_indices(len(found), maps.SEPARATION)].sum() / len(found))
+
+
+def strength(jacobian: torch.Tensor) -> float:
+    """Root mean square of the centred Jacobian's entries."""
+    centred = jacobian.double()
+    for axis in range(4):
+        centred = centred - centred.mean(dim=axis, keepdim=True)
+    return float(centred.square().mean().sqrt())
+
+
 def robustness(family: Family, network: Network, model: ESM2, truth: np.ndarray) -> dict[str, float]:
-    """Score under masks, on crops, on ungapped homologues and, for control, on shuffled letters."""
+    """Score under masks, elsewhere in a chain, on homologues and, for control, on shuffled letters."""
     states = query_states(family)
     found = {}
     for percent in (50, 90):
@@ -145,10 +170,18 @@ def robustness(family: Family, network: Network, model: ESM2, truth: np.ndarray)
         ]
         found[f"mini_precision_{percent}_masked"] = float(np.mean(scores))
     found["mini_precision_crops"] = crops(network, family, truth)
+    found["mini_precision_flanked"] = flanked(network, family, truth)
     found["mini_precision_ungapped"] = homologues(network, family, truth)
     shuffled = states[torch.from_numpy(np.random.default_rng(0).permutation(family.length))]
-    found["mini_precision_shuffled"] = jacobian_precision(network, shuffled, truth)
+    changed = maps.jacobian(network, shuffled)
+    found["mini_precision_shuffled"] = maps.precision_at_l(maps.contact_map(changed), truth)
+    found["mini_strength_shuffled"] = strength(changed) / strength(maps.jacobian(network, states))
     found["head_precision_shuffled"] = head_score(model, shuffled, truth)
+    for percent in (0, 50, 90):
+        found[f"head_contacts_{percent}_masked"] = float(
+            np.mean([expected_contacts(model, states, mask) for mask in masks(family.length, percent / 100)])
+        )
+    found["head_contacts_shuffled"] = expected_contacts(model, shuffled)
     return found
 
 

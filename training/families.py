@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 LETTERS = "LAGVSERTIDPKQNFYMHWC"
 """The 20 amino acids in the order of ESM-2's vocabulary."""
@@ -143,3 +144,8 @@ def load(folder: Path, record: dict) -> Family:
     return Family(
         record["id"], record["query"], rows, states[held_out], weights, profile_of(rows, weights), record
     )
+
+
+def query_states(family: Family) -> torch.Tensor:
+    """(L,) states of the query."""
+    return torch.from_numpy(encode([family.query]))[0]

@@ -1,6 +1,6 @@
-"""Muon (Jordan et al. 2024) in float32 with matrices of one shape orthogonalised together.
+"""Muon (Jordan et al. 2024) with matrices of one shape orthogonalised together, in bfloat16 as published.
 
-torch.optim.Muon runs its iteration in bfloat16, which a processor without such instructions emulates slowly.
+A processor without such instructions emulates them slowly.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def orthogonalise(stack: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Newton-Schulz iteration towards the nearest (semi-)orthogonal matrices: (K, m, n) -> (K, m, n)."""
     tall = stack.shape[-2] > stack.shape[-1]
-    x = stack.mT if tall else stack
+    x = (stack.mT if tall else stack).bfloat16()
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(stack.dtype)
 
 
 class Muon(torch.optim.Optimizer):

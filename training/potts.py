@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
+from catjac_widgets.language_models.pseudo_likelihood import PseudoLikelihood
+
 from .families import MISSING, Family
 
 A = MISSING
@@ -68,58 +70,24 @@ def centred_features(states: torch.Tensor, profile: torch.Tensor) -> torch.Tenso
     return features * known[..., None]
 
 
-class PseudoLikelihood:
-    """The regularised negative pseudo-log-likelihood per effective row, with its gradient."""
+def pseudo_likelihood(
+    states: torch.Tensor, weights: torch.Tensor, profile: torch.Tensor, allowed: torch.Tensor | None = None
+) -> PseudoLikelihood:
+    """Make the package's objective with centred features: rows (N, L), weights (N,), profile (L, 20).
 
-    def __init__(
-        self,
-        states: torch.Tensor,
-        weights: torch.Tensor,
-        profile: torch.Tensor,
-        allowed: torch.Tensor | None = None,
-    ) -> None:
-        """Take all pairs but the diagonal unless `allowed`, (L, L) bool, says which may couple."""
-        self.number, self.length = states.shape
-        self.size = self.length * A
-        self.features = centred_features(states, profile).flatten(1)
-        self.known = states < A
-        self.letters = states.long().clamp(max=A - 1)[..., None]
-        self.weights = (weights / weights.sum()).to(profile.dtype)
-        if allowed is None:
-            allowed = ~torch.eye(self.length, dtype=torch.bool)
-        self.allowed = allowed.to(profile.dtype)[:, None, :, None]
-        partners = float(self.allowed.sum()) / self.length
-        neff = float(weights.sum())
-        self.field_penalty = REGULARISATION / neff
-        self.coupling_penalty = REGULARISATION * 0.5 * partners * (A - 1) / neff
-
-    def unpack(self, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(fields (L, 20), symmetric couplings (20 L, 20 L)) from the flat vector."""
-        fields = parameters[: self.size].view(self.length, A)
-        raw = parameters[self.size :].view(self.size, self.size)
-        both = ((raw + raw.T) * 0.5).view(self.length, A, self.length, A) * self.allowed
-        return fields, both.reshape(self.size, self.size)
-
-    def __call__(self, parameters: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """(value, gradient) at a flat vector of fields and couplings."""
-        fields, couplings = self.unpack(parameters)
-        logits = fields + (self.features @ couplings).view(self.number, self.length, A)
-        log_p = torch.log_softmax(logits, dim=-1)
-        weight = self.weights[:, None] * self.known
-        loss = -(log_p.gather(-1, self.letters)[..., 0] * weight).sum()
-        loss = (
-            loss
-            + self.field_penalty * fields.square().sum()
-            + self.coupling_penalty * couplings.square().sum()
-        )
-        residual = log_p.exp_()
-        residual.scatter_add_(-1, self.letters, -torch.ones_like(self.letters, dtype=residual.dtype))
-        residual = residual * weight[..., None]
-        d_fields = residual.sum(dim=0) + 2 * self.field_penalty * fields
-        d_raw = self.features.T @ residual.flatten(1)
-        d_raw = ((d_raw + d_raw.T) * 0.5).view(self.length, A, self.length, A) * self.allowed
-        d_couplings = d_raw.reshape(self.size, self.size) + 2 * self.coupling_penalty * couplings
-        return float(loss), torch.cat([d_fields.flatten(), d_couplings.flatten()])
+    All pairs but the diagonal couple unless `allowed`, (L, L) bool and symmetric, says which.
+    """
+    length, neff = states.shape[1], float(weights.sum())
+    partners = length - 1 if allowed is None else float(allowed.sum()) / length
+    return PseudoLikelihood(
+        centred_features(states, profile),
+        states.long().clamp(max=A - 1),
+        weights,
+        field_penalty=REGULARISATION / neff,
+        coupling_penalty=REGULARISATION * 0.5 * partners * (A - 1) / neff,
+        known=states < A,
+        allowed=allowed,
+    )
 
 
 def fit(
@@ -127,7 +95,7 @@ def fit(
 ) -> Potts:
     """Fits fields and couplings to a family's training rows by L-BFGS; starts from its profile."""
     profile = torch.from_numpy(family.profile).float()
-    objective = PseudoLikelihood(
+    objective = pseudo_likelihood(
         torch.from_numpy(family.rows), torch.from_numpy(family.weights).float(), profile, allowed
     )
     if start is None:
@@ -139,8 +107,8 @@ def fit(
         first = torch.cat([start.fields.flatten(), start.couplings.flatten()])
 
     def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = objective(torch.from_numpy(vector).float())
-        return loss, gradient.double().numpy()
+        value, gradient = objective(torch.from_numpy(vector).float())
+        return float(value), gradient.double().numpy()
 
     found = minimize(
         value_and_gradient,

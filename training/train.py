@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .corruption import Group, draw, draw_plain
+from .corruption import KINDS, LATER_KINDS, Group, draw, draw_plain
 from .families import Family
-from .loss import LossWeights, losses, teacher_partners
+from .loss import LossWeights, lesson, losses
 from .monitor import Monitor
 from .network import Network, Shape
 from .optimiser import Muon
 from .potts import Potts
+from .recognition import background
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Settings:
     """Everything that a run depends on besides its seed and data.
 
     tokens: of a step, about; guided_layers: how many of the last layers have their attention guided;
-    constant_until: share of the steps before the rate decays; rehearsal_from, rehearsal_full: parts of it
-    between which heavy masks, crops and ungapped rows come in; average: decay of the averaged weights.
+    constant_until: share of the steps before the rate decays; later_from: share of the steps after which rows
+    are drawn by LATER_KINDS; average: decay of the averaged weights.
     """
 
-    steps: int = 6500
+    steps: int = 7800
     tokens: int = 1024
     families_a_step: int = 3
     shape: Shape = field(default_factory=Shape)
@@ -39,16 +40,21 @@ class Settings:
     guided_layers: int = 2
     warm_up: int = 100
     constant_until: float = 0.4
-    rehearsal_from: float = 0.05
-    rehearsal_full: float = 0.3
-    check_every: int = 250
+    later_from: float = 0.83
+    check_every: int = 100
     average: float = 0.995
 
 
-def rehearsal(step: int, settings: Settings) -> float:
-    """Share of the heavy masks, crops and ungapped rows that is drawn at a step: none first, all later."""
-    begin, full = settings.rehearsal_from * settings.steps, settings.rehearsal_full * settings.steps
-    return min(1.0, max(0.0, (step - begin) / (full - begin)))
+def continued(settings: Settings) -> Settings:
+    """Make settings that take trained weights further: half the rate, later rows from the start."""
+    return replace(
+        settings,
+        muon_rate=settings.muon_rate / 2,
+        adam_rate=settings.adam_rate / 2,
+        warm_up=50,
+        constant_until=0.3,
+        later_from=0.0,
+    )
 
 
 def rate(step: int, settings: Settings) -> float:
@@ -65,7 +71,7 @@ class Trainer:
     def __init__(
         self, families: Sequence[Family], teachers: Sequence[Potts], settings: Settings, seed: int
     ) -> None:
-        self.families, self.teachers, self.settings = families, teachers, settings
+        self.families, self.settings = families, settings
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.network = Network(settings.shape)
@@ -79,16 +85,24 @@ class Trainer:
             torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
         ]
         self.rates = [settings.muon_rate, settings.adam_rate]
-        self.partners = [teacher_partners(teacher) for teacher in teachers]
-        self.monitor = Monitor(families, teachers)
+        self.composition = background(families)
+        self.lessons = [lesson(teacher, self.composition) for teacher in teachers]
+        self.monitor = Monitor(families, self.lessons, self.composition)
         self.chances = np.ones(len(families)) / len(families)
         self.step, self.seconds = 0, 0.0
+
+    def start_from(self, network: Network) -> None:
+        """Begin with the weights of a trained network instead of random ones."""
+        self.network.load_state_dict(network.state_dict())
+        self.average.load_state_dict(network.state_dict())
 
     def group(self, index: int, tokens: int) -> Group:
         """Rows of one family as the loss wants them: with no teacher, plainly masked natural ones."""
         if not self.settings.weights.from_teacher:
             return draw_plain(self.families[index], index, tokens, self.rng)
-        return draw(self.families[index], index, tokens, self.rng, rehearsal(self.step, self.settings))
+        kinds = KINDS if self.step < self.settings.later_from * self.settings.steps else LATER_KINDS
+        kind = str(self.rng.choice(list(kinds), p=list(kinds.values())))
+        return draw(self.families[index], index, tokens, self.composition, self.rng, kind)
 
     def train_step(self) -> dict[str, float]:
         """One step of both optimisers; returns the loss terms."""
@@ -105,9 +119,7 @@ class Trainer:
         guided = range(layers - settings.guided_layers, layers) if settings.weights.attention else ()
         record: dict[int, list[torch.Tensor]] = {layer: [] for layer in guided}
         logits = self.network([group.tokens for group in groups], record)
-        loss, terms = losses(
-            logits, groups, self.teachers, settings.weights, list(record.values()), self.partners
-        )
+        loss, terms = losses(logits, groups, self.lessons, settings.weights, list(record.values()))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         factor = rate(self.step, settings)
@@ -159,7 +171,7 @@ class Trainer:
         """One line of the log: loss terms since the last line, held-out numbers by family and on average."""
         line: dict[str, object] = {"step": self.step, "seconds": round(self.seconds)}
         line |= {f"loss_{name}": round(value / count, 4) for name, value in sums.items()}
-        for name in ("masked", "profile", "missed"):
+        for name in ("masked", "profile", "missed", "placed", "placed_profile", "foreign"):
             line[f"held_out_{name}"] = round(float(np.mean([result[name] for result in results])), 4)
         for family, result in zip(self.families, results, strict=True):
             line[f"missed_{family.id}"] = round(result["missed"], 4)

@@ -12,8 +12,14 @@ from safetensors.torch import save_file
 
 from .network import Network, Shape
 
-VERSION = "1"
+VERSION = "2"
 REGRESSION = "contact_head.regression"
+
+
+def metadata(shape: Shape) -> dict[str, str]:
+    """Make the header that says how to build the model again."""
+    fixed = {"format": "catjac-mini", "token_dropout": "true", "alphabet": "ESM-1b", "version": VERSION}
+    return fixed | {name: str(value) for name, value in shape.as_dict().items()}
 
 
 def save(path: Path, network: Network, head: tuple[torch.Tensor, torch.Tensor] | None = None) -> None:
@@ -22,20 +28,18 @@ def save(path: Path, network: Network, head: tuple[torch.Tensor, torch.Tensor] |
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     weight, bias = head or (torch.zeros(1, shape.num_layers * shape.attention_heads), torch.zeros(1))
     tensors |= {f"{REGRESSION}.weight": weight.contiguous(), f"{REGRESSION}.bias": bias.contiguous()}
-    metadata = {"format": "catjac-mini", "token_dropout": "true", "alphabet": "ESM-1b", "version": VERSION}
-    metadata |= {name: str(value) for name, value in shape.as_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file(tensors, part, metadata=metadata)
+    save_file(tensors, part, metadata=metadata(shape))
     part.replace(path)
 
 
 def read(path: Path) -> tuple[Shape, dict[str, torch.Tensor]]:
     """(shape, tensors) of a weights file."""
     with safe_open(path, framework="pt") as stored:
-        metadata = stored.metadata()
+        header = stored.metadata()
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    return Shape(*(int(metadata[name]) for name in ("num_layers", "embed_dim", "attention_heads"))), tensors
+    return Shape(*(int(header[name]) for name in ("num_layers", "embed_dim", "attention_heads"))), tensors
 
 
 def digest(path: Path) -> str:
