@@ -24,9 +24,8 @@ from catjac_widgets.analysis.evaluation_inputs import Entry
 from catjac_widgets.engine.jacobians import jacobian
 from catjac_widgets.engine.kept_maps import kept_map
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.language_models.potts_fit import fit_potts
+from catjac_widgets.language_models.potts_fit import REGULARISATION, fit_potts
 from catjac_widgets.language_models.potts_parameters import PottsParameters
-from catjac_widgets.language_models.pseudo_likelihood import REGULARISATION
 from catjac_widgets.structures.residue_labels import residue_coordinates
 
 #: Columns with fewer gaps than this have couplings (`fit_potts`); the closed forms take all columns.
@@ -65,7 +64,8 @@ def _attention(entry: Entry, model: Any) -> xr.DataArray:
 
 def _potts(entry: Entry, model: Any) -> xr.DataArray:
     alignment = _alignment_of(entry)
-    return _couplings("potts", entry, fit_potts, alignment.columns_below(_GAP_FRACTION))
+    columns = alignment.columns_below(_GAP_FRACTION)
+    return _couplings("potts", entry, lambda rows: fit_potts(rows, progress=False), columns)
 
 
 def _inverse_covariance(entry: Entry, model: Any) -> xr.DataArray:
