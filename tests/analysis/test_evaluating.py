@@ -29,7 +29,7 @@ from catjac_widgets.analysis.evaluation_table import (
 )
 from catjac_widgets.errors import Cancelled, ModelNotFoundError, SequenceError, StructureError, UsageError
 from catjac_widgets.language_models.embedded import familiarity
-from catjac_widgets.language_models.pseudo_likelihood import fit_potts
+from catjac_widgets.language_models.potts_fit import fit_potts
 from catjac_widgets.structures.example_proteins import examples
 
 FAST = ("jacobian", "inverse_covariance")
@@ -312,7 +312,12 @@ def test_methods_can_be_added_to_a_table(folder, model):
 def test_fits_are_kept(folder, monkeypatch, own_cache):
     calls = []
     real = evaluation_methods.fit_potts
-    monkeypatch.setattr(evaluation_methods, "fit_potts", lambda alignment: calls.append(1) or real(alignment))
+
+    def counting(alignment, **options):
+        calls.append(1)
+        return real(alignment, **options)
+
+    monkeypatch.setattr(evaluation_methods, "fit_potts", counting)
     first = evaluate(folder, ("potts",), progress=False)
     second = evaluate(folder, ("potts",), progress=False, pairs="ordered")
     assert len(calls) == 2

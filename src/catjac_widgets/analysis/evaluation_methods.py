@@ -64,7 +64,8 @@ def _attention(entry: Entry, model: Any) -> xr.DataArray:
 
 def _potts(entry: Entry, model: Any) -> xr.DataArray:
     alignment = _alignment_of(entry)
-    return _couplings("potts", entry, fit_potts, alignment.columns_below(_GAP_FRACTION))
+    columns = alignment.columns_below(_GAP_FRACTION)
+    return _couplings("potts", entry, lambda rows: fit_potts(rows, progress=False), columns)
 
 
 def _inverse_covariance(entry: Entry, model: Any) -> xr.DataArray:
