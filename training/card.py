@@ -124,7 +124,7 @@ def robustness(lines: Sequence[dict]) -> str:
     }
     strengths = {
         "mini_strength_shuffled": "Jacobian of the shuffled query, root mean square over the query's",
-        "head_contacts_0_masked": "contacts a residue that the head expects (most: its baseline), whole query",
+        "head_contacts_0_masked": "contacts a residue that the head expects (most: baseline), whole query",
         "head_contacts_50_masked": "the same, 50 % masked",
         "head_contacts_90_masked": "the same, 90 % masked",
         "head_contacts_shuffled": "the same, the query's letters shuffled",
