@@ -5,9 +5,9 @@
 
 Quality is measured with `mini` on real proteins; models of random weights, in the shape of the named ESM-2,
 tell the time alone. The exact Jacobian's time is that of its batches of 95 sequences, of which some are run
-in each round, between previews; times are CPU seconds of one thread, the least of the rounds, and each frame's
-share counts all frames before it and the making of its map. "spearman" and "top_L_overlap" compare with the
-exact map over pairs at least six residues apart.
+in each round, between previews; times are CPU seconds of one thread, the least of the rounds, and each
+frame's share counts all frames before it and the making of its map. "spearman" and "top_L_overlap" compare
+with the exact map over pairs at least six residues apart.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from scipy.stats import spearmanr  # noqa: E402
 from speed import SHAPES, facts, random_model, show, some_residues, write  # noqa: E402
 
 import catjac  # noqa: E402
+from catjac_widgets.analysis.previews import preview_map  # noqa: E402
+from catjac_widgets.engine.jacobians import plan_for  # noqa: E402
+from catjac_widgets.engine.plan import Plan  # noqa: E402
 from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
 from catjac_widgets.language_models.protocol import Substitution  # noqa: E402
 
@@ -77,7 +80,7 @@ def exact_seconds(model: FairEsm, residues: str) -> float:
     return float(least)
 
 
-def frames(model: FairEsm, residues: str, probes: int, like: Any) -> list[tuple[str, float, Any]]:
+def frames(model: FairEsm, residues: str, probes: int, plan: Plan) -> list[tuple[str, float, Any]]:
     """Label, CPU seconds since the start and map of each frame of a preview."""
     found = []
     began = time.process_time()
@@ -86,31 +89,21 @@ def frames(model: FairEsm, residues: str, probes: int, like: Any) -> list[tuple[
         found.append(("attention head", time.process_time() - began, head))
     for step in model.first_order(residues, None, probes):
         if step is not None:
-            scores = catjac.contacts(like.copy(data=step[1])).values
+            scores = preview_map(plan, step[1]).values
             found.append((f"preview, {step[0]} probes", time.process_time() - began, scores))
     return found
-
-
-def labelled(model: FairEsm, residues: str, exact: bool) -> Any:
-    """Jacobian of the protein, or zeros of its shape."""
-    if exact:
-        return catjac.jacobian(residues, model, progress=False)
-    from catjac_widgets.engine.jacobians import plan_for
-    from catjac_widgets.engine.labels import label_jacobian
-
-    plan, _ = plan_for(residues, model)
-    return label_jacobian(np.zeros(plan.rows_shape, np.float32), plan)
 
 
 def measure(model: FairEsm, protein: str, residues: str, probes: int, rounds: int) -> list[dict[str, Any]]:
     """Measure one protein: a row of the table for each frame."""
     real = model.name == "mini"
-    J = labelled(model, residues, exact=real)
+    plan, _ = plan_for(residues, model)
+    right = catjac.contacts(catjac.jacobian(residues, model, progress=False)).values if real else None
     length = len(residues)
     exact, least = np.inf, np.full(probes + 2, np.inf)
     for _ in range(rounds):
         exact = min(exact, exact_seconds(model, residues))
-        made = frames(model, residues, probes, J)
+        made = frames(model, residues, probes, plan)
         least = np.minimum(least[: len(made)], [seconds for _, seconds, _ in made])
     exact = min(exact, exact_seconds(model, residues))
     far = np.triu_indices(length, 6)
@@ -127,8 +120,8 @@ def measure(model: FairEsm, protein: str, residues: str, probes: int, rounds: in
             "spearman": "",
             "top_L_overlap": "",
         }
-        if real:
-            ours, theirs = scores[far], catjac.contacts(J).values[far]
+        if right is not None:
+            ours, theirs = scores[far], right[far]
             top = [set(np.argsort(-values)[:length]) for values in (ours, theirs)]
             row["spearman"] = f"{spearmanr(ours, theirs)[0]:.3f}"
             row["top_L_overlap"] = f"{len(top[0] & top[1]) / length:.3f}"

@@ -73,8 +73,9 @@ def preview(
     xr.DataArray
         float32 (attention head) or float64, dims (pos_i, pos_j), shape (L, L), symmetric; coordinates as of
         `contacts`; NaN where masked, or, without a preview, where no row has come. Attributes say what it is:
-        ``label`` ("attention head", "preview, last layer", "preview, 1 probe", "Jacobian, 63 %", "Jacobian"), ``quantity``
-        ("contact probability" or "contact score"), and, where the model has no preview, ``note``: why.
+        ``label`` ("attention head", "preview, last layer", "preview, 1 probe", "Jacobian, 63 %",
+        "Jacobian"), ``quantity`` ("contact probability" or "contact score"), and, where the model has no
+        preview, ``note``: why.
 
     Raises
     ------
@@ -106,13 +107,15 @@ def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> It
     approximate: np.ndarray | None = None
     note = ""
     entry = the_cache.find(plan) if cache else None
-    if entry is None or not entry.done().issuperset(plan.wanted):
+    if entry is not None and entry.done().issuperset(plan.wanted):
+        frames = 1
+    else:
         if identify(model).has_contact_head:
             head = contact_head(plan.sequence, model, plan.mask)
             yield _said(head, "attention head", "contact probability")
         try:
             for number, approximate in _approximations(plan, resolve_model(model), probes):
-                yield _said(_map(plan, approximate), _probes_label(number))
+                yield _said(preview_map(plan, approximate), _probes_label(number))
         except ModelError as error:
             note = f"{error} These are exact rows only."
     job = submit(
@@ -136,13 +139,13 @@ def _approximations(plan: Plan, model: Any, probes: int) -> Iterator[tuple[int, 
     ModelError
         If the model offers no preview, or not for so long a sequence.
     """
+    worker = worker_for(model.device)
     if not isinstance(model, FirstOrderModel):
         raise ModelError(f"{plan.model} offers no preview.")
     if plan.store_bytes > MOST_PREVIEW_BYTES:
         raise ModelError(
             f"A preview of {plan.length} residues would take {plan.store_bytes / 2**30:.1f} GB of memory."
         )
-    worker = worker_for(model.device)
     steps = model.first_order(plan.model_residues, plan.model_mask, probes)
     kept = plan.kept
     while True:
@@ -160,8 +163,24 @@ def _on(worker: Worker, call: Callable[[], T]) -> T:
     return call() if worker.owns_this_thread() else worker.submit_call(call, Priority.SCREEN).result()
 
 
-def _map(plan: Plan, values: np.ndarray) -> xr.DataArray:
-    """Contact map of an approximate Jacobian, masked residues left out."""
+def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
+    """Contact map of an approximate Jacobian.
+
+    Parameters
+    ----------
+    plan
+        Whose residues and mask.
+    values
+        (L, A, L, A); rows of masked residues become NaN in place, and what a residue does to itself zero: it
+        is whole where the rest is a projection, and centring would spread it over that.
+
+    Returns
+    -------
+    xr.DataArray
+        As of `contacts`.
+    """
+    every = np.arange(plan.length)
+    values[every, :, every] = 0
     values[plan.mask.array] = np.nan
     return contacts(label_jacobian(values, plan, complete=False))
 

@@ -12,8 +12,8 @@ In three parts:
 
 In the last layer j = m, and all letters b cost next to nothing. Earlier layers need a pass backwards for each
 m and letter direction: of the letters only some directions are followed, those in which the last layer's
-term varies most at m (its principal components). On the input side, Δo is reduced to the principal directions of
-the letters a before the contraction.
+term varies most at m (its principal components). On the input side, Δo is reduced to the principal
+directions of the letters a before the contraction.
 
 Shapes: T tokens, C channels, H heads of D channels, L residues, A letters, R directions of the input letters.
 
@@ -242,7 +242,8 @@ class FirstOrder:
                 gram[part] += torch.einsum("ihat,ihbt->iab", shift, shift)
                 moved = _centred(layer.own_value[part] * p.square().sum(2, keepdim=True).sqrt(), 2)
                 gram[part] += torch.einsum("ihad,ihbd->iab", moved, moved)
-        return torch.linalg.eigh(gram).eigenvectors.flip(-1)[:, :, : self._directions_in]
+        # Without the letters' mean also where no letter has an effect, and any direction would do.
+        return _centred(torch.linalg.eigh(gram).eigenvectors.flip(-1)[:, :, : self._directions_in], 1)
 
     # -- backwards
 
