@@ -28,7 +28,7 @@ from scipy.stats import spearmanr  # noqa: E402
 from speed import SHAPES, facts, random_model, show, some_residues, write  # noqa: E402
 
 import catjac  # noqa: E402
-from catjac_widgets.analysis.previews import preview_map  # noqa: E402
+from catjac_widgets.analysis.previews import preview_map, probes_label  # noqa: E402
 from catjac_widgets.engine.jacobians import plan_for  # noqa: E402
 from catjac_widgets.engine.plan import Plan  # noqa: E402
 from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
@@ -90,7 +90,7 @@ def frames(model: FairEsm, residues: str, probes: int, plan: Plan) -> list[tuple
     for step in model.first_order(residues, None, probes):
         if step is not None:
             scores = preview_map(plan, step[1]).values
-            found.append((f"preview, {step[0]} probes", time.process_time() - began, scores))
+            found.append((probes_label(step[0]), time.process_time() - began, scores))
     return found
 
 

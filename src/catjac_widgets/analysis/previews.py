@@ -63,8 +63,8 @@ def preview(
     sequence, model, mask, linker, unknown, cache
         As for `jacobian`.
     probes
-        How many directions of the output letters are followed, 0 to 19; each costs about as much as one
-        sequence in thirty of the exact rows.
+        How many directions of the output letters are followed, 0 to 19; what each costs and
+        gives is measured in ``benchmarks/preview.csv``.
     frames
         At most so many maps with exact rows; the last is the complete one.
 
@@ -115,7 +115,7 @@ def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> It
             yield _said(head, "attention head", "contact probability")
         try:
             for number, approximate in _approximations(plan, resolve_model(model), probes):
-                yield _said(preview_map(plan, approximate), _probes_label(number))
+                yield _said(preview_map(plan, approximate), probes_label(number))
         except ModelError as error:
             note = f"{error} These are exact rows only."
     job = submit(
@@ -127,7 +127,8 @@ def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> It
         job.cancel()
 
 
-def _probes_label(number: int) -> str:
+def probes_label(number: int) -> str:
+    """Say how many directions of the output letters a preview follows through the earlier layers."""
     return f"preview, {number} probe{'' if number == 1 else 's'}" if number else "preview, last layer"
 
 
@@ -182,7 +183,9 @@ def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
     every = np.arange(plan.length)
     values[every, :, every] = 0
     values[plan.mask.array] = np.nan
-    return contacts(label_jacobian(values, plan, complete=False))
+    # Two projections of a pair's block, one from each side, are not each other's transpose: their norms are
+    # averaged, where the exact map averages the blocks.
+    return contacts(label_jacobian(values, plan, complete=False), order="C")
 
 
 def _exact(

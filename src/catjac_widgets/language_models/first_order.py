@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Directions of the input letters that are kept.
-DIRECTIONS_IN = 8
+DIRECTIONS_IN = 12
 
 #: Memory for what is held of a few positions at a time; small enough to stay near the processor.
 PART_BYTES = 4 * 2**20
