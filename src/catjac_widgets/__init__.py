@@ -57,6 +57,7 @@ _HOMES = {
     "plot_recovery": "catjac_widgets.plots.recovery",
     "potts_of_jacobian": "catjac_widgets.analysis.couplings",
     "precision_at_l": "catjac_widgets.analysis.evaluation",
+    "preview": "catjac_widgets.analysis.previews",
     "pseudo_perplexity": "catjac_widgets.analysis.likelihood",
     "read_alignment": "catjac_widgets.alignments",
     "read_evaluation": "catjac_widgets.analysis.evaluation_table",

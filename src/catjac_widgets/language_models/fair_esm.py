@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -223,6 +224,28 @@ class FairEsm(LanguageModel):
         size = max(1, allowed // (16 * heads * tokens.shape[1] ** 2))
         parts = [contact_pass(self.model, part, self._residues(part)) for part in tokens.split(size)]
         return torch.cat(parts).numpy()[: len(masks)]
+
+    def first_order(
+        self, residues: str, mask: Mask | None = None, probes: int = 2
+    ) -> Iterator[tuple[int, np.ndarray] | None]:
+        """See `FirstOrderModel.first_order`.
+
+        Raises
+        ------
+        ModelError
+            If the model is altered, or in half precision.
+        """
+        import torch
+
+        from catjac_widgets.language_models.first_order import first_order_jacobians
+
+        if altered_modules(self.model) or self.dtype not in (torch.float32, torch.float64):
+            raise ModelError(
+                f"{self.name} is altered or in half precision, and previews know fair-esm's own layers in "
+                "float32 only."
+            )
+        tokens = self.encode(residues, mask)
+        return first_order_jacobians(self.model, tokens, self._residues(tokens), self._columns(), probes)
 
     # -- inside
 

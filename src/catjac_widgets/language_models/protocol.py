@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -138,4 +139,32 @@ class WholeVocabulary(Protocol):
         ...
 
 
-__all__ = ["MASK_LETTER", "ContactHead", "LanguageModel", "Runner", "Substitution", "WholeVocabulary"]
+@runtime_checkable
+class FirstOrderModel(Protocol):
+    """A model that can tell its Jacobian approximately, in much less time than the exact one takes."""
+
+    def first_order(
+        self, residues: str, mask: Mask | None = None, probes: int = 2
+    ) -> Iterator[tuple[int, np.ndarray] | None]:
+        """Approximate Jacobians (L, A, L, A), float32, with 0 … `probes` directions of the output letters.
+
+        The iterator gives (directions, Jacobian) pairs, and None between steps, where it may be left.
+        Rows of masked residues are of no meaning.
+
+        Raises
+        ------
+        ModelError
+            At once, if this very model cannot.
+        """
+        ...
+
+
+__all__ = [
+    "MASK_LETTER",
+    "ContactHead",
+    "FirstOrderModel",
+    "LanguageModel",
+    "Runner",
+    "Substitution",
+    "WholeVocabulary",
+]

@@ -1,0 +1,217 @@
+"""Contact maps that come at once and become exact: attention head, preview, rows of the Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from catjac_widgets.analysis import labels
+from catjac_widgets.analysis.attention import contact_head
+from catjac_widgets.analysis.contact_maps import contacts
+from catjac_widgets.engine.jacobians import plan_for, submit
+from catjac_widgets.engine.labels import label_jacobian
+from catjac_widgets.engine.store import cache as the_cache
+from catjac_widgets.engine.worker import Priority, Worker, worker_for
+from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models.protocol import FirstOrderModel
+from catjac_widgets.language_models.registry import identify, resolve_model
+from catjac_widgets.masks import Mask
+from catjac_widgets.sequences import Sequence
+
+if TYPE_CHECKING:
+    from catjac_widgets.engine.job import Job
+    from catjac_widgets.engine.plan import Plan
+
+T = TypeVar("T")
+
+#: An approximate Jacobian larger than this is not made: it lies in memory as a whole.
+MOST_PREVIEW_BYTES = 512 * 2**20
+
+#: Directions of the output letters, of which there are no more than letters less their mean.
+MOST_PROBES = 19
+
+#: How long to wait between looks at the sweep, in seconds.
+_LOOK_SECONDS = 0.02
+
+
+def preview(
+    sequence: Sequence | str | Path,
+    model: Any = "mini",
+    *,
+    probes: int = 2,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
+    linker: str = "",
+    unknown: Mapping[str, str] | None = None,
+    cache: bool = True,
+    frames: int = 8,
+) -> Iterator[xr.DataArray]:
+    """Give contact maps in order of their cost, from one pass of the model to the exact Jacobian.
+
+    First the attention head, where the model has a fitted one; then an approximation of the Jacobian, in
+    which the mutated residue is followed exactly and its effect on others to first order: what passes through
+    the last layer alone, then also earlier layers for a growing number of directions of the output letters;
+    then exact rows in place of approximate ones as they arrive. A Jacobian
+    that lies in the cache is given at once and alone. Leaving the loop early (or closing the generator)
+    cancels what is under way; exact rows that are done are kept in the cache.
+
+    Parameters
+    ----------
+    sequence, model, mask, linker, unknown, cache
+        As for `jacobian`.
+    probes
+        How many directions of the output letters are followed, 0 to 19; what each costs and
+        gives is measured in ``benchmarks/preview.csv``.
+    frames
+        At most so many maps with exact rows; the last is the complete one.
+
+    Yields
+    ------
+    xr.DataArray
+        float32 (attention head) or float64, dims (pos_i, pos_j), shape (L, L), symmetric; coordinates as of
+        `contacts`; NaN where masked, or, without a preview, where no row has come. Attributes say what it is:
+        ``label`` ("attention head", "preview, last layer", "preview, 1 probe", "Jacobian, 63 %",
+        "Jacobian"), ``quantity`` ("contact probability" or "contact score"), and, where the model has no
+        preview, ``note``: why.
+
+    Raises
+    ------
+    UsageError
+        If `probes` or `frames` is out of range; at once.
+    SequenceError, MaskError, ModelError, ResourceError, Cancelled
+        As `jacobian`.
+
+    Notes
+    -----
+    Rank correlation with the exact map depends on the model; ``benchmarks/preview.py`` measures it, and the
+    share of the exact Jacobian's time.
+
+    References
+    ----------
+    Zhang et al. (2024), PNAS 121, e2406285121 (the Jacobian and its map); Rao et al. (2021), ICLR (the
+    attention head). The approximation is that of `catjac_widgets.language_models.first_order`.
+    """
+    if isinstance(probes, bool) or not isinstance(probes, int | np.integer) or not 0 <= probes <= MOST_PROBES:
+        raise UsageError(f"probes={probes!r} is none of 0 to {MOST_PROBES} directions of the output letters.")
+    if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or frames < 1:
+        raise UsageError(f"frames={frames!r} is no number of maps; give 1 or more.")
+    options = {"mask": mask, "linker": linker, "unknown": unknown}
+    plan, resolved = plan_for(sequence, model, **options)
+    return _frames(plan, resolved, int(probes), int(frames), cache)
+
+
+def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> Iterator[xr.DataArray]:
+    approximate: np.ndarray | None = None
+    note = ""
+    entry = the_cache.find(plan) if cache else None
+    if entry is not None and entry.done().issuperset(plan.wanted):
+        frames = 1
+    else:
+        if identify(model).has_contact_head:
+            head = contact_head(plan.sequence, model, plan.mask)
+            yield _said(head, "attention head", "contact probability")
+        try:
+            for number, approximate in _approximations(plan, resolve_model(model), probes):
+                yield _said(preview_map(plan, approximate), probes_label(number))
+        except ModelError as error:
+            note = f"{error} These are exact rows only."
+    job = submit(
+        plan.sequence, model, mask=plan.mask, linker=plan.linker, cache=cache, priority=Priority.SCREEN
+    )
+    try:
+        yield from _exact(plan, job, approximate, frames, note)
+    finally:
+        job.cancel()
+
+
+def probes_label(number: int) -> str:
+    """Say how many directions of the output letters a preview follows through the earlier layers."""
+    return f"preview, {number} probe{'' if number == 1 else 's'}" if number else "preview, last layer"
+
+
+def _approximations(plan: Plan, model: Any, probes: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (directions, Jacobian); steps run on the device's thread, where other work goes in between.
+
+    Raises
+    ------
+    ModelError
+        If the model offers no preview, or not for so long a sequence.
+    """
+    worker = worker_for(model.device)
+    if not isinstance(model, FirstOrderModel):
+        raise ModelError(f"{plan.model} offers no preview.")
+    if plan.store_bytes > MOST_PREVIEW_BYTES:
+        raise ModelError(
+            f"A preview of {plan.length} residues would take {plan.store_bytes / 2**30:.1f} GB of memory."
+        )
+    steps = model.first_order(plan.model_residues, plan.model_mask, probes)
+    kept = plan.kept
+    while True:
+        step = _on(worker, lambda: next(steps, "end"))
+        if isinstance(step, str):
+            return
+        if step is not None:
+            number, values = step
+            if len(kept) < values.shape[0]:
+                values = values[kept][:, :, kept]
+            yield number, values
+
+
+def _on(worker: Worker, call: Callable[[], T]) -> T:
+    return call() if worker.owns_this_thread() else worker.submit_call(call, Priority.SCREEN).result()
+
+
+def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
+    """Contact map of an approximate Jacobian.
+
+    Parameters
+    ----------
+    plan
+        Whose residues and mask.
+    values
+        (L, A, L, A); rows of masked residues become NaN in place, and what a residue does to itself zero: it
+        is whole where the rest is a projection, and centring would spread it over that.
+
+    Returns
+    -------
+    xr.DataArray
+        As of `contacts`.
+    """
+    every = np.arange(plan.length)
+    values[every, :, every] = 0
+    values[plan.mask.array] = np.nan
+    # Two projections of a pair's block, one from each side, are not each other's transpose: their norms are
+    # averaged, where the exact map averages the blocks.
+    return contacts(label_jacobian(values, plan, complete=False), order="C")
+
+
+def _exact(
+    plan: Plan, job: Job, approximate: np.ndarray | None, frames: int, note: str
+) -> Iterator[xr.DataArray]:
+    """Yield maps as exact rows take the place of approximate ones, the last as `contacts` gives it."""
+    shown = 0
+    while not job.wait(_LOOK_SECONDS):
+        now = job.progress
+        stage = now.rows_done * frames // now.rows_total
+        if stage <= shown or now.rows_done == now.rows_total:
+            continue
+        shown = stage
+        J = job.partial
+        present = labels.rows_present(J)
+        label = f"Jacobian, {100 * int(present.sum()) // now.rows_total} %"
+        if approximate is not None:
+            missing = [index for index in plan.wanted if not present[index]]
+            J = J.copy(data=np.array(J.values))
+            J.values[missing] = approximate[missing]
+        elif present.sum() < 2:
+            continue
+        yield _said(contacts(J, allow_partial=True), label, note=note)
+    yield _said(contacts(job.result()), "Jacobian", note=note)
+
+
+def _said(found: xr.DataArray, label: str, quantity: str = "contact score", note: str = "") -> xr.DataArray:
+    more = {"note": note} if note else {}
+    return found.assign_attrs(kind=label, label=label, quantity=quantity, **more)

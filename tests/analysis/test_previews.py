@@ -1,0 +1,180 @@
+"""Previews of the contact map: which frames come, in which order, and that the last is exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import random_esm2
+from scipy.stats import spearmanr
+
+import catjac
+from catjac_widgets.analysis import previews
+from catjac_widgets.errors import MaskError, SequenceError, UsageError
+from catjac_widgets.language_models.potts import random_potts
+
+WW = catjac.examples()["ww"].sequence
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(own_cache: Path) -> None:
+    """No Jacobian of another test is at hand."""
+
+
+def labels_of(frames: list[Any]) -> list[str]:
+    return [frame.attrs["label"] for frame in frames]
+
+
+def test_frames_come_in_order_of_cost_and_end_exact() -> None:
+    frames = list(catjac.preview(WW, "mini", probes=3))
+    found = labels_of(frames)
+    assert found[:5] == [
+        "attention head",
+        "preview, last layer",
+        "preview, 1 probe",
+        "preview, 2 probes",
+        "preview, 3 probes",
+    ]
+    assert found[-1] == "Jacobian"
+    assert [frame.attrs["quantity"] for frame in frames] == ["contact probability"] + ["contact score"] * (
+        len(frames) - 1
+    )
+    shares = [int(label.removeprefix("Jacobian, ").removesuffix(" %")) for label in found[5:-1]]
+    assert shares == sorted(set(shares))
+    assert all(0 < share < 100 for share in shares)
+    for frame in frames:
+        assert frame.dims == ("pos_i", "pos_j")
+        assert frame.shape == (len(WW), len(WW))
+        np.testing.assert_allclose(frame, frame.T, atol=1e-6)
+        assert not np.isnan(frame).any()
+    exact = catjac.contacts(catjac.jacobian(WW, "mini", progress=False))
+    assert np.array_equal(frames[-1].values, exact.values)
+    far = np.triu_indices(len(WW), 6)
+    agreement = [spearmanr(frame.values[far], exact.values[far])[0] for frame in frames[1:]]
+    assert agreement[3] > 0.8
+    assert agreement[3] > agreement[0]
+
+
+def test_a_known_jacobian_is_all_that_is_shown() -> None:
+    exact = catjac.contacts(catjac.jacobian(WW, "mini", progress=False))
+    frames = list(catjac.preview(WW, "mini"))
+    assert labels_of(frames) == ["Jacobian"]
+    assert np.array_equal(frames[0].values, exact.values)
+
+
+def test_masked_residues_stay_out() -> None:
+    mask = catjac.Mask.showing(WW, [(3, 20), (25, 30)])
+    frames = list(catjac.preview(WW, "mini", probes=1, mask=mask))
+    exact = catjac.contacts(catjac.jacobian(WW, "mini", mask=mask, progress=False))
+    hidden = mask.array
+    for frame in frames[1:]:
+        assert np.isnan(frame.values[hidden]).all()
+        assert not np.isnan(frame.values[np.ix_(~hidden, ~hidden)]).any()
+    assert np.array_equal(frames[-1].values, exact.values, equal_nan=True)
+
+
+def test_two_chains_with_a_linker() -> None:
+    chains = "ACDEFGHIK:LMNPQRSTVW"
+    frames = list(catjac.preview(chains, catjac.wrap(random_esm2(2)), probes=1, linker="GGG"))
+    assert all(frame.shape == (19, 19) for frame in frames)
+    assert list(frames[1].chain_i.values) == ["A"] * 9 + ["B"] * 10
+    joined = catjac.jacobian(chains, catjac.wrap(random_esm2(2)), linker="GGG", progress=False)
+    assert np.array_equal(frames[-1].values, catjac.contacts(joined).values)
+
+
+def test_rows_take_the_place_of_the_preview() -> None:
+    """With half of the rows exact, the map is that of the two halves put together."""
+    model = catjac.wrap(random_esm2(2))
+    residues = "ACDEFGHIKLMNPQ"
+    options = {"progress": False, "cache": False}
+    exact = catjac.jacobian(residues, model, **options)
+    steps = [step for step in model.first_order(residues, None, 1) if step is not None]
+    approximate = steps[-1][1]
+
+    class Halfway:
+        """A sweep that has done its first half, and ends at the second look."""
+
+        partial = exact.copy(data=np.where(np.arange(14)[:, None, None, None] < 7, exact.values, np.nan))
+        looks = 0
+
+        def wait(self, seconds: float) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+        @property
+        def progress(self) -> Any:
+            return type("Progress", (), {"rows_done": 7, "rows_total": 14})()
+
+        def result(self) -> Any:
+            return exact
+
+    plan, _ = previews.plan_for(residues, model)
+    job: Any = Halfway()
+    first, last = previews._exact(plan, job, approximate, 8, "")
+    assert labels_of([first, last]) == ["Jacobian, 50 %", "Jacobian"]
+    mixed = np.concatenate([exact.values[:7], approximate[7:]])
+    np.testing.assert_array_equal(first.values, catjac.contacts(exact.copy(data=mixed)).values)
+    assert np.array_equal(last.values, catjac.contacts(exact).values)
+
+
+def test_potts_models_give_exact_rows_and_say_why() -> None:
+    model = random_potts(12, letters="ACDEFGHIKLMNPQRSTVWY", seed=1)
+    residues = model.letters[:12]
+    frames = list(catjac.preview(residues, model))
+    assert all(label.startswith("Jacobian") for label in labels_of(frames))
+    assert frames[-1].attrs["label"] == "Jacobian"
+    assert "offers no preview" in frames[-1].attrs["note"]
+    expected = catjac.contacts(catjac.jacobian(residues, model, progress=False))
+    assert np.array_equal(frames[-1].values, expected.values)
+
+
+def test_altered_models_give_exact_rows_and_say_why() -> None:
+    altered = random_esm2(2)
+    altered.layers[1].register_forward_hook(lambda *_: None)
+    frames = list(catjac.preview("ACDEFGHIK", catjac.wrap(altered)))
+    assert labels_of(frames)[0] == "attention head"
+    assert all(label.startswith("Jacobian") for label in labels_of(frames)[1:])
+    assert "altered" in frames[-1].attrs["note"]
+
+
+def test_leaving_early_cancels_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = []
+
+    def remembered(*arguments: Any, **options: Any) -> Any:
+        jobs.append(submit(*arguments, **options))
+        return jobs[-1]
+
+    submit = previews.submit
+    monkeypatch.setattr(previews, "submit", remembered)
+    frames = catjac.preview(catjac.examples()["fibronectin"].sequence, "mini", probes=0, frames=80)
+    for frame in frames:
+        if frame.attrs["label"].startswith("Jacobian,"):
+            break
+    frames.close()
+    assert jobs[0].wait(60)
+    assert jobs[0].progress.state == "cancelled"
+
+
+def test_leaving_during_the_preview_starts_no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "submit", lambda *_, **__: pytest.fail("a sweep was started"))
+    frames = catjac.preview(WW, "mini")
+    assert next(frames).attrs["label"] == "attention head"
+    assert next(frames).attrs["label"] == "preview, last layer"
+    frames.close()
+    with torch.no_grad():  # the model is free again
+        assert catjac.contact_head(WW, "mini").shape == (len(WW), len(WW))
+
+
+def test_bad_requests_are_refused_at_once() -> None:
+    for probes in (-1, 20, 1.5, True):
+        with pytest.raises(UsageError, match="probes="):
+            catjac.preview(WW, probes=probes)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="frames="):
+        catjac.preview(WW, frames=0)
+    with pytest.raises(SequenceError):
+        catjac.preview("A")
+    with pytest.raises(MaskError):
+        catjac.preview(WW, mask=[True] * len(WW))
