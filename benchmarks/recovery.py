@@ -63,6 +63,9 @@ def measured(model: str) -> tuple[pd.DataFrame, pd.DataFrame, str]:
                 proteins, model, pattern=PATTERNS, source=source, **SCALED, **options
             )
             fingerprint = str(found.attrs["model_fingerprint"])
+            if not found.sizes["segment"]:
+                print("  no segment has contacts enough in the model's own map", file=sys.stderr)
+                continue
             table = catjac.recovery_table(found)
             if "R_control" in found:
                 # Proteins of a few residues leave no distant ones; their control is NaN as their R is.
