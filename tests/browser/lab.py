@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Locator, Page
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 
 # What a page may take on a busy machine, in milliseconds.
 PATIENCE = 120_000
@@ -124,7 +124,7 @@ class Notebook:
         self.page = page
         self.complaints: list[str] = []
         page.on("console", self._note)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", self._note_error)
         page.goto(f"{server.url}lab/tree/{name}?reset&token={server.token}", timeout=PATIENCE)
         page.wait_for_function(_READY, timeout=PATIENCE)
         # More room for the notebook.
@@ -137,6 +137,12 @@ class Notebook:
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _note_error(self, error: Error) -> None:
+        # Where it comes from is said, and what nglview throws in its own script is its own.
+        where = [line for line in (error.stack or "").splitlines() if "http" in line]
+        if not where or not all("nglview-js-widgets" in line for line in where):
+            self.complaints.append("\n".join([str(error), *where[:4]]))
 
     def run_all(self) -> None:
         """Run every cell; none may fail."""
