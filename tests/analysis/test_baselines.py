@@ -131,6 +131,6 @@ def test_the_reference_precision_of_real_families(data_folder: Path, name: str):
     scores = coupling_contacts(mean_field(alignment), average="others")
     assert precision_at_l(scores, truth) == pytest.approx(family["p_at_l"], abs=6e-4)
     potts = coupling_contacts(fit_potts(alignment, progress=False))
-    # Over all 36 families its mean lies above the reference's (benchmarks/potts_families.csv); in single ones up
-    # to four pairs may be lost.
+    # Over all 36 families its mean lies above the reference's (benchmarks/potts_families.csv); in single ones
+    # up to four pairs may be lost.
     assert precision_at_l(potts, truth) >= family["p_at_l"] - 4.1 / family["length"]
