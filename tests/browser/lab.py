@@ -130,9 +130,7 @@ class Notebook:
         # More room for the notebook.
         page.evaluate("window.jupyterapp.shell.collapseLeft()")
         # JupyterLab remembers the theme; a test that went dark must not darken the next.
-        light = "{theme: 'JupyterLab Light'}"
-        page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {light})")
-        page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
+        self.choose_theme("Light")
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -143,6 +141,18 @@ class Notebook:
         where = [line for line in (error.stack or "").splitlines() if "http" in line]
         if not where or not all("nglview-js-widgets" in line for line in where):
             self.complaints.append("\n".join([str(error), *where[:4]]))
+
+    def choose_theme(self, name: str) -> None:
+        """Change to JupyterLab's "Light" or "Dark" theme."""
+        # JupyterLab covers the page with a splash while a theme loads, and takes it away 200 ms later; asked
+        # again before that, it takes it away twice and throws.
+        no_splash = "document.getElementById('jupyterlab-splash') === null"
+        self.page.wait_for_function(no_splash)
+        theme = f"{{theme: 'JupyterLab {name}'}}"
+        self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {theme})")
+        self.page.wait_for_function(
+            f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}' && {no_splash}"
+        )
 
     def run_all(self) -> None:
         """Run every cell; none may fail."""

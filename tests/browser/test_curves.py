@@ -69,9 +69,7 @@ def test_a_brush_reaches_the_kernel_and_all_views(open_notebook: Open, server: S
     assert sizes[0] < 10_000
     assert 1_000_000 < sizes[1] < 4_000_000
     assert sizes[2] < 10_000
-    dark = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
-    notebook.page.evaluate(dark)
-    notebook.page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    notebook.choose_theme("Dark")
     notebook.page.wait_for_timeout(500)
     notebook.page.screenshot(path=results / "curves-dark.png")
     assert not [text for text in notebook.complaints if "okeh" in text]

@@ -54,14 +54,6 @@ def ready(notebook: Notebook) -> Locator:
     return explorer
 
 
-def theme(notebook: Notebook, name: str) -> None:
-    command = f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})"
-    notebook.page.evaluate(command)
-    notebook.page.wait_for_function(
-        f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}'"
-    )
-
-
 def test_all_panels_follow_one_state(open_notebook: Open, server: Server, results: Path) -> None:
     write_notebook(
         server.notebooks / "panels.ipynb",
@@ -100,7 +92,7 @@ def test_all_panels_follow_one_state(open_notebook: Open, server: Server, result
     for name, part in parts.items():
         assert part.screenshot() != before[name], name
     for shade in ("Light", "Dark"):
-        theme(notebook, shade)
+        notebook.choose_theme(shade)
         notebook.page.wait_for_timeout(2500)
         for width in (970, 700, 420):
             explorer.evaluate("(element, width) => (element.style.maxWidth = `${width}px`)", width)

@@ -48,8 +48,7 @@ def test_figures_are_drawn(open_notebook: Open, server: Server, results: Path) -
     assert frame_height > 200
     figures.nth(0).scroll_into_view_if_needed()
     page.screenshot(path=results / "plots-light.png")
-    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    notebook.choose_theme("Dark")
     page.wait_for_timeout(500)
     page.screenshot(path=results / "plots-dark.png")
     assert not [text for text in notebook.complaints if "okeh" in text]

@@ -180,10 +180,7 @@ def test_picture_of_the_explorer(
     )
     notebook = open_notebook(f"picture-{theme}.ipynb")
     if theme == "dark":
-        notebook.page.evaluate(
-            "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
-        )
-        notebook.page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+        notebook.choose_theme("Dark")
     notebook.run_all()
     notebook.wait_for_status("complete")
     notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)

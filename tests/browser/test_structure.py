@@ -13,8 +13,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 Open = Callable[[str], Notebook]
 
-DARK = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
-
 
 def ready(notebook: Notebook) -> Locator:
     """The head of the structure once it is drawn."""
@@ -62,8 +60,7 @@ def test_a_click_in_the_structure_chooses_a_residue(
     notebook = open_notebook("structure.ipynb")
     notebook.page.set_viewport_size({"width": 1400, "height": 1700})
     # The page is dark before there is a view.
-    notebook.page.evaluate(DARK)
-    notebook.page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    notebook.choose_theme("Dark")
     notebook.run_all()
     head = ready(notebook)
     assert head.get_attribute("data-dark") == "true"
@@ -106,8 +103,7 @@ def test_a_click_in_the_structure_chooses_a_residue(
     # Another colour; then light.
     notebook.python("view.add_track('made up', np.arange(53.0)[::-1])")
     notebook.until("view.colour_by == 'made up'")
-    light = "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})"
-    notebook.page.evaluate(light)
+    notebook.choose_theme("Light")
     notebook.until(f"str({ground}) in ('#ffffff', 'white', str(0xffffff))")
     notebook.page.wait_for_timeout(1500)
     notebook.page.screenshot(path=results / "structure-light.png")
