@@ -1,8 +1,8 @@
 """Passes of eight-bit differences by a kernel compiled from C (see `delta_layers` for what is computed).
 
 A CPU with AVX-512 and VNNI multiplies bytes at four times the rate of float32, but torch takes a pass over
-memory for each step of rounding and scaling between the products, which eats up most of that. The kernel takes
-a few sequences through the whole model while they lie in the core's cache.
+memory for each step of rounding and scaling between the products, which eats up most of that. The kernel
+takes a few sequences through the whole model while they lie in the core's cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from catjac_widgets.language_models.compiled import structures
-from catjac_widgets.language_models.compiled.compiling import NotCompiled, library
+from catjac_widgets.language_models.compiled.compiling import NotCompiled, compiler, library
 from catjac_widgets.language_models.delta_layers import Int8Weight
 from catjac_widgets.language_models.fair_esm_forward import embed, rotary
 
@@ -46,9 +46,7 @@ def kernel() -> Callable[..., int]:
     NotCompiled
         If this processor or this machine's compiler cannot have it; the text says why.
     """
-    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_vnni_supported()
-    if not capable:
-        raise NotCompiled("the processor has no AVX-512 with VNNI")
+    check_machine()
     function = library("delta_pass", FEATURES).delta_pass
     function.restype = ctypes.c_int
     function.argtypes = [
@@ -58,7 +56,21 @@ def kernel() -> Callable[..., int]:
         ctypes.c_void_p,
         ctypes.POINTER(ctypes.c_int64),
     ]
-    return function  # type: ignore[no-any-return]
+    return function
+
+
+def check_machine() -> None:
+    """Check the processor, and that there is a compiler, without compiling anything.
+
+    Raises
+    ------
+    NotCompiled
+        Saying what is missing.
+    """
+    multiplies_bytes = getattr(torch.cpu, "_is_vnni_supported", bool)
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not multiplies_bytes():
+        raise NotCompiled("the processor has no AVX-512 with VNNI")
+    compiler()
 
 
 def why_not(model: Any) -> str | None:
@@ -114,7 +126,8 @@ class CompiledDelta:
             letters=self._letters,
             strongest=strongest,
             scaling=attention.scaling,
-            turn=None if turn is None else self._address(torch.view_as_real(turn)),
+            cosine=None if turn is None else self._turns(turn.real, turn.real),
+            sine=None if turn is None else self._turns(-turn.imag, turn.imag),
             layer=blocks,
             last_norm=self._norm(model.emb_layer_norm_after),
             head_norm=self._norm(model.lm_head.layer_norm),
@@ -185,6 +198,11 @@ class CompiledDelta:
             input=self._address(known) - 4 * first * inputs,
             output=self._address(base) - 4 * first * outputs,
         )
+
+    def _turns(self, even: Tensor, odd: Tensor) -> int:
+        """Factors of even and odd channels, each (T, D / 2), repeated for all heads."""
+        heads = self._model.layers[0].self_attn.num_heads
+        return self._address(torch.stack([even, odd], dim=-1).flatten(1).repeat(1, heads))
 
     def _address(self, tensor: Tensor) -> int:
         """Where a tensor's numbers lie, in order; it is kept alive."""

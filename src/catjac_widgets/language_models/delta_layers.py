@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 LARGEST_LAYER_ERROR = 0.05
 
 #: How many tokens a sequence are multiplied with two terms of eight bits.
-STRONGEST_TOKENS = 8
+STRONGEST_TOKENS = 12
 
-#: What the first term leaves of a number is at most half a step: 254 steps of the second make one of the first.
+#: The first term leaves at most half a step of a number: 254 steps of the second make one of the first.
 FINER = 254
 
 
@@ -91,11 +91,11 @@ class Int8Weight:
         return torch.addcmul(base, found, largest, value=1 / 127)
 
     def steps(self) -> Tensor:
-        """The weight in steps, int8 (O, C)."""
+        """Return the weight in steps, int8 (O, C)."""
         return unpacked(self._steps, *self.weight.shape) if self._packed else self._steps
 
     def packed(self) -> Tensor:
-        """The weight in steps as the compiled kernel reads it, from now on the only copy (see `packed`)."""
+        """Return the weight in steps as the compiled kernel reads it, from now on the only copy."""
         if not self._packed:
             self._steps, self._packed = packed(self._steps), True
         return self._steps
@@ -151,7 +151,7 @@ class DeltaLayers(LinearLayers):
         self._names = {id(module): name for name, module in model.named_modules()}
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._in_float32: set[int] = set()
-        # The second layer of a block has the strongest tokens of the first: a compiled pass takes both at once.
+        # The second layer of a block has the strongest tokens of the first: the kernel takes both at once.
         self._followers = {id(layer.fc2) for layer in model.layers}
         self._strongest: Tensor | None = None
 
@@ -203,10 +203,13 @@ class DeltaLayers(LinearLayers):
             effect = (found - base).square().mean()
             share = float((error.square().mean() / effect.clamp_min(1e-30)).sqrt())
             self.errors[self._names[key]] = share
-            # Also where the error is no number.
-            if not share <= LARGEST_LAYER_ERROR:
+            if self._too_far(key, share):
                 self._in_float32.add(key)
         return found
+
+    def _too_far(self, key: int, share: float) -> bool:
+        # Also where the error is no number.
+        return not share <= LARGEST_LAYER_ERROR
 
     def _fused(self, attention: Any, x: Tensor) -> Tensor:
         if type(self._exact) is LinearLayers:

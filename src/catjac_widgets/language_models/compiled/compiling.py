@@ -36,10 +36,10 @@ def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
         If there is no compiler, or it fails.
     """
     source = _SOURCES / f"{name}.c"
-    compiler = _compiler()
+    program = compiler()
     options = [*_OPTIONS, *(f"-m{feature}" for feature in processor)]
     try:
-        version = _run([compiler, "--version"])
+        version = _run([program, "--version"])
         stamp = hashlib.sha256("\n".join([version, *options]).encode())
         for part in sorted(_SOURCES.glob("*.[ch]")):
             stamp.update(part.read_bytes())
@@ -49,12 +49,12 @@ def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
             # Other processes may be at it too: whole files only ever appear under the final name.
             with tempfile.TemporaryDirectory(dir=made.parent) as work:
                 fresh = Path(work) / made.name
-                _run([compiler, *options, "-o", str(fresh), str(source), "-lm"])
+                _run([program, *options, "-o", str(fresh), str(source), "-lm"])
                 fresh.replace(made)
         return ctypes.CDLL(str(made))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        raise NotCompiled(f"{compiler} did not compile {source.name}: {said.strip()[:500]}") from error
+        raise NotCompiled(f"{program} did not compile {source.name}: {said.strip()[:500]}") from error
 
 
 @functools.cache
@@ -71,7 +71,14 @@ def folder() -> Path:
     return known / "compiled"
 
 
-def _compiler() -> str:
+def compiler() -> str:
+    """Name the C compiler that would be used.
+
+    Raises
+    ------
+    NotCompiled
+        If there is none.
+    """
     wanted = os.environ.get("CATJAC_COMPILER")
     if wanted is None:
         if sys.platform == "win32":

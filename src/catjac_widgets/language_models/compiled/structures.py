@@ -48,7 +48,8 @@ class Model(Structure):
             )
         ),
         ("scaling", c_double),
-        ("turn", c_void_p),
+        ("cosine", c_void_p),
+        ("sine", c_void_p),
         ("layer", POINTER(Layer)),
         *((name, Norm) for name in ("last_norm", "head_norm")),
         ("head", Dense),
