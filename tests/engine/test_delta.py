@@ -15,6 +15,7 @@ import catjac
 from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.engine.numerics_check import sampled_rows
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models import compiled_delta
 from catjac_widgets.language_models.delta_layers import Int8Weight
 from catjac_widgets.language_models.linear_layers import (
     LinearLayers,
@@ -31,6 +32,16 @@ def residues_of(length: int, seed: int = 0) -> str:
     return "".join(np.random.default_rng(seed).choice(list(ESM_LETTERS), length))
 
 
+@pytest.fixture(params=["compiled", "torch"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Eight bits by the compiled kernel, and by torch as where there is no compiler."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled_delta, "why_not", lambda model: "this test asks for torch")
+    elif (reason := compiled_delta.why_not(random_esm2(1, 32, 2))) is not None:
+        pytest.skip(reason)
+    return str(request.param)
+
+
 def off_diagonal_error(found: xr.DataArray, exact: xr.DataArray) -> float:
     """Share of the size of J, without what a residue does to itself."""
     others = exact.pos_in != exact.pos_out
@@ -41,8 +52,16 @@ def off_diagonal_error(found: xr.DataArray, exact: xr.DataArray) -> float:
 # ---- on proteins
 
 
-@pytest.mark.parametrize("kind", ["int8", "bfloat16", "float16"])
-def test_delta_is_near_exact_on_the_embedded_model(kind: str) -> None:
+def test_eight_bits_are_near_exact_on_the_embedded_model(path: str) -> None:
+    near_exact_on_the_embedded_model("int8")
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_sixteen_bits_are_near_exact_on_the_embedded_model(kind: str) -> None:
+    near_exact_on_the_embedded_model(kind)
+
+
+def near_exact_on_the_embedded_model(kind: str) -> None:
     residues = catjac.examples()["ww"].sequence
     exact = catjac.jacobian(residues, "mini", progress=False)
     found = catjac.jacobian(residues, "mini", numerics=f"delta-{kind}", progress=False)
@@ -64,8 +83,9 @@ def test_naive_eight_bits_would_be_far_off() -> None:
     mutant = wild + 0.1 * torch.randn(5, 7, 64, generator=generator)
     coarse = Int8Weight(weight)
     base, effect = wild @ weight.T, (mutant - wild) @ weight.T
-    delta = coarse.add_product(base, mutant - wild) - base
-    naive = coarse.add_product(torch.zeros(7, 48), mutant.clone()) - base
+    strongest = torch.zeros(5, 1, dtype=torch.int64)
+    delta = coarse.add_product(base, mutant - wild, strongest) - base
+    naive = coarse.add_product(torch.zeros(7, 48), mutant.clone(), strongest) - base
     error = (delta - effect).norm() / effect.norm()
     assert error < 0.02
     assert (naive - effect).norm() / effect.norm() > 10 * error
@@ -73,7 +93,7 @@ def test_naive_eight_bits_would_be_far_off() -> None:
 
 @pytest.mark.parametrize("make", [random_esm2, random_esm1b])
 @pytest.mark.parametrize("share", [0.0, 0.4])
-def test_delta_on_random_models_and_under_a_mask(make: Any, share: float) -> None:
+def test_delta_on_random_models_and_under_a_mask(make: Any, share: float, path: str) -> None:
     residues = residues_of(19)
     mask = np.random.default_rng(3).random(19) < share
     model = wrap(make(3, 48, 4))
@@ -88,7 +108,7 @@ def test_delta_on_random_models_and_under_a_mask(make: Any, share: float) -> Non
             assert (found.sel(pos_in=i, aa_in=letter) == 0.0).all()
 
 
-def test_massive_channels_send_a_layer_back_to_float32() -> None:
+def test_massive_channels_send_a_layer_back_to_float32(path: str) -> None:
     model = random_esm2(2, 48, 4)
     residues = residues_of(17)
     usual = wrap(model).prepare(residues, None, "delta-int8")
@@ -101,6 +121,7 @@ def test_massive_channels_send_a_layer_back_to_float32() -> None:
         dense.weight[:, :3] /= 1000
     altered = wrap(model)
     planted = altered.prepare(residues, None, "delta-int8")
+    assert (planted.not_compiled is None) == (path == "compiled")
     assert planted.in_float32 == ["layers.1.fc1"]
     exact = catjac.jacobian(residues, altered, progress=False)
     found = catjac.jacobian(residues, altered, numerics="delta", progress=False)

@@ -28,42 +28,88 @@ if TYPE_CHECKING:
 #: A layer stays in float32 if its product of a difference is off by more than this share, root mean square.
 LARGEST_LAYER_ERROR = 0.05
 
-#: How many tokens a sequence are multiplied in float32 where the others have eight bits.
-TOKENS_IN_FLOAT32 = 3
+#: How many tokens a sequence are multiplied with two terms of eight bits.
+STRONGEST_TOKENS = 12
+
+#: The first term leaves at most half a step of a number: 254 steps of the second make one of the first.
+FINER = 254
 
 
 class CoarseWeight(Protocol):
     """A dense layer's weight in few bits."""
 
-    def add_product(self, base: Tensor, difference: Tensor) -> Tensor:
-        """Return ``base + difference · Wᵀ``: base (T, O), difference (B, T, C), which may be overwritten."""
+    def add_product(self, base: Tensor, difference: Tensor, strongest: Tensor) -> Tensor:
+        """Return ``base + difference · Wᵀ``.
+
+        Parameters
+        ----------
+        base
+            (T, O).
+        difference
+            (B, T, C); may be overwritten.
+        strongest
+            Tokens (B, k) that deserve most care.
+        """
         ...
 
 
 class Int8Weight:
     """Eight bits, one scale a row of the weight, and one a token of the difference.
 
-    The tokens that differ most in each sequence, the mutated one above all, are multiplied in float32: what
-    all others receive comes from them, and they are few.
+    The tokens that differ most in each sequence, the mutated one above all, are the sum of two terms of eight
+    bits: what all others receive comes from them, and they are few.
+
+    Attributes
+    ----------
+    weight
+        (O, C), float32.
+    scale
+        (O,): what one step of each row is worth.
+    offset
+        (O,), int32: 128 times the sum of a row's steps.
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self._weight = weight  # (O, C)
-        self._scale = weight.abs().amax(dim=1).clamp_min(1e-30) / 127  # (O,)
-        self._transposed = (weight / self._scale[:, None]).round().to(torch.int8).t().contiguous()  # (C, O)
+        self.weight = weight
+        self.scale = weight.abs().amax(dim=1).clamp_min(1e-30) / 127
+        steps = (weight / self.scale[:, None]).round().to(torch.int8)
+        self.offset = 128 * steps.sum(dim=1, dtype=torch.int32)
+        self._steps, self._packed = steps, False
 
-    def add_product(self, base: Tensor, difference: Tensor) -> Tensor:
+    def add_product(self, base: Tensor, difference: Tensor, strongest: Tensor) -> Tensor:
         """See `CoarseWeight.add_product`."""
         sequences, tokens, _ = difference.shape
-        largest = torch.linalg.vector_norm(difference, float("inf"), dim=-1, keepdim=True).clamp_min_(1e-30)
-        strongest = largest[..., 0].topk(min(TOKENS_IN_FLOAT32, tokens), dim=1, sorted=False).indices
         where = torch.arange(sequences, device=strongest.device)[:, None], strongest  # (B, k) each
-        exact = F.linear(difference[where], self._weight) + base[strongest]
-        steps = difference.mul_(127 / largest).round_().to(torch.int8)
-        product = torch._int_mm(steps.flatten(0, 1), self._transposed) * self._scale  # (B T, O)
-        found = torch.addcmul(base, product.unflatten(0, (sequences, tokens)), largest, value=1 / 127)
-        found[where] = exact
-        return found
+        largest = torch.linalg.vector_norm(difference, float("inf"), dim=-1, keepdim=True).clamp_min_(1e-30)
+        exact = difference.mul_(127 / largest)
+        steps = exact.round()
+        finer = exact[where].sub_(steps[where]).mul_(FINER).round_()
+        rows = torch.cat([steps.flatten(0, 1), finer.flatten(0, 1)]).to(torch.int8)
+        product = torch._int_mm(rows, self.steps().t()) * self.scale  # (B (T + k), O)
+        found = product[: sequences * tokens].unflatten(0, (sequences, tokens))
+        found[where] += product[sequences * tokens :].unflatten(0, strongest.shape) / FINER
+        return torch.addcmul(base, found, largest, value=1 / 127)
+
+    def steps(self) -> Tensor:
+        """Return the weight in steps, int8 (O, C)."""
+        return unpacked(self._steps, *self.weight.shape) if self._packed else self._steps
+
+    def packed(self) -> Tensor:
+        """Return the weight in steps as the compiled kernel reads it, from now on the only copy."""
+        if not self._packed:
+            self._steps, self._packed = packed(self._steps), True
+        return self._steps
+
+
+def packed(steps: Tensor) -> Tensor:
+    """Lay (O, C) out in panels of up to 64 outputs, flat: in a panel (C / 4, outputs, 4)."""
+    return torch.cat([part.unflatten(1, (-1, 4)).transpose(0, 1).flatten() for part in steps.split(64)])
+
+
+def unpacked(panels: Tensor, outputs: int, inputs: int) -> Tensor:
+    """Undo `packed`."""
+    parts = [part.view(inputs // 4, -1, 4).transpose(0, 1).flatten(1) for part in panels.split(64 * inputs)]
+    return torch.cat(parts).view(outputs, inputs)
 
 
 class HalfWeight:
@@ -72,7 +118,7 @@ class HalfWeight:
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self._weight = weight.to(dtype)
 
-    def add_product(self, base: Tensor, difference: Tensor) -> Tensor:
+    def add_product(self, base: Tensor, difference: Tensor, strongest: Tensor) -> Tensor:
         """See `CoarseWeight.add_product`."""
         return base + F.linear(difference.to(self._weight.dtype), self._weight)
 
@@ -105,6 +151,9 @@ class DeltaLayers(LinearLayers):
         self._names = {id(module): name for name, module in model.named_modules()}
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._in_float32: set[int] = set()
+        # The second layer of a block has the strongest tokens of the first: the kernel takes both at once.
+        self._followers = {id(layer.fc2) for layer in model.layers}
+        self._strongest: Tensor | None = None
 
     @property
     def in_float32(self) -> list[str]:
@@ -121,24 +170,46 @@ class DeltaLayers(LinearLayers):
         # Turned in place: a copy where the wild type's are kept for later.
         return divided(fused.clone() if self.stage == "remember" else fused, attention.num_heads, turn)
 
+    def remembered(self, module: Any) -> tuple[Tensor, Tensor]:
+        """Input (T, C) and output (T, O) of one layer for the wild type."""
+        return self._kept[id(module)]
+
+    def coarse(self, module: Any) -> CoarseWeight:
+        """Return the weight of one layer in few bits."""
+        return self._coarse[id(module)]
+
+    def stays_in_float32(self, module: Any) -> bool:
+        """Whether one layer cannot be multiplied coarsely on this protein."""
+        return id(module) in self._in_float32
+
     def _apply(self, module: Any, x: Tensor, exactly: Any) -> Tensor:
         key = id(module)
-        if self.stage == "run" and key not in self._in_float32:
-            known, base = self._kept[key]
-            return self._coarse[key].add_product(base, x - known)
-        found: Tensor = exactly()
         if self.stage == "remember":
+            found: Tensor = exactly()
             self._kept[key] = x[0].clone(), found[0].clone()
-        elif self.stage == "check":
-            known, base = self._kept[key]
-            error = (self._coarse[key].add_product(base, x - known) - found).square().mean()
+            return found
+        known, base = self._kept[key]
+        difference = x - known
+        if key not in self._followers:
+            count = min(STRONGEST_TOKENS, x.shape[1])
+            largest = torch.linalg.vector_norm(difference, float("inf"), dim=-1)
+            self._strongest = largest.topk(count, dim=1, sorted=False).indices
+        assert self._strongest is not None
+        if self.stage == "run" and key not in self._in_float32:
+            return self._coarse[key].add_product(base, difference, self._strongest)
+        found = exactly()
+        if self.stage == "check":
+            error = self._coarse[key].add_product(base, difference, self._strongest) - found
             effect = (found - base).square().mean()
-            share = float((error / effect.clamp_min(1e-30)).sqrt())
+            share = float((error.square().mean() / effect.clamp_min(1e-30)).sqrt())
             self.errors[self._names[key]] = share
-            # Also where the error is no number.
-            if not share <= LARGEST_LAYER_ERROR:
+            if self._too_far(key, share):
                 self._in_float32.add(key)
         return found
+
+    def _too_far(self, key: int, share: float) -> bool:
+        # Also where the error is no number.
+        return not share <= LARGEST_LAYER_ERROR
 
     def _fused(self, attention: Any, x: Tensor) -> Tensor:
         if type(self._exact) is LinearLayers:

@@ -8,13 +8,14 @@ import numpy as np
 
 from catjac_widgets.alphabets import MASK_LETTER
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.fair_esm_passes import letter_pass
+from catjac_widgets.language_models.fair_esm_passes import letter_pass, running
 from catjac_widgets.language_models.plainness import altered_modules
 from catjac_widgets.language_models.protocol import Substitution
 
 if TYPE_CHECKING:
     import torch
 
+    from catjac_widgets.language_models.compiled_delta import CompiledDelta
     from catjac_widgets.language_models.fair_esm import FairEsm
     from catjac_widgets.language_models.linear_layers import LinearLayers
 
@@ -82,6 +83,8 @@ class DeltaRunner(FairEsmRunner):
         The runner of the same input in float32.
     in_float32
         Names of the layers that stay in float32 on this protein.
+    not_compiled
+        Why the compiled kernel does not run, or None where it does.
 
     Raises
     ------
@@ -92,7 +95,7 @@ class DeltaRunner(FairEsmRunner):
     def __init__(self, adapter: FairEsm, tokens: torch.Tensor, kind: str) -> None:
         import torch
 
-        from catjac_widgets.language_models.delta_layers import DeltaLayers
+        from catjac_widgets.language_models.delta_layers import STRONGEST_TOKENS, DeltaLayers
 
         model = adapter.model
         if altered_modules(model) or adapter.dtype != torch.float32:
@@ -102,6 +105,7 @@ class DeltaRunner(FairEsmRunner):
             )
         self.exact = FairEsmRunner(adapter, model, tokens, np.float32)
         super().__init__(adapter, model, tokens, np.float32)
+        self._compiled: CompiledDelta | None = None
         exact = self._linear
         assert exact is not None
         layers = self._linear = DeltaLayers(model, exact, kind)
@@ -110,6 +114,22 @@ class DeltaRunner(FairEsmRunner):
         self._run(self._sample())
         layers.stage = "run"
         self.in_float32 = layers.in_float32
+        self.not_compiled: str | None = "only eight bits on a CPU are"
+        if kind == "int8":
+            from catjac_widgets.language_models.compiled_delta import CompiledDelta, why_not
+
+            self.not_compiled = why_not(model)
+            if self.not_compiled is None:
+                letters = torch.tensor(self._columns)
+                self._compiled = CompiledDelta(model, layers, self._residues, letters, STRONGEST_TOKENS)
+
+    def _run(self, tokens: torch.Tensor) -> np.ndarray:
+        if self._compiled is None:
+            return super()._run(tokens)
+        import torch
+
+        with running(self._model), torch.inference_mode():
+            return self._compiled(tokens).numpy()
 
     def wild_type(self) -> np.ndarray:
         """See `Runner.wild_type`; in float32."""

@@ -128,6 +128,7 @@ def devices() -> Iterator[Finding]:
         yield Finding("device mps", "the GPU of this Mac")
     yield Finding("device cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
     yield Finding("models run on", str(chosen))
+    yield from _eight_bits()
     if chosen.type == "cpu" and _has_nvidia_gpu():
         if torch.version.cuda is None:
             yield Finding(
@@ -140,6 +141,17 @@ def devices() -> Iterator[Finding]:
             yield Finding(
                 "GPU", "there is one, but torch cannot use it", "problem", "check the driver with nvidia-smi"
             )
+
+
+def _eight_bits() -> Iterator[Finding]:
+    from catjac_widgets.language_models.compiled.compiling import NotCompiled
+    from catjac_widgets.language_models.compiled_delta import check_machine
+
+    try:
+        check_machine()
+        yield Finding("numerics='delta'", "by a kernel that is compiled at its first use")
+    except NotCompiled as error:
+        yield Finding("numerics='delta'", f"through torch, which is slower: {error}", "note")
 
 
 def embedded() -> Iterator[Finding]:

@@ -1,0 +1,94 @@
+"""Compile this package's C once a machine and load it; whoever asks must do without where that is impossible.
+
+What was compiled is kept in the user's cache folder, under a name made of the source and of the compiler's
+version. `CATJAC_COMPILER` names another compiler; an empty value asks for none.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_SOURCES = Path(__file__).parent
+_OPTIONS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fno-math-errno")
+_PATIENCE_SECONDS = 120
+
+
+class NotCompiled(Exception):
+    """The library cannot be had here; the text says why."""
+
+
+@functools.cache
+def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
+    """Load `name`.c of this folder, compiled for a processor with those features (gcc's names).
+
+    Raises
+    ------
+    NotCompiled
+        If there is no compiler, or it fails.
+    """
+    source = _SOURCES / f"{name}.c"
+    program = compiler()
+    options = [*_OPTIONS, *(f"-m{feature}" for feature in processor)]
+    try:
+        version = _run([program, "--version"])
+        stamp = hashlib.sha256("\n".join([version, *options]).encode())
+        for part in sorted(_SOURCES.glob("*.[ch]")):
+            stamp.update(part.read_bytes())
+        made = folder() / f"{name}-{stamp.hexdigest()[:16]}.so"
+        if not made.exists():
+            made.parent.mkdir(parents=True, exist_ok=True)
+            # Other processes may be at it too: whole files only ever appear under the final name.
+            with tempfile.TemporaryDirectory(dir=made.parent) as work:
+                fresh = Path(work) / made.name
+                _run([program, *options, "-o", str(fresh), str(source), "-lm"])
+                fresh.replace(made)
+        return ctypes.CDLL(str(made))
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise NotCompiled(f"{program} did not compile {source.name}: {said.strip()[:500]}") from error
+
+
+@functools.cache
+def folder() -> Path:
+    """Where compiled libraries are kept: in the cache folder, or for this process where nothing is cached."""
+    import platformdirs
+
+    chosen = os.environ.get("CATJAC_CACHE", "").strip()
+    if chosen.lower() in ("off", "memory"):
+        made = tempfile.mkdtemp(prefix="catjac-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        return Path(made)
+    known = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("catjac", False))
+    return known / "compiled"
+
+
+def compiler() -> str:
+    """Name the C compiler that would be used.
+
+    Raises
+    ------
+    NotCompiled
+        If there is none.
+    """
+    wanted = os.environ.get("CATJAC_COMPILER")
+    if wanted is None:
+        if sys.platform == "win32":
+            raise NotCompiled("kernels in C are not compiled on Windows")
+        wanted = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), "")
+    if not wanted:
+        raise NotCompiled("there is no C compiler")
+    return wanted
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_PATIENCE_SECONDS)
+    return done.stdout

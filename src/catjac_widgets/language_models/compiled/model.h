@@ -1,0 +1,32 @@
+/* A model, the wild type of one protein, and the memory in which a thread works. */
+
+#pragma once
+
+#include "products.h"
+
+enum { QUERIES = 3 * LANES };
+
+typedef struct {
+    Norm attention_norm, feed_forward_norm;
+    Dense projections, attention_output, up, down;
+} Layer;
+
+typedef struct {
+    int64_t tokens, channels, heads, layers, first, residues, letters, strongest;
+    double scaling;
+    const float *cosine,
+        *sine; /* rotary positions, (tokens, channels), the sine of even channels negative; or NULL */
+    const Layer *layer;
+    Norm last_norm, head_norm;
+    Dense head;
+    const float *letter_weight; /* (letters, channels) */
+    const float *letter_bias;
+} Model;
+
+typedef struct {
+    int64_t group, rows, block;
+    float *x, *projected, *mixed, *difference, *hidden, *scale, *queries, *scores;
+    uint8_t *coarse, *fine, *hidden_coarse, *hidden_fine;
+    int32_t *order, *strong;
+    char *is_strong;
+} Work;
