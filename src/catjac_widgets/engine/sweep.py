@@ -1,19 +1,30 @@
-"""The sweep: run a plan's substitutions in batches and yield rows. No threads, no store."""
+"""The sweep: run a plan's substitutions in batches and yield rows. No threads, no store.
+
+Where a runner can launch a batch without waiting for it, the next is under way before the last is fetched.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from catjac_widgets.errors import DeviceError, ModelError
+from catjac_widgets.language_models.protocol import LaunchingRunner
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.plan import Plan
     from catjac_widgets.language_models.protocol import Runner, Substitution
 
+T = TypeVar("T")
+
 Row = tuple[int, np.ndarray]
+
+#: Subtracts the baseline from the logits of the k-th sequence of a batch, into an array (L, A).
+Put = Callable[[int, np.ndarray], None]
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 _DEVICE_LOST = ("cuda error", "hip error", "device-side assert", "cudnn error", "mps backend")
@@ -113,60 +124,114 @@ def batches(
     pending = set(plan.wanted if rows is None else rows)
     size = max(1, int(batch_size))
     while pending:
-        for group in plan.groups(size):
-            if still_missing is not None:
-                pending.difference_update([index for index in group if not still_missing(index)])
-            if not pending.intersection(group):
-                continue
-            try:
-                for made in _run_group(runner, plan, group, pending, size, baseline, out):
-                    yield made
-                    pending.difference_update(index for index, _ in made)
-            except OutOfMemory as error:
-                if size == 1:
-                    raise DeviceError(_too_large(plan)) from error.__cause__
-                size //= 2
-                free_device_memory()
-                if on_smaller_batch is not None:
-                    on_smaller_batch(size)
-                break  # Divide all positions anew, so that the batches depend on their size alone.
-        else:
+        parts = _parts(plan, size, pending, out, still_missing)
+        try:
+            for made in _run(runner, plan, parts, size, baseline):
+                pending.difference_update(index for index, _ in made)
+                yield made
             return
+        except OutOfMemory as error:
+            if size == 1:
+                raise DeviceError(_too_large(plan)) from error.__cause__
+        # Divide all positions anew, so that the batches depend on their size alone.
+        size //= 2
+        free_device_memory()
+        if on_smaller_batch is not None:
+            on_smaller_batch(size)
 
 
-def _run_group(
-    runner: Runner,
+@dataclass
+class _Part:
+    """Sequences that share a batch, and where what comes of them goes."""
+
+    #: 0-based position and substitution of each sequence.
+    owners: list[tuple[int, Substitution]]
+    #: Rows to fill, by position, those of all parts of a group; other sequences only keep the batch whole.
+    rows: dict[int, np.ndarray] = field(default_factory=dict)
+    #: Whether it is the last of its group, so that the group's rows are complete with it.
+    last: bool = True
+
+
+def _parts(
     plan: Plan,
-    group: tuple[int, ...],
-    pending: set[int],
     size: int,
-    baseline: np.ndarray,
+    pending: set[int],
     out: Callable[[int], np.ndarray] | None,
-) -> Iterator[list[Row]]:
-    """Run one group's substitutions, in parts of at most `size`, and yield its pending rows at the end."""
-    owners = [(index, substitution) for index in group for substitution in plan.substitutions(index)]
+    still_missing: Callable[[int], bool] | None,
+) -> Iterator[_Part]:
+    """Divide the groups that hold a pending row into parts of at most `size` sequences."""
     slots = {letter: slot for slot, letter in enumerate(plan.letters_in)}
-    rows: dict[int, np.ndarray] = {}
-    for index in group:
-        if index in pending:
-            row = out(index) if out is not None else np.empty(plan.row_shape, plan.dtype)
+    for group in plan.groups(size):
+        if still_missing is not None:
+            pending.difference_update([index for index in group if not still_missing(index)])
+        rows: dict[int, np.ndarray] = {}
+        for index in pending.intersection(group):
+            rows[index] = out(index) if out is not None else np.empty(plan.row_shape, plan.dtype)
             if plan.variant == "full" and not plan.mask.masked[index]:
-                row[slots[plan.sequence.residues[index]]] = 0.0
-            rows[index] = row
+                rows[index][slots[plan.sequence.residues[index]]] = 0.0
+        if rows:
+            owners = [(index, substitution) for index in group for substitution in plan.substitutions(index)]
+            for start in range(0, len(owners), size):
+                yield _Part(owners[start : start + size], rows, start + size >= len(owners))
+
+
+def _run(
+    runner: Runner, plan: Plan, parts: Iterator[_Part], size: int, baseline: np.ndarray
+) -> Iterator[list[Row]]:
+    """Run parts in their order, one ahead where the runner can, and yield the rows that each completes."""
+    under_way: deque[tuple[_Part, Callable[[], Put]]] = deque()
+    ahead = 1 if isinstance(runner, LaunchingRunner) else 0
+    # What a full batch has: whole rows where they fit.
+    whole = size // plan.substitutions_per_row * plan.substitutions_per_row or size
+    failure: OutOfMemory | None = None
+    for part in parts:
+        try:
+            under_way.append((part, _start(runner, plan, part, whole, baseline)))
+        except OutOfMemory as error:
+            # What is under way has its memory and is good.
+            failure = error
+            break
+        if len(under_way) > ahead:
+            yield _fetch(plan, *under_way.popleft())
+    while under_way:
+        yield _fetch(plan, *under_way.popleft())
+    if failure is not None:
+        raise failure
+
+
+def _start(runner: Runner, plan: Plan, part: _Part, size: int, baseline: np.ndarray) -> Callable[[], Put]:
+    """Start a part; the returned function waits for it."""
+    substitutions = [substitution for _, substitution in part.owners]
+    if isinstance(runner, LaunchingRunner):
+        launched = on_device(lambda: runner.launch(substitutions, size, baseline, plan.kept))
+
+        def wait() -> Put:
+            effects = on_device(launched.result)
+            return lambda k, out: np.copyto(out, effects[k])
+
+        return wait
+    logits = on_device(lambda: runner.rows(substitutions))
     everything = len(plan.kept) == len(plan.model_residues)
-    for start in range(0, len(owners), size):
-        part = owners[start : start + size]
-        logits = _forward(runner, [substitution for _, substitution in part])
-        for k, (index, substitution) in enumerate(part):
-            if index in rows:
-                mutant = logits[k] if everything else logits[k, plan.kept]
-                np.subtract(mutant, baseline, out=rows[index][slots[substitution.letter]])
-        if start + size < len(owners):
-            yield []
-    for index, row in rows.items():
+
+    def put(k: int, out: np.ndarray) -> None:
+        np.subtract(logits[k] if everything else logits[k, plan.kept], baseline, out=out)
+
+    return lambda: put
+
+
+def _fetch(plan: Plan, part: _Part, wait: Callable[[], Put]) -> list[Row]:
+    """Wait for a part, put it into its rows, and return those that are complete."""
+    slots = {letter: slot for slot, letter in enumerate(plan.letters_in)}
+    put = wait()
+    for k, (index, substitution) in enumerate(part.owners):
+        if index in part.rows:
+            put(k, part.rows[index][slots[substitution.letter]])
+    if not part.last:
+        return []
+    for index, row in part.rows.items():
         if not np.isfinite(row).all():
             raise ModelError(_not_finite(plan, index, row))
-    yield list(rows.items())
+    return sorted(part.rows.items())
 
 
 def _too_large(plan: Plan) -> str:
@@ -188,11 +253,7 @@ class OutOfMemory(Exception):
     """The device ran out of memory; the cause says how."""
 
 
-def _forward(runner: Runner, substitutions: list[Substitution]) -> np.ndarray:
-    return on_device(lambda: runner.rows(substitutions))
-
-
-def on_device(call: Callable[[], np.ndarray]) -> np.ndarray:
+def on_device(call: Callable[[], T]) -> T:
     """Run something on the device, telling apart memory that ran out and a device that went away."""
     try:
         return call()

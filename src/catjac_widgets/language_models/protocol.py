@@ -110,6 +110,46 @@ class Runner(Protocol):
         ...
 
 
+class Launched(Protocol):
+    """A batch that is under way on a device."""
+
+    def result(self) -> np.ndarray:
+        """Wait for the batch and return it, shape (B, R, A); good until the next launch of its runner.
+
+        Raises
+        ------
+        RuntimeError
+            Whatever went wrong on the device meanwhile.
+        """
+        ...
+
+
+@runtime_checkable
+class LaunchingRunner(Protocol):
+    """A runner that can start the next batch before the last one is fetched, so that its device never waits.
+
+    At most two batches may be under way, and they are fetched in the order of their launches.
+    """
+
+    def launch(
+        self, substitutions: list[Substitution], size: int, baseline: np.ndarray, residues: np.ndarray
+    ) -> Launched:
+        """Start a batch whose result is its logits minus `baseline`.
+
+        Parameters
+        ----------
+        substitutions
+            One a sequence.
+        size
+            How many sequences a full batch has; a smaller one may be filled up to it.
+        baseline
+            Logits (R, A) to subtract; its type is that of the result.
+        residues
+            0-based indices of the R residues of the result, among the L of the model's input.
+        """
+        ...
+
+
 @runtime_checkable
 class ContactHead(Protocol):
     """A model with a supervised contact head on its attention maps."""
@@ -164,6 +204,8 @@ __all__ = [
     "ContactHead",
     "FirstOrderModel",
     "LanguageModel",
+    "Launched",
+    "LaunchingRunner",
     "Runner",
     "Substitution",
     "WholeVocabulary",
