@@ -192,16 +192,23 @@ class FairEsm(LanguageModel):
         return letter_pass(self.model, tokens, self._residues(tokens), list(range(len(self.vocabulary))))
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
-        """See `LanguageModel.prepare`."""
+        """See `LanguageModel.prepare`; on a GPU, batches of unaltered models are launched ahead."""
         tokens = self.encode(residues, mask)
         if numerics == "float64":
             return FairEsmRunner(self, _float64_copy(self.model), tokens, np.float64)
-        if numerics == "exact":
-            return FairEsmRunner(self, self.model, tokens, np.float32)
         kind = numerics.removeprefix("delta-")
-        if kind not in DELTA_KINDS or kind == numerics:
+        if numerics == "exact":
+            runner = FairEsmRunner(self, self.model, tokens, np.float32)
+        elif kind in DELTA_KINDS and kind != numerics:
+            runner = DeltaRunner(self, tokens, kind)
+        else:
             raise UsageError(f"numerics is 'exact', 'delta' or 'float64', not {numerics!r}.")
-        return DeltaRunner(self, tokens, kind)
+        if self.device.type != "cuda" or altered_modules(self.model):
+            return runner
+        from catjac_widgets.language_models.cuda_streams import streams_of
+        from catjac_widgets.language_models.launched_passes import LaunchedPasses
+
+        return LaunchedPasses(runner, streams_of(self.device))
 
     def contact_probabilities(self, residues: str, masks: list[Mask | None]) -> np.ndarray:
         """See `ContactHead.contact_probabilities`; equals fair-esm's `predict_contacts`.

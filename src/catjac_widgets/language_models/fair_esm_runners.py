@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,52 +25,86 @@ SAMPLED_MUTANTS = 8
 
 
 class FairEsmRunner:
-    """One sequence under one mask, made ready (see `Runner`)."""
+    """One sequence under one mask, made ready (see `Runner`).
+
+    Attributes
+    ----------
+    model
+        fair-esm's.
+    tokens
+        Of the unchanged input, int64, (T,), on the CPU.
+    length
+        How many residues it has.
+    """
 
     def __init__(
         self, adapter: FairEsm, model: Any, tokens: torch.Tensor, output: type[np.floating[Any]]
     ) -> None:
-        self._adapter, self._model, self._tokens, self._output = adapter, model, tokens, output
+        self.model, self.tokens = model, tokens
+        self._adapter, self._output = adapter, output
         self._residues, self._columns = adapter._residues(tokens), adapter._columns()
+        self.length = self._residues.stop - self._residues.start
         self._linear = self._choose_layers()
 
     def wild_type(self) -> np.ndarray:
         """Logits of the unchanged input, shape (L, A)."""
-        return self._run(self._tokens[None])[0]
+        return self._run(self.tokens[None])[0]
 
     def rows(self, substitutions: list[Substitution]) -> np.ndarray:
         """Logits of the input with each one substitution made, shape (B, L, A)."""
-        batch = self._tokens.repeat(len(substitutions), 1)
-        length = self._residues.stop - self._residues.start
-        for row, (position, letter) in enumerate(
-            (change.position, change.letter) for change in substitutions
-        ):
-            token = (
-                self._adapter.alphabet.mask_idx
-                if letter == MASK_LETTER
-                else self._adapter._tokens.get(letter)
-            )
-            if token is None or not 0 <= position < length:
+        changes = self.changes(substitutions)
+        if not substitutions:
+            return np.zeros((0, self.length, len(self._columns)), dtype=self._output)
+        return self._run(with_changes(self.tokens, changes))
+
+    def changes(self, substitutions: list[Substitution]) -> torch.Tensor:
+        """Which token each substitution changes, and into what: int64, (B, 2).
+
+        Raises
+        ------
+        ModelError
+            For a position or a letter that there is not.
+        """
+        import torch
+
+        known = self._adapter._tokens | {MASK_LETTER: self._adapter.alphabet.mask_idx}
+        made = []
+        for change in substitutions:
+            token = known.get(change.letter)
+            if token is None or not 0 <= change.position < self.length:
                 raise ModelError(
-                    f"{letter!r} cannot be put at position {position + 1} of {length}; "
+                    f"{change.letter!r} cannot be put at position {change.position + 1} of {self.length}; "
                     f"letters are {self._adapter.letters} and {MASK_LETTER}."
                 )
-            batch[row, self._residues.start + position] = token
-        if not substitutions:
-            return np.zeros((0, length, len(self._columns)), dtype=self._output)
-        return self._run(batch)
+            made.append((self._residues.start + change.position, token))
+        return torch.tensor(made, dtype=torch.int64).view(-1, 2)
+
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits (B, L, A) of tokens (B, T), both on the model's device, waiting for nothing.
+
+        The model is fair-esm's own, and within `running`.
+        """
+        from catjac_widgets.language_models.fair_esm_forward import AS_THEY_ARE, letter_logits
+
+        return letter_logits(self.model, tokens, self._residues, self._letters, self._linear or AS_THEY_ARE)
+
+    @functools.cached_property
+    def _letters(self) -> torch.Tensor:
+        import torch
+
+        return torch.tensor(self._columns, device=self.model.embed_tokens.weight.device)
 
     def _choose_layers(self) -> LinearLayers | None:
-        if altered_modules(self._model) or self._output is np.float64:
+        if altered_modules(self.model) or self._output is np.float64:
             return None
         from catjac_widgets.language_models.linear_layers import fast_layers
 
-        return fast_layers(self._model)
+        return fast_layers(self.model)
 
     def _run(self, tokens: torch.Tensor) -> np.ndarray:
         import torch
 
-        logits = letter_pass(self._model, tokens, self._residues, self._columns, self._linear)
+        logits = letter_pass(self.model, tokens, self._residues, self._columns, self._linear)
         # By way of torch: numpy knows no bfloat16.
         return logits.to(torch.float64 if self._output is np.float64 else torch.float32).cpu().numpy()
 
@@ -111,7 +146,7 @@ class DeltaRunner(FairEsmRunner):
         layers = self._linear = DeltaLayers(model, exact, kind)
         self._wild_type = self._run(tokens[None])[0]
         layers.stage = "check"
-        self._run(self._sample())
+        self._run(with_changes(tokens, self._sample()))
         layers.stage = "run"
         self.in_float32 = layers.in_float32
         self.not_compiled: str | None = "only eight bits on a CPU are"
@@ -136,10 +171,17 @@ class DeltaRunner(FairEsmRunner):
         return self._wild_type
 
     def _sample(self) -> torch.Tensor:
-        """Tokens of a few mutants, spread over the residues and the letters that a person may put."""
-        length = self._residues.stop - self._residues.start
-        batch = self._tokens.repeat(SAMPLED_MUTANTS, 1)
-        for row in range(SAMPLED_MUTANTS):
-            position = (2 * row + 1) * length // (2 * SAMPLED_MUTANTS)
-            batch[row, self._residues.start + position] = self._columns[(7 * row) % len(self._columns)]
-        return batch
+        """Choose a few changes (B, 2), spread over the residues and the letters that a person may put."""
+        import torch
+
+        places = [
+            self._residues.start + (2 * row + 1) * self.length // (2 * SAMPLED_MUTANTS)
+            for row in range(SAMPLED_MUTANTS)
+        ]
+        letters = [self._columns[(7 * row) % len(self._columns)] for row in range(SAMPLED_MUTANTS)]
+        return torch.tensor([places, letters]).t()
+
+
+def with_changes(tokens: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
+    """Tokens (B, T): `tokens` (T,) with one token changed in each sequence, (B, 2) as of `changes`."""
+    return tokens.repeat(len(changes), 1).scatter_(1, changes[:, :1], changes[:, 1:])
