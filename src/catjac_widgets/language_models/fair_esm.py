@@ -13,6 +13,7 @@ from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.fair_esm_passes import contact_pass, letter_pass
 from catjac_widgets.language_models.fair_esm_runners import DeltaRunner, FairEsmRunner
+from catjac_widgets.language_models.half_delta_runner import HalfDeltaRunner
 from catjac_widgets.language_models.plainness import altered_modules, fair_esm, lock_of, regression_is_fitted
 from catjac_widgets.language_models.protocol import LanguageModel, Runner
 
@@ -199,8 +200,10 @@ class FairEsm(LanguageModel):
         kind = numerics.removeprefix("delta-")
         if numerics == "exact":
             runner = FairEsmRunner(self, self.model, tokens, np.float32)
-        elif kind in DELTA_KINDS and kind != numerics:
+        elif numerics == "delta-int8":
             runner = DeltaRunner(self, tokens, kind)
+        elif kind in DELTA_KINDS and kind != numerics:
+            runner = HalfDeltaRunner(self, tokens, kind)
         else:
             raise UsageError(f"numerics is 'exact', 'delta' or 'float64', not {numerics!r}.")
         if self.device.type != "cuda" or altered_modules(self.model):

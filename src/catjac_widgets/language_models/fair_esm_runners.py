@@ -40,22 +40,31 @@ class FairEsmRunner:
     def __init__(
         self, adapter: FairEsm, model: Any, tokens: torch.Tensor, output: type[np.floating[Any]]
     ) -> None:
-        self.model, self.tokens = model, tokens
-        self._adapter, self._output = adapter, output
+        self._adapter, self._model, self._tokens, self._output = adapter, model, tokens, output
         self._residues, self._columns = adapter._residues(tokens), adapter._columns()
         self.length = self._residues.stop - self._residues.start
         self._linear = self._choose_layers()
 
+    @property
+    def model(self) -> Any:
+        """See the class."""
+        return self._model
+
+    @property
+    def tokens(self) -> torch.Tensor:
+        """See the class."""
+        return self._tokens
+
     def wild_type(self) -> np.ndarray:
         """Logits of the unchanged input, shape (L, A)."""
-        return self._run(self.tokens[None])[0]
+        return self._run(self._tokens[None])[0]
 
     def rows(self, substitutions: list[Substitution]) -> np.ndarray:
         """Logits of the input with each one substitution made, shape (B, L, A)."""
         changes = self.changes(substitutions)
         if not substitutions:
             return np.zeros((0, self.length, len(self._columns)), dtype=self._output)
-        return self._run(with_changes(self.tokens, changes))
+        return self._run(with_changes(self._tokens, changes))
 
     def changes(self, substitutions: list[Substitution]) -> torch.Tensor:
         """Which token each substitution changes, and into what: int64, (B, 2).
@@ -92,19 +101,19 @@ class FairEsmRunner:
     def _letters(self) -> torch.Tensor:
         import torch
 
-        return torch.tensor(self._columns, device=self.model.embed_tokens.weight.device)
+        return torch.tensor(self._columns, device=self._model.embed_tokens.weight.device)
 
     def _choose_layers(self) -> LinearLayers | None:
-        if altered_modules(self.model) or self._output is np.float64:
+        if altered_modules(self._model) or self._output is np.float64:
             return None
         from catjac_widgets.language_models.linear_layers import fast_layers
 
-        return fast_layers(self.model)
+        return fast_layers(self._model)
 
     def _run(self, tokens: torch.Tensor) -> np.ndarray:
         import torch
 
-        logits = letter_pass(self.model, tokens, self._residues, self._columns, self._linear)
+        logits = letter_pass(self._model, tokens, self._residues, self._columns, self._linear)
         # By way of torch: numpy knows no bfloat16.
         return logits.to(torch.float64 if self._output is np.float64 else torch.float32).cpu().numpy()
 
@@ -146,7 +155,7 @@ class DeltaRunner(FairEsmRunner):
         layers = self._linear = DeltaLayers(model, exact, kind)
         self._wild_type = self._run(tokens[None])[0]
         layers.stage = "check"
-        self._run(with_changes(tokens, self._sample()))
+        self._run(self._sample())
         layers.stage = "run"
         self.in_float32 = layers.in_float32
         self.not_compiled: str | None = "only eight bits on a CPU are"
@@ -171,15 +180,16 @@ class DeltaRunner(FairEsmRunner):
         return self._wild_type
 
     def _sample(self) -> torch.Tensor:
-        """Choose a few changes (B, 2), spread over the residues and the letters that a person may put."""
-        import torch
+        return with_changes(self._tokens, sampled_changes(self._residues, self._columns))
 
-        places = [
-            self._residues.start + (2 * row + 1) * self.length // (2 * SAMPLED_MUTANTS)
-            for row in range(SAMPLED_MUTANTS)
-        ]
-        letters = [self._columns[(7 * row) % len(self._columns)] for row in range(SAMPLED_MUTANTS)]
-        return torch.tensor([places, letters]).t()
+
+def sampled_changes(residues: slice, columns: list[int]) -> torch.Tensor:
+    """Choose a few changes (B, 2), spread over the residues and the letters that a person may put."""
+    import torch
+
+    length, number = residues.stop - residues.start, SAMPLED_MUTANTS
+    places = [residues.start + (2 * row + 1) * length // (2 * number) for row in range(number)]
+    return torch.tensor([places, [columns[(7 * row) % len(columns)] for row in range(number)]]).t()
 
 
 def with_changes(tokens: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.cuda_streams import Streams
 from catjac_widgets.language_models.fair_esm_passes import running
 from catjac_widgets.language_models.fair_esm_runners import DeltaRunner, FairEsmRunner, with_changes
+from catjac_widgets.language_models.half_delta_runner import HalfDeltaRunner
 
 if TYPE_CHECKING:
     from catjac_widgets.language_models.protocol import Substitution
@@ -57,7 +58,7 @@ class LaunchedPasses:
         self._slots: list[_Slot] = []
         self._given: tuple[np.ndarray, np.ndarray, Tensor] | None = None
         self._residues: Tensor | None = None
-        if isinstance(runner, DeltaRunner):
+        if isinstance(runner, DeltaRunner | HalfDeltaRunner):
             self.exact = LaunchedPasses(runner.exact, streams)
             self.in_float32 = runner.in_float32
 

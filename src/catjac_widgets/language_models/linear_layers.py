@@ -1,4 +1,4 @@
-"""How the dense layers of a fair-esm model are multiplied: as they are, or packed for the CPU's matrix units.
+"""How the dense layers of a fair-esm model are multiplied: as they are, fused, or packed for a CPU's units.
 
 A strategy is given to the forward pass of `fair_esm_forward`, which knows no other difference between them;
 the one that works on differences from the wild type is `delta_layers`.
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Weights larger than this are not packed: the packed copy lies in memory beside them.
 MOST_PACKED_BYTES = 700 * 2**20
+
+#: On a GPU, fused weights lie beside the model's if they take no more than this share of its memory.
+MOST_FUSED_SHARE = 1 / 16
 
 
 class LinearLayers:
@@ -85,6 +88,33 @@ class PackedLayers(LinearLayers):
         return divided(self(attention, x), attention.num_heads, turn)
 
 
+class FusedLayers(LinearLayers):
+    """Query, key and value as one product, for a GPU; the channels are in the order of `PackedLayers`.
+
+    Parameters
+    ----------
+    model
+        fair-esm's, of any floating type.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._fused = {id(layer.self_attn): fused_projections(layer.self_attn) for layer in model.layers}
+
+    def __call__(self, dense: Any, x: Tensor) -> Tensor:
+        """See `LinearLayers.__call__`."""
+        fused = self._fused.get(id(dense))
+        return dense(x) if fused is None else F.linear(x, *fused)
+
+    def projections(self, attention: Any, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """See `LinearLayers.projections`; turned in float32 where `x` is in sixteen bits."""
+        if x.dtype.itemsize > 2:
+            return divided(self(attention, x), attention.num_heads, turn)
+        from catjac_widgets.language_models.fused_steps import steps_for
+
+        weight, bias = self._fused[id(attention)]
+        return steps_for(x.device).turned(F.linear(x, weight), bias, attention.num_heads, turn, x.dtype)
+
+
 def fused_projections(attention: Any) -> tuple[Tensor, Tensor]:
     """Weight (3 C, C) and bias (3 C) of query, key and value together, turning pairs side by side."""
     heads, width = attention.num_heads, attention.head_dim
@@ -137,9 +167,20 @@ def fast_layers(model: Any) -> LinearLayers:
         known = _PACKED.get(model)
         if known is not None and known[0] == stamp:
             return known[1]
-        layers = PackedLayers(model) if _can_pack(model) else LinearLayers()
+        layers = _fastest(model)
         _PACKED[model] = stamp, layers
         return layers
+
+
+def _fastest(model: Any) -> LinearLayers:
+    if _can_pack(model):
+        return PackedLayers(model)
+    weight = model.embed_tokens.weight
+    if weight.device.type == "cuda":
+        fused = sum(3 * layer.embed_dim**2 for layer in model.layers) * weight.dtype.itemsize
+        if fused <= MOST_FUSED_SHARE * torch.cuda.get_device_properties(weight.device).total_memory:
+            return FusedLayers(model)
+    return LinearLayers()
 
 
 def _can_pack(model: Any) -> bool:

@@ -1,0 +1,219 @@
+"""16-bit differences: how near they come, what they leave alone, and what sends a layer back to float32."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from checkpoints import random_esm1b, random_esm2
+from scipy.stats import spearmanr
+
+import catjac
+from catjac_widgets.alphabets import ESM_LETTERS
+from catjac_widgets.language_models.fair_esm import FairEsm
+from catjac_widgets.language_models.fair_esm_forward import letter_logits
+from catjac_widgets.language_models.fused_steps import Steps, agree, steps_for
+from catjac_widgets.language_models.half_delta import half_weights
+from catjac_widgets.language_models.half_delta_runner import HalfDeltaRunner
+from catjac_widgets.language_models.linear_layers import FusedLayers, LinearLayers
+from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.registry import load_model
+
+CPU = torch.device("cpu")
+
+
+class Half(FairEsm):
+    """A model whose near-exact runners attend in a type of choice, as they do on a GPU."""
+
+    def __init__(self, model: Any, attention: torch.dtype = torch.float16) -> None:
+        super().__init__(model)
+        self.attention = attention
+
+    def prepare(self, residues: str, mask: Any = None, numerics: str = "exact") -> Any:
+        kind = numerics.removeprefix("delta-")
+        if kind == numerics:
+            return super().prepare(residues, mask, numerics)
+        return HalfDeltaRunner(self, self.encode(residues, mask), kind, self.attention)
+
+
+def residues_of(length: int, seed: int = 0) -> str:
+    return "".join(np.random.default_rng(seed).choice(list(ESM_LETTERS), length))
+
+
+def off_diagonal_error(found: xr.DataArray, exact: xr.DataArray) -> float:
+    others = exact.pos_in != exact.pos_out
+    difference = float((np.square(found - exact) * others).sum())
+    return float(np.sqrt(difference / float((np.square(exact) * others).sum())))
+
+
+# ---- on proteins
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("bfloat16", 0.012), ("float16", 0.008)])
+def test_attention_in_sixteen_bits_is_near_exact_on_the_embedded_model(kind: str, largest: float) -> None:
+    model = load_model("mini", device="cpu").model
+    residues = catjac.examples()["ww"].sequence
+    exact = catjac.jacobian(residues, "mini", progress=False)
+    found = catjac.jacobian(residues, Half(model), numerics=f"delta-{kind}", cache=False, progress=False)
+    assert 0 < off_diagonal_error(found, exact) < largest
+    ours, theirs = (catjac.contacts(J).values[np.triu_indices(len(residues), 6)] for J in (found, exact))
+    assert spearmanr(ours, theirs)[0] > 0.999
+
+
+@pytest.mark.parametrize("make", [random_esm2, random_esm1b])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+@pytest.mark.parametrize("attention", [torch.float16, torch.float32])
+def test_random_models_and_masks(make: Any, share: float, attention: torch.dtype) -> None:
+    residues, model = residues_of(19), Half(make(3, 48, 4), attention)
+    mask = np.random.default_rng(3).random(19) < share
+    exact = catjac.jacobian(residues, model, mask=mask, cache=False, progress=False)
+    found = catjac.jacobian(
+        residues, model, mask=mask, numerics="delta-bfloat16", cache=False, progress=False
+    )
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
+    assert off_diagonal_error(found, exact) < 0.015
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+@pytest.mark.parametrize("make", [random_esm2, random_esm1b])
+def test_a_mutant_that_is_the_wild_type_differs_by_nothing(make: Any, kind: str) -> None:
+    """Whatever sixteen bits round, they round alike on both sides of each difference."""
+    residues = residues_of(23)
+    runner = Half(make(3, 48, 4)).prepare(residues, None, f"delta-{kind}")
+    rows = runner.rows([Substitution(k, residues[k]) for k in range(len(residues))])
+    wild_type = runner.wild_type()
+    np.testing.assert_allclose(rows, np.broadcast_to(wild_type, rows.shape), rtol=0, atol=2e-5)
+
+
+# ---- what stays in float32
+
+
+def test_numbers_beyond_sixteen_bits_send_a_layer_back_to_float32() -> None:
+    model, residues = random_esm2(2, 48, 4), residues_of(17)
+    assert Half(model).prepare(residues, None, "delta-float16").in_float32 == []
+    with torch.no_grad():
+        norm, dense = model.layers[1].final_layer_norm, model.layers[1].fc1
+        norm.weight[:3] *= 1e7
+        norm.bias[:3] *= 1e7
+        dense.weight[:, :3] /= 1e7
+    planted = Half(model)
+    runner = planted.prepare(residues, None, "delta-float16")
+    assert runner.in_float32 == ["layers.1.fc1"]
+    assert runner._delta._blocks[1][2].weight.dtype == torch.float32
+    exact = catjac.jacobian(residues, planted, cache=False, progress=False)
+    found = catjac.jacobian(residues, planted, numerics="delta-float16", cache=False, progress=False)
+    assert off_diagonal_error(found, exact) < 0.01
+
+
+def test_values_beyond_sixteen_bits_keep_attention_in_float32() -> None:
+    model, residues = random_esm2(2, 48, 4), residues_of(17)
+    with torch.no_grad():
+        attention = model.layers[0].self_attn
+        attention.v_proj.weight *= 1e6
+        attention.v_proj.bias *= 1e6
+        attention.out_proj.weight /= 1e6
+    planted = Half(model)
+    runner = planted.prepare(residues, None, "delta-bfloat16")
+    assert runner.in_float32 == ["layers.0.self_attn's scores"]
+    rows = runner.rows([Substitution(5, residues[5])])
+    np.testing.assert_allclose(rows[0], runner.wild_type(), rtol=0, atol=2e-5)
+    exact = catjac.jacobian(residues, planted, cache=False, progress=False)
+    found = catjac.jacobian(residues, planted, numerics="delta-bfloat16", cache=False, progress=False)
+    assert off_diagonal_error(found, exact) < 0.015
+
+
+def test_half_weights_follow_the_weights() -> None:
+    model = random_esm2(1, 32, 2)
+    first = half_weights(model, torch.bfloat16)
+    assert half_weights(model, torch.bfloat16) is first
+    with torch.no_grad():
+        model.layers[0].fc1.weight += 0.5
+    assert half_weights(model, torch.bfloat16) is not first
+    assert half_weights(model, torch.float16)[id(model.layers[0].fc1)].dtype == torch.float16
+
+
+# ---- steps
+
+
+def test_steps_that_differ_are_told_apart() -> None:
+    class Wrong(Steps):
+        def gelu_difference(self, product: Any, base: Any, dtype: torch.dtype) -> Any:
+            return super().gelu_difference(product, 1.02 * base, dtype)
+
+    class OfAnotherType(Steps):
+        def norm_difference(self, x: Any, norm: Any, known: Any, dtype: torch.dtype) -> Any:
+            return super().norm_difference(x, norm, known, torch.float32)
+
+    assert agree(Steps(), Steps(), CPU)
+    assert not agree(Wrong(), Steps(), CPU)
+    assert not agree(OfAnotherType(), Steps(), CPU)
+
+
+def test_steps_are_the_formulas() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, product, known, base = (
+        torch.randn(shape, generator=generator) for shape in ((3, 7, 24), (3, 7, 24), (7, 24), (7, 24))
+    )
+    norm, steps = torch.nn.LayerNorm(24), Steps()
+    with torch.inference_mode():
+        wanted = norm(x + product + base) - known
+        summed = x.clone()
+        found = steps.add_norm_difference(summed, product, base, norm, known, torch.float32)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+        torch.testing.assert_close(summed, x + product + base, rtol=0, atol=2e-6)
+        torch.testing.assert_close(
+            steps.norm_difference(x, norm, known, torch.float32), norm(x) - known, rtol=0, atol=2e-6
+        )
+        wanted = torch.nn.functional.gelu(product + base) - torch.nn.functional.gelu(base)
+        found = steps.gelu_difference(product, base, torch.float32)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+        assert (steps.gelu_difference(torch.zeros_like(product), base, torch.bfloat16) == 0).all()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="there is no Triton, which comes with torch for CUDA"
+)
+def test_triton_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        # Triton's own interpreter stands in for a GPU.
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+    from catjac_widgets.language_models.triton_steps import TritonSteps
+
+    assert agree(TritonSteps(), Steps(), torch.device("cuda") if cuda else CPU)
+
+
+def test_a_cpu_takes_torch_operations() -> None:
+    assert type(steps_for(CPU)) is Steps
+
+
+# ---- fused projections
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype", "tolerance"),
+    [
+        (random_esm2, torch.float32, 1e-5),
+        (random_esm1b, torch.float32, 1e-5),
+        (random_esm2, torch.float64, 1e-12),
+        (random_esm2, torch.float16, 0.02),
+    ],
+)
+def test_fused_projections_give_the_same_logits(make: Any, dtype: torch.dtype, tolerance: float) -> None:
+    model = make(2, 48, 4).to(dtype)
+    for module in model.modules():
+        if hasattr(module, "inv_freq"):
+            module.inv_freq = module.inv_freq.to(torch.promote_types(dtype, torch.float32))
+    adapter = FairEsm(model)
+    tokens = adapter.encode(residues_of(21)).repeat(3, 1)
+    letters = torch.tensor(adapter._columns())
+    with torch.inference_mode():
+        wanted = letter_logits(model, tokens, slice(1, 22), letters, LinearLayers())
+        found = letter_logits(model, tokens, slice(1, 22), letters, FusedLayers(model))
+    assert found.dtype == dtype
+    scale = wanted.abs().max().item()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance * scale)
