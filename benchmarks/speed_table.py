@@ -1,0 +1,144 @@
+"""The table of `speed.py` as Markdown, and as a picture."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+START, END = "<!-- speed table -->", "<!-- end of speed table -->"
+
+#: Colours that stay apart for everybody, on light and on dark (Okabe and Ito).
+COLOURS = {
+    "exact": "#0072b2",
+    "delta-int8": "#d55e00",
+    "delta-bfloat16": "#009e73",
+    "delta-float16": "#cc79a7",
+    "float16": "#999999",
+    "preview": "#e69f00",
+}
+
+GREY = "#808080"
+
+#: Pixels: of the labels to the left, of the bars, of one bar, and between cells.
+LEFT, WIDE, BAR, GAP = 130, 520, 13, 9
+
+Row = dict[str, Any]
+
+
+def order(row: Row) -> tuple[int, int, str, int]:
+    """Sort by model, length and mode."""
+    models, modes = ["mini", "8M", "35M", "150M", "650M", "3B"], list(COLOURS)
+    return models.index(row["model"]), int(row["length"]), row["sequence"], modes.index(row["mode"])
+
+
+def markdown(rows: list[Row]) -> str:
+    """Make the table, and what it was measured on below it."""
+    lines = [
+        "| model | sequence | mode | plain, s a row | ours | ratio (lowest–highest) | of its type's peak "
+        "| of the float32 peak | largest error, logits | relative error | map, Spearman | best L pairs "
+        "| memory, MB (plain) |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in sorted(rows, key=order):
+        spread = f" ({row['ratio_lowest']}–{row['ratio_highest']})" if row["ratio_lowest"] else ""
+        memory = f"{row['memory_mb']} ({row['plain_memory_mb']})" if row["memory_mb"] else ""
+        peak = f"{row['of_peak']} ({row['peak_type']})" if row["of_peak"] else ""
+        cells = [
+            row["model"], row["sequence"], row["mode"], row["plain_seconds_a_row"], row["seconds_a_row"],
+            f"**{row['ratio']}**{spread}", peak, row["of_float32_peak"], row["largest_error"],
+            row["relative_error"], row["map_spearman"], row["top_L_overlap"], memory,
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n\n" + " ".join(machines(rows)) + "\n"
+
+
+def machines(rows: list[Row]) -> list[str]:
+    """Say, a sentence each, what the rows were measured on."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in sorted(rows, key=order):
+        key = tuple(row[name] for name in ("device", "cores", "threads", "flags", "torch", "commit"))
+        found.setdefault(key, {})[row["peak_type"]] = row["peak_gflops"]
+    said = []
+    for (device, cores, threads, flags, torch, commit), peak in found.items():
+        rates = ", ".join(f"{name} {float(rate):.0f}" for name, rate in sorted(peak.items()) if name and rate)
+        said.append(
+            f"Measured on {device} ({cores} cores, {threads} threads; {flags}), torch {torch}, commit "
+            f"{commit}; its own matrix products, GFLOP/s: {rates}."
+        )
+    return said
+
+
+def fill_readme(path: Path, text: str) -> None:
+    """Put a table between the two marks of a file.
+
+    Raises
+    ------
+    ValueError
+        If the marks are not there.
+    """
+    whole = path.read_text(encoding="utf-8")
+    before, start, rest = whole.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ValueError(f"{path} has no {START} … {END} to put the table between.")
+    path.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
+
+
+def plot(rows: list[Row]) -> str:
+    """Draw the ratios as bars with their lowest and highest, a group for each model and sequence; SVG."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(rows, key=order):
+        groups.setdefault((row["model"], row["sequence"]), []).append(row)
+    modes = [mode for mode in COLOURS if any(row["mode"] == mode for row in rows)]
+    most = max(float(row["ratio_highest"] or row["ratio"]) for row in rows)
+    step = next(size for size in (1, 2, 5, 10, 20, 50, 100, 1000) if most / size <= 10)
+    scale = WIDE / (most * 1.08)
+    parts, top = [], 40.0
+    for (model, sequence), members in groups.items():
+        middle = top + BAR * len(members) / 2
+        parts.append(_text(LEFT - 10, middle + 4, f"{model}, {sequence}", "end"))
+        for k, row in enumerate(members):
+            y, ratio = top + k * BAR, float(row["ratio"])
+            parts.append(
+                f'<rect x="{LEFT}" y="{y + 1:.1f}" width="{ratio * scale:.1f}" height="{BAR - 2}" '
+                f'fill="{COLOURS[row["mode"]]}"><title>{escape(row["mode"])}: {ratio:.2f} ×</title></rect>'
+            )
+            right = ratio * scale
+            if row["ratio_lowest"]:
+                low, right = (float(row[key]) * scale for key in ("ratio_lowest", "ratio_highest"))
+                parts.append(_line(LEFT + low, y + BAR / 2, LEFT + right, y + BAR / 2, 1.5))
+            parts.append(_text(LEFT + right + 5, y + BAR - 3, f"{ratio:.1f}", "start", 9))
+        top += BAR * len(members) + GAP
+    ticks = [k * step for k in range(int(most / step) + 2) if k * step * scale <= WIDE]
+    axis = [_line(LEFT + tick * scale, 34, LEFT + tick * scale, top, 0.5, 0.4) for tick in ticks]
+    axis += [_text(LEFT + tick * scale, top + 14, f"{tick}", "middle") for tick in ticks]
+    axis.append(_line(LEFT + scale, 34, LEFT + scale, top, 1.5))
+    axis.append(_text(LEFT + WIDE / 2, top + 32, "times as fast as the plain loop over fair-esm", "middle"))
+    legend, x = [], float(LEFT)
+    for mode in modes:
+        legend.append(f'<rect x="{x:.0f}" y="12" width="11" height="11" fill="{COLOURS[mode]}"/>')
+        legend.append(_text(x + 16, 22, mode, "start"))
+        x += 34 + 6.4 * len(mode)
+    width, height = LEFT + WIDE + 40, top + 44
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" '
+        f'height="{height:.0f}" font-family="system-ui, sans-serif" font-size="11">\n'
+        f"<title>Speed of each mode against the plain loop over fair-esm</title>\n"
+        + "\n".join([*axis, *parts, *legend])
+        + "\n</svg>\n"
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str, size: int = 11) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{GREY}">'
+        f"{escape(text)}</text>"
+    )
+
+
+def _line(x: float, y: float, to_x: float, to_y: float, width: float, opacity: float = 1.0) -> str:
+    return (
+        f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" stroke="{GREY}" '
+        f'stroke-width="{width}" stroke-opacity="{opacity}"/>'
+    )
