@@ -39,7 +39,7 @@ help:
 	@echo "make lint             ruff, mypy and tsc"
 	@echo "make js               build the front end into the package (needs node)"
 	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
-	@echo "make bench            time the Jacobian against the plain loop over fair-esm (about ten minutes)"
+	@echo "make bench            time the Jacobian against the plain loop over fair-esm (up to half an hour)"
 	@echo "make evaluation       score contact maps over the families of CATJAC_DATA anew, what has changed of them"
 	@echo "make pictures         take the README's pictures anew"
 	@echo "make clean            remove .venv and what was built"
@@ -87,7 +87,8 @@ pictures: .venv/.installed-test
 	CATJAC_PICTURES=docs $(BIN)/python -m pytest tests/browser -k picture
 
 bench: .venv/.installed-test
-	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.csv
+	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.csv --plot benchmarks/speed.svg \
+	  --readme benchmarks/README.md
 
 train: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }

@@ -61,8 +61,7 @@ class Ours:
     def block(self, position: int) -> list[int]:
         """Positions that are computed together with that one: its batch's, on a GPU those of some batches."""
         at = next(k for k, group in enumerate(self._groups) if position in group)
-        # The last batch may be a small one.
-        first = max(0, min(at, len(self._groups) - 1 - self._together))
+        first = max(0, min(at, len(self._groups) - self._together))
         return [index for group in self._groups[first : first + self._together] for index in group]
 
     def rows(self, positions: list[int]) -> dict[int, np.ndarray]:

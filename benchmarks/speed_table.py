@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "src")]
+
+from catjac_widgets.plots.style import GREY, PALETTE  # noqa: E402
+
 START, END = "<!-- speed table -->", "<!-- end of speed table -->"
 
-#: Colours that stay apart for everybody, on light and on dark (Okabe and Ito).
-COLOURS = {
-    "exact": "#0072b2",
-    "delta-int8": "#d55e00",
-    "delta-bfloat16": "#009e73",
-    "delta-float16": "#cc79a7",
-    "float16": "#999999",
-    "preview": "#e69f00",
-}
+MODES = ("exact", "delta-int8", "delta-bfloat16", "delta-float16", "float16", "preview")
+COLOURS = dict(zip(MODES, PALETTE, strict=False))
 
-GREY = "#808080"
+#: Pixels: of the labels to the left, of the axis, of one mode, and between cells.
+LEFT, WIDE, LINE, GAP = 130, 520, 14, 9
 
-#: Pixels: of the labels to the left, of the bars, of one bar, and between cells.
-LEFT, WIDE, BAR, GAP = 130, 520, 13, 9
+SPREAD = ("ratio_lowest", "ratio_highest")
 
 Row = dict[str, Any]
 
 
 def order(row: Row) -> tuple[int, int, str, int]:
     """Sort by model, length and mode."""
-    models, modes = ["mini", "8M", "35M", "150M", "650M", "3B"], list(COLOURS)
+    models, modes = ["mini", "8M", "35M", "150M", "650M", "3B"], list(MODES)
     return models.index(row["model"]), int(row["length"]), row["sequence"], modes.index(row["mode"])
 
 
@@ -86,40 +85,40 @@ def fill_readme(path: Path, text: str) -> None:
 
 
 def plot(rows: list[Row]) -> str:
-    """Draw the ratios as bars with their lowest and highest, a group for each model and sequence; SVG."""
+    """Draw the ratios as dots with their lowest and highest, a group for each model and sequence; SVG."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(rows, key=order):
         groups.setdefault((row["model"], row["sequence"]), []).append(row)
-    modes = [mode for mode in COLOURS if any(row["mode"] == mode for row in rows)]
-    most = max(float(row["ratio_highest"] or row["ratio"]) for row in rows)
-    step = next(size for size in (1, 2, 5, 10, 20, 50, 100, 1000) if most / size <= 10)
-    scale = WIDE / (most * 1.08)
+    modes = [mode for mode in MODES if any(row["mode"] == mode for row in rows)]
+    ratios = [float(row[key]) for row in rows for key in ("ratio", *SPREAD) if row[key]]
+    least, most = min(0.8, *ratios), max(2.0, *ratios)
+
+    def across(ratio: float) -> float:
+        # Logarithmic: twice as fast is as far everywhere.
+        return LEFT + WIDE * math.log(ratio / least) / math.log(most / least)
+
     parts, top = [], 40.0
     for (model, sequence), members in groups.items():
-        middle = top + BAR * len(members) / 2
-        parts.append(_text(LEFT - 10, middle + 4, f"{model}, {sequence}", "end"))
+        parts.append(_text(LEFT - 10, top + LINE * len(members) / 2 + 4, f"{model}, {sequence}", "end"))
         for k, row in enumerate(members):
-            y, ratio = top + k * BAR, float(row["ratio"])
+            y, ratio, colour = top + (k + 0.5) * LINE, float(row["ratio"]), COLOURS[row["mode"]]
+            low, high = (float(row[key] or ratio) for key in SPREAD)
+            parts.append(_line(across(low), y, across(high), y, 2, 0.7, colour))
             parts.append(
-                f'<rect x="{LEFT}" y="{y + 1:.1f}" width="{ratio * scale:.1f}" height="{BAR - 2}" '
-                f'fill="{COLOURS[row["mode"]]}"><title>{escape(row["mode"])}: {ratio:.2f} ×</title></rect>'
+                f'<circle cx="{across(ratio):.1f}" cy="{y:.1f}" r="4" fill="{colour}">'
+                f"<title>{escape(row['mode'])}: {ratio:.2f} times</title></circle>"
             )
-            right = ratio * scale
-            if row["ratio_lowest"]:
-                low, right = (float(row[key]) * scale for key in ("ratio_lowest", "ratio_highest"))
-                parts.append(_line(LEFT + low, y + BAR / 2, LEFT + right, y + BAR / 2, 1.5))
-            parts.append(_text(LEFT + right + 5, y + BAR - 3, f"{ratio:.1f}", "start", 9))
-        top += BAR * len(members) + GAP
-    ticks = [k * step for k in range(int(most / step) + 2) if k * step * scale <= WIDE]
-    axis = [_line(LEFT + tick * scale, 34, LEFT + tick * scale, top, 0.5, 0.4) for tick in ticks]
-    axis += [_text(LEFT + tick * scale, top + 14, f"{tick}", "middle") for tick in ticks]
-    axis.append(_line(LEFT + scale, 34, LEFT + scale, top, 1.5))
+            parts.append(_text(max(across(high), across(ratio) + 4) + 4, y + 3, f"{ratio:.1f}", "start", 9))
+        top += LINE * len(members) + GAP
+    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if least <= tick <= most]
+    axis = [_line(across(tick), 34, across(tick), top, 1.5 if tick == 1 else 0.5, 0.5) for tick in ticks]
+    axis += [_text(across(tick), top + 14, f"{tick}", "middle") for tick in ticks]
     axis.append(_text(LEFT + WIDE / 2, top + 32, "times as fast as the plain loop over fair-esm", "middle"))
     legend, x = [], float(LEFT)
     for mode in modes:
         legend.append(f'<rect x="{x:.0f}" y="12" width="11" height="11" fill="{COLOURS[mode]}"/>')
         legend.append(_text(x + 16, 22, mode, "start"))
-        x += 34 + 6.4 * len(mode)
+        x += 30 + 6.2 * len(mode)
     width, height = LEFT + WIDE + 40, top + 44
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" '
@@ -137,8 +136,10 @@ def _text(x: float, y: float, text: str, anchor: str, size: int = 11) -> str:
     )
 
 
-def _line(x: float, y: float, to_x: float, to_y: float, width: float, opacity: float = 1.0) -> str:
+def _line(
+    x: float, y: float, to_x: float, to_y: float, width: float, opacity: float, colour: str = GREY
+) -> str:
     return (
-        f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" stroke="{GREY}" '
+        f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" stroke="{colour}" '
         f'stroke-width="{width}" stroke-opacity="{opacity}"/>'
     )
