@@ -1,8 +1,9 @@
-"""Dense layers of a mutant as those of the wild type plus a coarse product of the difference.
+"""Dense layers of a mutant as those of the wild type plus an 8-bit product of the difference.
 
 ``W·h + b = (W·h₀ + b) + W·(h − h₀)``: what the wild type's states h₀ give is kept in float32, and only the
-product with the difference is taken in eight or sixteen bits. The error is then a share of the *effect* of a
-mutation, not of the logits, which are much larger. Attention, norms and sums stay in float32.
+product with the difference is taken in eight bits (`half_delta` takes sixteen). The error is then a share of
+the *effect* of a mutation, not of the logits, which are much larger. Attention, norms and sums stay in
+float32.
 
 A layer whose differences have a few channels far larger than the others (massive activations) cannot be told
 apart in eight bits; `choose_exact` finds such layers on this protein's own mutants, and they stay in float32.
@@ -112,17 +113,6 @@ def unpacked(panels: Tensor, outputs: int, inputs: int) -> Tensor:
     return torch.cat(parts).view(outputs, inputs)
 
 
-class HalfWeight:
-    """Sixteen bits, which graphics processors (and some CPUs) multiply at a multiple of float32's speed."""
-
-    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
-        self._weight = weight.to(dtype)
-
-    def add_product(self, base: Tensor, difference: Tensor, strongest: Tensor) -> Tensor:
-        """See `CoarseWeight.add_product`."""
-        return base + F.linear(difference.to(self._weight.dtype), self._weight)
-
-
 class DeltaLayers(LinearLayers):
     """Dense layers for the mutants of one protein.
 
@@ -133,7 +123,7 @@ class DeltaLayers(LinearLayers):
     exact
         How layers are multiplied in float32.
     kind
-        "int8", "bfloat16" or "float16".
+        "int8"; for sixteen bits see `half_delta`.
 
     Attributes
     ----------
@@ -234,7 +224,7 @@ def coarse_weights(model: Any, kind: str) -> dict[int, CoarseWeight]:
 def _coarse_weights(model: Any, kind: str) -> dict[int, CoarseWeight]:
     def coarse(weight: Tensor) -> CoarseWeight:
         weight = weight.detach()
-        return Int8Weight(weight) if kind == "int8" else HalfWeight(weight, getattr(torch, kind))
+        return Int8Weight(weight)
 
     made = {id(model.lm_head.dense): coarse(model.lm_head.dense.weight)}
     for layer in model.layers:
