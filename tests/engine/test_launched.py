@@ -106,7 +106,9 @@ def test_coarse_rows_are_launched_too(kind: str) -> None:
     runner = runner_of(launching, plan)
     assert isinstance(runner.exact, LaunchedPasses)
     assert runner.in_float32 == runner_of(waiting, plan).in_float32
-    wanted = dict(sweep(runner_of(waiting, plan), plan, None, 57))
+    alike = runner_of(waiting, plan)
+    alike._compiled = None  # A compiled kernel rounds elsewhere than torch's operations, which are launched.
+    wanted = dict(sweep(alike, plan, None, 57))
     for index, row in sweep(runner, plan, None, 57):
         np.testing.assert_allclose(row, wanted[index], rtol=0, atol=2e-3)
 
@@ -123,13 +125,13 @@ def test_a_model_in_half_precision_gives_float32() -> None:
 def test_the_whole_jacobian(own_cache: Any) -> None:
     residues = RESIDUES * 5  # Long enough for an estimate of the error, which runs the exact runner too.
     model = random_esm2()
-    for numerics in ("exact", "delta-int8"):
+    for numerics in ("exact", "delta-float16"):
         wanted = catjac.jacobian(residues, FairEsm(model), numerics=numerics, cache=False, progress=False)
         streams = SlowStreams()
         launching = LaunchingModel(model, streams)
         found = catjac.jacobian(residues, launching, numerics=numerics, cache=False, progress=False)
         assert "replay" in streams.log
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5 if numerics == "exact" else 5e-3)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5 if numerics == "exact" else 2e-3)
         assert ("numerics_error" in found.attrs) == (numerics != "exact")
 
 
