@@ -43,6 +43,11 @@ class LaunchedPasses:
         What it is about; its model is fair-esm's own, unaltered.
     streams
         Of the model's device.
+
+    Attributes
+    ----------
+    exact, in_float32
+        Of a near-exact runner: its exact one, which launches too, and the layers that it left in float32.
     """
 
     def __init__(self, runner: FairEsmRunner, streams: Streams) -> None:
