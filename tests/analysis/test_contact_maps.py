@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_jacobian, random_sequence
 
-from catjac_widgets.analysis import operations
 from catjac_widgets.analysis.contact_maps import contacts
 from catjac_widgets.analysis.operations import centre, symmetrise
+from catjac_widgets.engine import block_pairs
 from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import Chain, Sequence
@@ -271,7 +271,7 @@ def test_a_jacobian_on_disk_is_streamed_in_bounded_memory(tmp_path, monkeypatch,
     J = random_jacobian(60)
     expected = contacts(J).values
     J.to_dataset().to_zarr(tmp_path / "J.zarr", encoding={"jacobian": {"chunks": (1, 20, 60, 20)}})
-    monkeypatch.setattr(operations, "TILE_BYTES", J.nbytes // 10)
+    monkeypatch.setattr(block_pairs, "HELD_BYTES", J.nbytes // 10)
     with xr.open_zarr(tmp_path / "J.zarr", chunks={} if chunked else None) as opened:
         lazy = opened["jacobian"]
         tracemalloc.start()

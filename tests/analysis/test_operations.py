@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_jacobian, random_sequence
 
-from catjac_widgets.analysis import operations
 from catjac_widgets.analysis.operations import (
     apc,
     block_norms,
@@ -17,6 +16,7 @@ from catjac_widgets.analysis.operations import (
     symmetrise,
     zero_diagonal,
 )
+from catjac_widgets.engine import block_pairs
 from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.masks import Mask
 
@@ -129,7 +129,7 @@ def test_block_norms_equal_the_norms_of_the_whole_array(axes, symmetrised):
 def test_block_norms_do_not_depend_on_how_many_rows_are_held(rows_held, monkeypatch):
     J = wide(random_jacobian(7))
     whole = block_norms(J, centred_over=J_AXES, symmetrised=True)
-    monkeypatch.setattr(operations, "TILE_BYTES", rows_held * J[0].nbytes)
+    monkeypatch.setattr(block_pairs, "HELD_BYTES", rows_held * J[0].nbytes)
     tiled = block_norms(J.chunk({"pos_in": 1}), centred_over=J_AXES, symmetrised=True)
     np.testing.assert_allclose(tiled.values, whole.values, atol=1e-13)
 

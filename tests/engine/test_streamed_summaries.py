@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles import letter_centred_norms, order_a
 
 from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.engine import summaries
+from catjac_widgets.engine import block_pairs
 from catjac_widgets.engine.plan import Plan, make_plan
 from catjac_widgets.engine.summaries import Accumulator, average_product_corrected
 
@@ -83,7 +83,7 @@ def test_streamed_summaries_equal_the_plain_formulas(
 @pytest.mark.parametrize("tile_rows", [1, 2, 3, 7, 64])
 def test_the_size_of_a_tile_changes_nothing(tile_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = a_plan(10)
-    monkeypatch.setattr(summaries, "_TILE_BYTES", 2 * plan.row_bytes * tile_rows)
+    monkeypatch.setattr(block_pairs, "HELD_BYTES", plan.row_bytes * tile_rows)
     jacobian = np.random.default_rng(0).normal(size=(10, *plan.row_shape)).astype(np.float32)
     check(plan, jacobian, gather(plan, jacobian, np.arange(10)))
 

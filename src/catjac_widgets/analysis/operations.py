@@ -10,12 +10,14 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.labels import AXES
+from catjac_widgets.engine import block_pairs
+from catjac_widgets.engine.block_pairs import paired_norms, position_shift
 from catjac_widgets.errors import JacobianError, UsageError
 
 LETTER_AXES = ("aa_in", "aa_out")
 
-#: How many bytes of rows a routine holds at a time when J is not in memory.
-TILE_BYTES = 256 * 2**20
+#: Rows of J that are copied or read from disk at once.
+_FEW_ROWS = 8
 
 Map = TypeVar("Map", xr.DataArray, np.ndarray)
 
@@ -94,8 +96,9 @@ def block_norms(
 ) -> xr.DataArray:
     """Frobenius norm of every block J[i, :, j, :], reading J row by row.
 
-    J is centred and symmetrised on the way, never as a whole: beside J itself (or, for a lazy J, `TILE_BYTES`
-    of its rows) only arrays of the size of one row times 20 are held. Sums are float64.
+    J is centred and symmetrised on the way, never as a whole: beside J itself only arrays of the size of one
+    row times 20 are held, and up to 128 MB of rows where they are read from disk or selected. Sums are
+    float64.
 
     Parameters
     ----------
@@ -225,34 +228,33 @@ class _Rows:
             and self.order == sorted(self.order)
         )
         self.whole: np.ndarray | None = J.values if in_memory and nothing_to_copy else None
-        self.memory: np.ndarray | None = J.values if in_memory else None
+        self.picks = None if nothing_to_copy else np.ix_(self.order, columns)
 
     @property
-    def tile(self) -> int:
+    def held(self) -> int:
         """How many rows may be held at a time."""
         if self.whole is not None:
             return self.shape[0]
-        _, inputs, columns, outputs = self.shape
-        return max(1, int(TILE_BYTES // (inputs * columns * outputs * self.J.dtype.itemsize)))
+        return max(1, int(block_pairs.HELD_BYTES // (np.prod(self.shape[1:]) * self.J.dtype.itemsize)))
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Rows first … last − 1, shape (n, A_in, columns, A_out), in J's own dtype."""
         if self.whole is not None:
             return self.whole[first:last]
-        wanted = self.rows[first:last]
-        if self.memory is not None:
-            values = self.memory[wanted]
-        else:
+        found = np.empty((last - first, *self.shape[1:]), dtype=self.J.dtype)
+        # A few rows at a time, so that what is read and then selected from stays small.
+        for start in range(first, last, _FEW_ROWS):
+            wanted = self.rows[start : min(start + _FEW_ROWS, last)]
             unbroken = np.all(np.diff(wanted) == 1)
-            values = self.J.isel(pos_in=slice(wanted[0], wanted[-1] + 1) if unbroken else wanted).values
-        return values[:, self.order][:, :, self.columns]
+            values = self.J[slice(wanted[0], wanted[-1] + 1) if unbroken else wanted].values
+            for k, row in enumerate(values, start=start - first):
+                found[k] = row if self.picks is None else row[self.picks]
+        return found
 
     def each(self) -> Iterator[tuple[int, np.ndarray]]:
         """One row after the other, (A_in, columns, A_out) float64, checked for NaN."""
-        # A few rows at once keep the overhead of a lazy read small without holding much.
-        step = max(1, min(self.tile, 16))
-        for first in range(0, self.shape[0], step):
-            block = self.read(first, min(first + step, self.shape[0]))
+        for first in range(0, self.shape[0], _FEW_ROWS):
+            block = self.read(first, min(first + _FEW_ROWS, self.shape[0]))
             for offset in range(len(block)):
                 row = block[offset].astype(np.float64)
                 if np.isnan(row).any():
@@ -281,15 +283,15 @@ class _Means:
         total = np.zeros((inputs, columns, outputs))
         of_row = np.zeros((n, inputs, outputs))
         for k, row in reader.each():
-            row = self.centre_letters(row, 0, 2)
             total += row
             of_row[k] = row.mean(axis=1)
+        # Letters are centred last: the mean of centred rows is the mean row, centred.
         if over_rows:
-            self.of_column = np.ascontiguousarray((total / n).transpose(1, 0, 2))
+            self.of_column = self.centre_letters((total / n).transpose(1, 0, 2), 1, 2)
         if over_columns:
-            self.of_row = of_row
-        if over_rows and over_columns:
-            self.of_all = of_row.mean(axis=0)
+            self.of_row = self.centre_letters(of_row, 1, 2)
+        if self.of_column is not None and self.of_row is not None:
+            self.of_all = self.of_row.mean(axis=0)
 
     def centre_letters(self, block: np.ndarray, axis_in: int, axis_out: int) -> np.ndarray:
         if self.letters_in:
@@ -298,13 +300,13 @@ class _Means:
             block = block - block.mean(axis=axis_out, keepdims=True)
         return block
 
-    def centre_blocks(self, blocks: np.ndarray, rows: int | slice, columns: int | slice) -> np.ndarray:
-        """Centre blocks (m, A_in, A_out), either of one row and m columns or of m rows and one column."""
+    def centre_blocks(self, blocks: np.ndarray, row: int) -> np.ndarray:
+        """Centre the blocks (columns, A_in, A_out) of one row."""
         blocks = self.centre_letters(blocks, 1, 2)
         if self.of_column is not None:
-            blocks = blocks - self.of_column[columns]
+            blocks = blocks - self.of_column
         if self.of_row is not None:
-            blocks = blocks - self.of_row[rows]
+            blocks = blocks - self.of_row[row]
         if self.of_all is not None:
             blocks = blocks + self.of_all
         return blocks
@@ -313,31 +315,24 @@ class _Means:
 def _plain_norms(reader: _Rows, means: _Means) -> np.ndarray:
     norms = np.empty((reader.shape[0], reader.shape[2]))
     for k, row in reader.each():
-        blocks = means.centre_blocks(row.transpose(1, 0, 2), k, slice(None))
+        blocks = means.centre_blocks(row.transpose(1, 0, 2), k)
         norms[k] = np.sqrt(np.einsum("jab,jab->j", blocks, blocks))
     return norms
 
 
 def _symmetric_norms(reader: _Rows, means: _Means) -> np.ndarray:
-    n = reader.shape[0]
-    norms = np.empty((n, n))
-    # Block (i, j) needs row i and row j, so a tile of rows is held while all later rows pass by.
-    for first in range(0, n, reader.tile):
-        last = min(first + reader.tile, n)
-        held = reader.read(first, last)
-        for k in range(first, n):
-            passing = held[k - first] if k < last else reader.read(k, k + 1)[0]
-            rows = slice(first, min(last, k + 1))
-            forward = held[: rows.stop - first, :, k, :].astype(np.float64)
-            back = passing[:, rows, :].transpose(1, 0, 2).astype(np.float64)
-            forward = means.centre_blocks(forward, rows, k)
-            back = means.centre_blocks(back, k, rows)
-            both = (forward + back.transpose(0, 2, 1)) / 2
-            line = np.sqrt(np.einsum("iab,iab->i", both, both))
-            if np.isnan(line).any():
-                raise JacobianError("A row of J is NaN in part, so it is damaged; compute it anew.")
-            norms[rows, k] = line
-            norms[k, rows] = line
+    norms = np.empty((reader.shape[0],) * 2)
+    for _ in paired_norms(
+        norms,
+        reader.read,
+        position_shift(means.of_column, means.of_row),
+        letters_in=means.letters_in,
+        letters_out=means.letters_out,
+        held=reader.held,
+    ):
+        pass
+    if np.isnan(norms).any():
+        raise JacobianError("A row of J is NaN in part, so it is damaged; compute it anew.")
     return norms
 
 

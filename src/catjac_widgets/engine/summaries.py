@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from catjac_widgets.engine import block_pairs
+from catjac_widgets.engine.block_pairs import paired_norms, position_shift
+
 if TYPE_CHECKING:
     from catjac_widgets.engine.plan import Plan
-
-#: Rows held at once while blocks are paired with their transposes.
-_TILE_BYTES = 256 * 2**20
 
 
 class Accumulator:
@@ -36,8 +36,8 @@ class Accumulator:
         self.visible = np.flatnonzero(~plan.mask.array)
         self._seen = np.zeros(length, dtype=bool)
         self._block_norms = np.full((length, length), np.nan, dtype=plan.dtype)
-        self._mean_over_pos_out = np.full((length, a_in, a_out), np.nan, dtype=plan.dtype)
-        # float64: a sum over all rows would lose digits in float32, and this is one row's worth of memory.
+        # float64: long sums would lose digits in float32, and each of these is one row's worth of memory.
+        self._mean_over_pos_out = np.full((length, a_in, a_out), np.nan, dtype=np.float64)
         self._sum_over_pos_in = np.zeros((a_in, length, a_out), dtype=np.float64)
 
     @property
@@ -74,21 +74,24 @@ class Accumulator:
         plan, visible = self.plan, self.visible
         mean_over_pos_in = self._sum_over_pos_in / len(visible)
         mean_over_pos_in[:, plan.mask.array] = np.nan
-        # The mean over pos_in of rows centred on their other three axes is the mean row, centred likewise.
-        mean_row = _centre_row(mean_over_pos_in[:, visible]).astype(plan.dtype)
-
-        def centred(index: int) -> np.ndarray:
-            row = _centre_row(read(int(index))[:, visible])
-            row -= mean_row
-            return row
-
         norms: np.ndarray = np.zeros((len(visible), len(visible)))
         square = len(plan.letters_in) == len(plan.letters) > 1
         if square:
-            yield from self._paired_norms(centred, norms)
+            c = _centre_letters(mean_over_pos_in[:, visible]).transpose(1, 0, 2)
+            r = _centre_letters(self._mean_over_pos_out[visible].transpose(1, 0, 2)).transpose(1, 0, 2)
+            yield from paired_norms(
+                norms,
+                lambda first, last: self._rows(read, first, last),
+                position_shift(c, r),
+                letters_in=True,
+                letters_out=True,
+                held=max(1, block_pairs.HELD_BYTES // plan.row_bytes),
+            )
         else:
+            # The mean of rows centred over their own three axes is the mean row, centred likewise.
+            mean_row = _centre_row(mean_over_pos_in[:, visible])
             for k, index in enumerate(visible):
-                norms[k] = _norms(centred(index))
+                norms[k] = _norms(_centre_row(read(int(index))[:, visible]) - mean_row)
                 yield None
             norms = 0.5 * (norms + norms.T)
         contacts = np.full((plan.length, plan.length), np.nan, dtype=plan.dtype)
@@ -97,29 +100,18 @@ class Accumulator:
             "contacts": contacts,
             "block_norms": self._block_norms,
             "mean_over_pos_in": mean_over_pos_in.astype(plan.dtype),
-            "mean_over_pos_out": self._mean_over_pos_out,
+            "mean_over_pos_out": self._mean_over_pos_out.astype(plan.dtype),
         }
 
-    def _paired_norms(self, centred: Callable[[int], np.ndarray], norms: np.ndarray) -> Iterator[None]:
-        """Fill `norms` with those of (J[i,a,j,b] + J[j,b,i,a]) / 2, tile by tile."""
-        number, row_bytes = len(self.visible), self.plan.row_bytes
-        tile = int(np.clip(_TILE_BYTES // (2 * row_bytes), 1, 64))
-        starts = range(0, number, tile)
-        for start in starts:
-            here = np.stack([centred(index) for index in self.visible[start : start + tile]])
-            yield None
-            for other in (begin for begin in starts if begin >= start):
-                there = (
-                    here
-                    if other == start
-                    else np.stack([centred(index) for index in self.visible[other : other + tile]])
-                )
-                columns, rows = slice(other, other + len(there)), slice(start, start + len(here))
-                # (i, a, j, b) and (j, b, i, a) → both (i, j, a, b)
-                block = here[:, :, columns].transpose(0, 2, 1, 3) + there[:, :, rows].transpose(2, 0, 3, 1)
-                norms[rows, columns] = 0.5 * np.sqrt(np.einsum("ijab,ijab->ij", block, block))
-                norms[columns, rows] = norms[rows, columns].T
-                yield None
+    def _rows(self, read: Callable[[int], np.ndarray], first: int, last: int) -> np.ndarray:
+        """Lay the rows of visible positions first … last − 1 one after another, at visible residues."""
+        a_in, _, a_out = self.plan.row_shape
+        everything = len(self.visible) == self.plan.length
+        rows = np.empty((last - first, a_in, len(self.visible), a_out), dtype=self.plan.dtype)
+        for row, index in zip(rows, self.visible[first:last], strict=True):
+            found = read(int(index))
+            row[...] = found if everything else found[:, self.visible]
+        return rows
 
 
 def average_product_corrected(norms: np.ndarray) -> np.ndarray:
