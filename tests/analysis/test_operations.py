@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import plain_pipelines as plain
 import pytest
@@ -245,3 +247,27 @@ def test_a_plain_array_is_refused_by_name():
     bare = labelled(np.zeros((2, 20, 2, 20)), "AC").drop_vars("aa_in")
     with pytest.raises(JacobianError, match="aa_in bears no labels"):
         centre(bare)
+
+
+def test_centring_and_symmetrising_hold_one_array_beside_the_jacobian():
+    J = random_jacobian(100).astype(np.float32)
+    for make in (centre, symmetrise):
+        tracemalloc.start()
+        make(J)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1.2 * J.nbytes
+
+
+@pytest.mark.parametrize("length", [5, 16, 33])
+def test_tiles_cover_the_whole_jacobian(length):
+    J = wide(random_jacobian(length))
+    np.testing.assert_array_equal(symmetrise(J).values, (J.values + J.values.transpose(2, 3, 0, 1)) / 2)
+
+
+def test_the_jacobian_given_is_left_alone():
+    J = random_jacobian(6)
+    before = J.values.copy()
+    centre(J)
+    symmetrise(J)
+    np.testing.assert_array_equal(J.values, before)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import plain_pipelines as plain
 import pytest
+import xarray as xr
 from labelled_arrays import random_sequence
 from stubs import PottsModel, SlowModel
 
@@ -64,6 +67,43 @@ def test_the_stored_map_is_taken_for_what_is_on_disk_only(own_cache, monkeypatch
     catjac_widgets.contacts(lazy, diag="none")
     catjac_widgets.contacts(lazy.isel(pos_in=slice(1, 6), pos_out=slice(1, 6)))
     assert len(computed) == 5
+
+
+def test_the_map_of_a_stored_jacobian_reads_no_row(own_cache):
+    residues, model = random_sequence(8, 9), PottsModel(seed=9)
+    lazy = catjac_widgets.jacobian(residues, model, lazy=True, progress=False)
+    expected = catjac_widgets.contacts(lazy.load().copy())
+    lazy = catjac_widgets.jacobian(residues, model, lazy=True, progress=False)
+    chunks = list(own_cache.glob("*/*/arrays.zarr/jacobian/c.*"))
+    assert len(chunks) == 8
+    for chunk in chunks:
+        chunk.unlink()
+    found = catjac_widgets.contacts(lazy)
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-5)
+    assert found.attrs == expected.attrs
+    xr.testing.assert_equal(found.coords.to_dataset(), expected.coords.to_dataset())
+
+
+def test_the_stored_map_is_not_taken_for_rows_in_another_order_or_place(own_cache, tmp_path):
+    residues, model = random_sequence(8, 10), PottsModel(seed=10, symmetric=False)
+    lazy = catjac_widgets.jacobian(residues, model, lazy=True, progress=False)
+    assert stored_contacts(lazy) is not None
+    assert stored_contacts(lazy[::-1, :, ::-1]) is None
+    assert stored_contacts(lazy[:, ::-1]) is None
+    J = lazy.copy().load()
+    np.testing.assert_allclose(
+        catjac_widgets.contacts(lazy[::-1, :, ::-1]).values,
+        catjac_widgets.contacts(J).values[::-1, ::-1],
+        atol=1e-5,
+    )
+    # Another file with the same labels and other numbers.
+    doubled = (2 * J).assign_attrs(J.attrs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        doubled.to_dataset().to_zarr(tmp_path / "doubled.zarr")
+    with xr.open_zarr(tmp_path / "doubled.zarr", chunks=None) as opened:
+        found = catjac_widgets.contacts(opened["jacobian"]).values
+    np.testing.assert_allclose(found, 2 * catjac_widgets.contacts(J).values, rtol=1e-5, atol=1e-5)
 
 
 def test_epistasis_of_a_potts_model_through_the_engine():

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import catjac
 from catjac_widgets.analysis.evaluation import top_contacts
-from catjac_widgets.cli import main
+from catjac_widgets.cli import computing, main
 from catjac_widgets.cli.lab import address, has_browser
 
 PEPTIDE = "NLYIQWLKDGGPSSGRPPPS"
@@ -44,8 +44,12 @@ def test_version_and_help() -> None:
         assert call(command, "--help").exit_code == 0
 
 
+@pytest.mark.parametrize("part_bytes", [2**26, 7 * 20 * 20 * 20 * 4, 1])
 @pytest.mark.parametrize("name", ["out.zarr", "out.nc"])
-def test_jacobian_is_written_as_it_is(elsewhere: Path, name: str) -> None:
+def test_jacobian_is_written_as_it_is(
+    elsewhere: Path, name: str, part_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computing, "_PART_BYTES", part_bytes)
     assert call("jacobian", "peptide.fasta", "-o", name, "-q").exit_code == 0
     opened = xr.open_dataarray(elsewhere / name, engine="zarr" if name.endswith("zarr") else "h5netcdf")
     with opened as J:
@@ -53,6 +57,8 @@ def test_jacobian_is_written_as_it_is(elsewhere: Path, name: str) -> None:
         np.testing.assert_array_equal(J.values, expected.values)
         assert J.dims == expected.dims
         assert J["residue_out"].values.tolist() == expected["residue_out"].values.tolist()
+        xr.testing.assert_equal(J.coords.to_dataset(), expected.coords.to_dataset())
+        assert set(J.coords) == set(expected.coords)
         assert J.attrs["sequence"] == PEPTIDE
         assert J.attrs["sequence_name"] == "trp-cage"
     assert sorted(path.name for path in elsewhere.iterdir()) == sorted([name, "peptide.fasta"])

@@ -86,20 +86,20 @@ def contacts(
             f"The Jacobian is {kind}, not raw; pass the raw one, or allow_centred=True if this is what you "
             "want."
         )
-    used = labels.usable_positions(J, allow_partial=allow_partial)
-    stored = _stored(J) if (order, diag, removed) in (("A", "zero", 1), ("B", "zero", 1)) else None
-    if stored is not None:
-        values = stored[np.ix_(used.columns, used.columns)]
-    elif order == "plain":
-        values = _norms(J, used, centred=False, symmetrised=False)
-    else:
-        values = _corrected(J, used, order, diag, removed)
-    size = J.sizes["pos_out"]
-    full = np.full((size, size), np.nan)
-    full[np.ix_(used.columns, used.columns)] = values
+    usual = (order, diag, removed) in (("A", "zero", 1), ("B", "zero", 1))
+    full, percent = _stored(J) if usual else None, 100
+    if full is None:
+        used = labels.usable_positions(J, allow_partial=allow_partial)
+        if order == "plain":
+            values = _norms(J, used, centred=False, symmetrised=False)
+        else:
+            values = _corrected(J, used, order, diag, removed)
+        full = np.full((J.sizes["pos_out"],) * 2, np.nan)
+        full[np.ix_(used.columns, used.columns)] = values
+        percent = 100 * len(used.rows) // (len(used.rows) + len(used.missing))
     attrs = {
         **labels.provenance(J),
-        "kind": _what_it_is(J, used),
+        "kind": _what_it_is(J, percent),
         "order": order,
         "diagonal": diag if order != "plain" else "none",
         "removed": int(removed) if order != "plain" else 0,
@@ -157,11 +157,9 @@ def _normalised(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return values / np.outer(scale, scale)
 
 
-def _what_it_is(J: xr.DataArray, used: labels.Positions) -> str:
+def _what_it_is(J: xr.DataArray, percent: int) -> str:
     what = "Jacobian, fast" if labels.is_fast(J) else "Jacobian"
-    if used.missing:
-        what += f", {100 * len(used.rows) // (len(used.rows) + len(used.missing))} %"
-    return what
+    return what if percent == 100 else f"{what}, {percent} %"
 
 
 def _check_options(order: str, diag: str, removed: int) -> None:

@@ -19,6 +19,9 @@ LETTER_AXES = ("aa_in", "aa_out")
 #: Rows of J that are copied or read from disk at once.
 _FEW_ROWS = 8
 
+#: Residues on a side of the tiles in which J is averaged with its transpose.
+_TILE = 16
+
 Map = TypeVar("Map", xr.DataArray, np.ndarray)
 
 
@@ -45,9 +48,13 @@ def centre(J: xr.DataArray, axes: Collection[str] = AXES) -> xr.DataArray:
     """
     J = labels.check_axes(J)
     _check_axis_names(axes)
+    wanted = [axis for axis in AXES if axis in axes and J.sizes[axis] > 1]
     centred = J
-    for axis in AXES:
-        if axis in axes and J.sizes[axis] > 1:
+    if J.chunks is None and wanted:
+        centred = J.copy(data=_own_values(J))
+        _centre_in_place(centred.values, wanted)
+    else:
+        for axis in wanted:
             centred = centred - centred.mean(axis, skipna=axis == "pos_in")
     before = str(J.attrs.get("centred_over", "")).split()
     over = " ".join(axis for axis in AXES if axis in axes or axis in before)
@@ -80,10 +87,51 @@ def symmetrise(J: xr.DataArray) -> xr.DataArray:
         raise JacobianError(
             "J cannot be symmetrised, because pos_in and pos_out differ; select the same positions."
         )
-    J = J.sel(pos_in=J["pos_out"].values, aa_in=J["aa_out"].values)
-    turned = J.variable.transpose("pos_out", "aa_out", "pos_in", "aa_in")
-    data = (J.variable.data + turned.data) / 2
+    if not (
+        np.array_equal(labels.positions(J, "pos_in"), labels.positions(J, "pos_out"))
+        and labels.letters(J, "aa_in") == labels.letters(J, "aa_out")
+    ):
+        J = J.sel(pos_in=J["pos_out"].values, aa_in=J["aa_out"].values)
+    if J.chunks is None:
+        data = _own_values(J)
+        _symmetrise_in_place(data)
+    else:
+        data = (J.variable.data + J.variable.transpose("pos_out", "aa_out", "pos_in", "aa_in").data) / 2
     return J.copy(data=data).assign_attrs({**J.attrs, "symmetrised": 1})
+
+
+def _own_values(J: xr.DataArray) -> np.ndarray:
+    """Give J's numbers as an array that may be changed: copied where in memory, otherwise read."""
+    return np.array(J.values) if J.variable._in_memory else np.asarray(J.values)
+
+
+def _centre_in_place(values: np.ndarray, axes: Collection[str]) -> None:
+    """Subtract the means over `axes` from an array (L, A_in, L, A_out), row by row; sums are float64."""
+    mean_row = np.zeros(values.shape[1:])
+    if "pos_in" in axes:
+        number = np.zeros(values.shape[1:])
+        for row in values:
+            there = ~np.isnan(row)
+            mean_row += np.where(there, row, 0.0)
+            number += there
+        with np.errstate(invalid="ignore"):
+            mean_row /= number
+    for row in values:
+        centred = row - mean_row
+        for axis in AXES[1:]:
+            if axis in axes:
+                centred -= centred.mean(axis=AXES.index(axis) - 1, keepdims=True)
+        row[...] = centred
+
+
+def _symmetrise_in_place(values: np.ndarray) -> None:
+    """Average an array (L, A, L, A) with its transpose, a tile and its mirror image at a time."""
+    tiles = [slice(start, start + _TILE) for start in range(0, len(values), _TILE)]
+    for place, rows in enumerate(tiles):
+        for columns in tiles[place:]:
+            mean = (values[rows, :, columns] + values[columns, :, rows].transpose(2, 3, 0, 1)) / 2
+            values[rows, :, columns] = mean
+            values[columns, :, rows] = mean.transpose(2, 3, 0, 1)
 
 
 def block_norms(
@@ -228,7 +276,7 @@ class _Rows:
             and self.order == sorted(self.order)
         )
         self.whole: np.ndarray | None = J.values if in_memory and nothing_to_copy else None
-        self.picks = None if nothing_to_copy else np.ix_(self.order, columns)
+        self.picks = None if nothing_to_copy else np.ix_(np.array(self.order), columns)
 
     @property
     def held(self) -> int:

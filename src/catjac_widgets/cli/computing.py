@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: Bytes of rows that are written at a time.
+_PART_BYTES = 64 * 2**20
+
 _OPTIONS = (
     click.argument("what"),
     click.option("--model", "-m", default="mini", show_default=True, help="Model name or checkpoint path."),
@@ -51,10 +54,7 @@ def jacobian_command(output: Path, positions: str | None, force: bool, **options
     check_output(output, force)
     J = _jacobian(positions=positions, **options)
     with replacing(output) as path:
-        if output.suffix == ".zarr":
-            write_zarr(J, path)
-        else:
-            J.to_netcdf(path, engine="h5netcdf")
+        (write_zarr if output.suffix == ".zarr" else write_netcdf)(J, path)
     click.echo(f"{output}: {' × '.join(map(str, J.shape))}, {J.attrs['model']}")
 
 
@@ -164,10 +164,35 @@ def write_zarr(J: xr.DataArray, path: Path) -> None:
     """Write a Jacobian as zarr: a chunk a row, labels as text that other readers of zarr understand."""
     # numpy's fixed-width text has no zarr 3 specification; variable-length text has one.
     text = {name: (c.dims, c.values.astype(object)) for name, c in J.coords.items() if c.dtype.kind == "U"}
+    J = J.assign_coords(text)
     with warnings.catch_warnings():
         # xarray opens consolidated stores without a warning, others with one; both kinds can be read.
         warnings.filterwarnings("ignore", "Consolidated metadata")
-        J.assign_coords(text).to_zarr(path, encoding={J.name: {"chunks": (1, *J.shape[1:])}})
+        for rows in _parts(J):
+            if rows.start == 0:
+                J[rows].to_zarr(path, encoding={J.name: {"chunks": (1, *J.shape[1:])}})
+            else:
+                J[rows].to_zarr(path, append_dim="pos_in")
+
+
+def write_netcdf(J: xr.DataArray, path: Path) -> None:
+    """Write a Jacobian as netCDF 4."""
+    import h5netcdf
+    import numpy as np
+
+    J.coords.to_dataset().to_netcdf(path, engine="h5netcdf")
+    with h5netcdf.File(path, "a") as file:
+        made = file.create_variable(J.name, J.dims, J.dtype, fillvalue=np.nan)
+        made.attrs.update(J.attrs)
+        for rows in _parts(J):
+            made[rows] = J[rows].values
+
+
+def _parts(J: xr.DataArray) -> Iterator[slice]:
+    """Divide the rows into parts that may be held: what lies on disk is not loaded as a whole."""
+    step = max(1, _PART_BYTES * J.shape[0] // max(1, J.nbytes))
+    for start in range(0, J.shape[0], step):
+        yield slice(start, min(start + step, J.shape[0]))
 
 
 def write_map(C: xr.DataArray, path: Path) -> None:

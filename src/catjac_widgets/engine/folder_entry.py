@@ -214,7 +214,14 @@ class FolderEntry:
             decode_cf=False,
             backend_kwargs={"consolidated": False, "zarr_format": 3},
         )
-        return dataset[self.plan.rows_name]
+        array = dataset[self.plan.rows_name]
+        array.encoding["source"] = str(self.group)
+        return array
+
+    def is_opened_as(self, array: xr.DataArray) -> bool:
+        """Whether an array is that of `lazy` (or a part of it), not loaded: it has the numbers on disk."""
+        lazy = not array.variable._in_memory and array.chunks is None
+        return lazy and array.encoding.get("source") == str(self.group)
 
     # ---- who uses it
 

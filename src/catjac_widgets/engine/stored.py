@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catjac_widgets.engine.entries import CorruptRowError, Entry
+from catjac_widgets.engine.folder_entry import FolderEntry
 from catjac_widgets.engine.labels import label_map
 from catjac_widgets.engine.plan import Plan, make_plan
 from catjac_widgets.engine.store import cache
@@ -22,8 +23,9 @@ def stored_contacts(what: Plan | xr.DataArray) -> xr.DataArray | None:
     Parameters
     ----------
     what
-        A plan (``job.plan``), or a Jacobian as `catjac.jacobian` returned it. Three rows of the latter are
-        compared with those stored, since arithmetic may have changed its numbers and kept its attributes.
+        A plan (``job.plan``), or a Jacobian as `catjac.jacobian` returned it. One that lies on disk is not
+        read; of one in memory three rows are compared with those stored, since arithmetic may have changed
+        its numbers and kept its attributes.
 
     Returns
     -------
@@ -69,8 +71,14 @@ def _is_stored(jacobian: xr.DataArray, entry: Entry) -> bool:
     plan = entry.plan
     if not isinstance(plan, Plan) or not jacobian.attrs.get("complete"):
         return False
-    if jacobian.shape != plan.rows_shape:
+    if jacobian.dims != plan.rows_dims or jacobian.shape != plan.rows_shape:
         return False
+    positions = plan.sequence.positions
+    axes = zip(plan.rows_dims, (positions, plan.letters_in, positions, plan.letters), strict=True)
+    if any(list(jacobian[name].values) != list(axis) for name, axis in axes):
+        return False
+    if isinstance(entry, FolderEntry) and entry.is_opened_as(jacobian):
+        return True
     for index in {plan.runnable[0], plan.runnable[len(plan.runnable) // 2], plan.runnable[-1]}:
         try:
             if not entry.has(index) or not np.array_equal(jacobian[index].values, entry.read(index)):
