@@ -29,7 +29,7 @@ from speed import SHAPES, facts, random_model, show, some_residues, write  # noq
 
 import catjac  # noqa: E402
 from catjac_widgets.analysis.previews import preview_map, probes_label  # noqa: E402
-from catjac_widgets.engine.jacobians import plan_for  # noqa: E402
+from catjac_widgets.engine.computing import plan_for  # noqa: E402
 from catjac_widgets.engine.plan import Plan  # noqa: E402
 from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
 from catjac_widgets.language_models.protocol import Substitution  # noqa: E402

@@ -47,7 +47,7 @@ _HOMES = {
     "fit_potts": "catjac_widgets.language_models.potts_fit",
     "inter_chain_precision": "catjac_widgets.analysis.chains",
     "inverse_covariance": "catjac_widgets.analysis.baselines",
-    "jacobian": "catjac_widgets.engine.jacobians",
+    "jacobian": "catjac_widgets.engine.computing",
     "load_model": "catjac_widgets.language_models.registry",
     "marginals": "catjac_widgets.analysis.likelihood",
     "masked_perplexity": "catjac_widgets.analysis.masked_samples",
@@ -74,7 +74,7 @@ _HOMES = {
     "scaling": "catjac_widgets.analysis.model_sizes",
     "sensitivity": "catjac_widgets.analysis.summaries",
     "structure": "catjac_widgets.structures.experimental",
-    "submit": "catjac_widgets.engine.jacobians",
+    "submit": "catjac_widgets.engine.computing",
     "substitution_scores": "catjac_widgets.analysis.likelihood",
     "wrap": "catjac_widgets.language_models.registry",
 }

@@ -9,7 +9,7 @@ from stubs import PottsModel, SlowModel
 
 import catjac_widgets
 from catjac_widgets.analysis.attention import contact_head
-from catjac_widgets.engine.jacobians import submit
+from catjac_widgets.engine.computing import submit
 from catjac_widgets.errors import MaskError, ModelError, SequenceError
 from catjac_widgets.masks import Mask
 from catjac_widgets.sequences import Chain, Sequence

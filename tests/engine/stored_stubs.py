@@ -8,8 +8,8 @@ from typing import Any
 import xarray as xr
 from stubs import PottsModel
 
+from catjac_widgets.engine.computing import jacobian, plan_for
 from catjac_widgets.engine.folder_entry import FolderEntry
-from catjac_widgets.engine.jacobians import jacobian, plan_for
 from catjac_widgets.engine.store import cache
 
 RESIDUES = "MKTAYIAKQRQISF"

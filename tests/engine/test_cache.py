@@ -21,8 +21,8 @@ from stubs import PottsModel
 
 from catjac_widgets.engine import folders, resources
 from catjac_widgets.engine.cache_info import CacheWarning
+from catjac_widgets.engine.computing import submit
 from catjac_widgets.engine.folder_entry import FolderEntry
-from catjac_widgets.engine.jacobians import submit
 from catjac_widgets.engine.store import Cache, cache
 from catjac_widgets.engine.stored import stored_contacts
 from catjac_widgets.errors import ResourceError, UsageError

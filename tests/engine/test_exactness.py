@@ -10,7 +10,7 @@ from checkpoints import random_esm1b, random_esm2
 from oracles import in_float64, plain_jacobian, plain_logits, plain_tokens
 from stubs import PottsModel
 
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.computing import jacobian
 from catjac_widgets.language_models.registry import load_model, wrap
 from catjac_widgets.masks import Mask
 

@@ -19,7 +19,7 @@ from checkpoints import random_esm2, write_esm2
 from conftest import Counts
 from stubs import PottsModel, SlowModel
 
-from catjac_widgets.engine.jacobians import jacobian, submit
+from catjac_widgets.engine.computing import jacobian, submit
 from catjac_widgets.engine.store import cache
 from catjac_widgets.errors import CatjacError, ModelNotFoundError, SequenceError
 from catjac_widgets.language_models import registry
@@ -101,7 +101,7 @@ def test_an_unknown_name_or_sequence_fails_at_once() -> None:
 
 SECOND_PROCESS = """
 import sys
-from catjac_widgets.engine.jacobians import jacobian, submit
+from catjac_widgets.engine.computing import jacobian, submit
 from catjac_widgets.engine.store import cache
 J = jacobian(sys.argv[2], sys.argv[1], progress=False)
 K = submit(sys.argv[2], sys.argv[1]).result(60)
@@ -182,7 +182,7 @@ class Slow(BatchDependentModel):
     def on_rows(self, substitutions):
         time.sleep(0.05)
         super().on_rows(substitutions)
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.computing import jacobian
 print("go", flush=True)
 jacobian("MKTAYIAKQRQISF" * 4, Slow(), batch_size=57, progress=False)
 print("complete", flush=True)

@@ -15,7 +15,7 @@ from stubs import FailingModel, HungryModel, PottsModel, SlowModel
 
 from catjac_widgets.engine import resources
 from catjac_widgets.engine.cache_info import CacheWarning
-from catjac_widgets.engine.jacobians import jacobian, submit
+from catjac_widgets.engine.computing import jacobian, submit
 from catjac_widgets.engine.job import Job, Progress
 from catjac_widgets.engine.worker import Priority, worker_for
 from catjac_widgets.errors import Cancelled, ModelError, ResourceError, UsageError

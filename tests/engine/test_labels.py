@@ -10,7 +10,7 @@ import xarray as xr
 from stubs import PottsModel
 
 from catjac_widgets import __version__
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.computing import jacobian
 from catjac_widgets.engine.labels import label_map
 from catjac_widgets.engine.stored import plan_of
 from catjac_widgets.masks import Mask

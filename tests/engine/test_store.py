@@ -18,7 +18,7 @@ from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import BatchDependentModel, FailingModel, PottsModel
 
 from catjac_widgets.engine.cache_info import CacheWarning
-from catjac_widgets.engine.jacobians import submit
+from catjac_widgets.engine.computing import submit
 from catjac_widgets.engine.store import cache
 from catjac_widgets.engine.stored import stored_contacts
 from catjac_widgets.masks import Mask
@@ -233,7 +233,7 @@ WRITER = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[1])
 from stubs import BatchDependentModel
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.computing import jacobian
 from catjac_widgets.engine.store import cache
 made = jacobian("MKTAYIAKQRQISF" * 3, BatchDependentModel(), progress=False, batch_size=38)
 info = cache.info()

@@ -166,7 +166,7 @@ def test_a_process_that_ends_in_the_middle_of_a_sweep_ends_quietly() -> None:
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from stubs import SlowModel
-from catjac_widgets.engine.jacobians import submit
+from catjac_widgets.engine.computing import submit
 model = SlowModel(seconds=0.05)
 job = submit("MKTAYIAKQRQISF" * 4, model, cache=False)
 model.running.wait(20)

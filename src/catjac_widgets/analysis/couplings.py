@@ -269,7 +269,7 @@ def _rows_of(
     separation: int,
     progress: bool,
 ) -> list[dict[str, Any]]:
-    from catjac_widgets.engine.jacobians import jacobian
+    from catjac_widgets.engine.computing import jacobian
     from catjac_widgets.language_models.potts_fit import fit_potts
 
     alignment = read_alignment(path)

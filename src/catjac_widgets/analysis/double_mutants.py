@@ -13,7 +13,7 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.bootstrap import spearman
 from catjac_widgets.analysis.summaries import epistasis
-from catjac_widgets.engine.jacobians import plan_for
+from catjac_widgets.engine.computing import plan_for
 from catjac_widgets.engine.passes import in_batches
 from catjac_widgets.errors import JacobianError, ModelError, UsageError
 from catjac_widgets.language_models.registry import resolve_model

@@ -21,7 +21,7 @@ from catjac_widgets.analysis.baselines import (
 )
 from catjac_widgets.analysis.contact_maps import contacts
 from catjac_widgets.analysis.evaluation_inputs import Entry
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.computing import jacobian
 from catjac_widgets.engine.kept_maps import kept_map
 from catjac_widgets.errors import SequenceError
 from catjac_widgets.language_models.potts_fit import REGULARISATION, fit_potts

@@ -11,7 +11,7 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.summaries import entropy, log_softmax
-from catjac_widgets.engine.jacobians import jacobian, plan_for
+from catjac_widgets.engine.computing import jacobian, plan_for
 from catjac_widgets.engine.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.protocol import WholeVocabulary

@@ -11,7 +11,7 @@ import numpy as np
 
 from catjac_widgets.analysis.likelihood import PseudoPerplexity
 from catjac_widgets.analysis.summaries import log_softmax
-from catjac_widgets.engine.jacobians import plan_for
+from catjac_widgets.engine.computing import plan_for
 from catjac_widgets.engine.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.protocol import LanguageModel, WholeVocabulary

@@ -12,7 +12,7 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.attention import contact_head
 from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.engine.jacobians import plan_for, submit
+from catjac_widgets.engine.computing import plan_for, submit
 from catjac_widgets.engine.labels import label_jacobian
 from catjac_widgets.engine.store import cache as the_cache
 from catjac_widgets.engine.worker import Priority, Worker, worker_for

@@ -13,7 +13,7 @@ from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.operations import apc, block_norms, zero_diagonal
 from catjac_widgets.analysis.recovery_measures import RECOVERED, block_cosine, recovered_fraction
 from catjac_widgets.analysis.recovery_patterns import AVOIDED, Target, check_steps, patterned_masks
-from catjac_widgets.engine.jacobians import jacobian
+from catjac_widgets.engine.computing import jacobian
 from catjac_widgets.engine.mask_scan import MapMaker, scan_masks
 from catjac_widgets.engine.mask_scan_plan import CONTACT_HEAD
 from catjac_widgets.language_models.identity import ModelIdentity

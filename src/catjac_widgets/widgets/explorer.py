@@ -365,7 +365,7 @@ def explore(
     CatjacError
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
-    from catjac_widgets.engine.jacobians import submit
+    from catjac_widgets.engine.computing import submit
     from catjac_widgets.engine.worker import Priority
 
     if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
