@@ -48,6 +48,7 @@ _HOMES = {
     "inter_chain_precision": "catjac_widgets.analysis.chains",
     "inverse_covariance": "catjac_widgets.analysis.baselines",
     "jacobian": "catjac_widgets.engine.computing",
+    "jacobians": "catjac_widgets.engine.many",
     "load_model": "catjac_widgets.language_models.registry",
     "marginals": "catjac_widgets.analysis.likelihood",
     "masked_perplexity": "catjac_widgets.analysis.masked_samples",
@@ -86,7 +87,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'catjac' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("jacobian", "submit", "explore"):
+    if name in ("jacobian", "jacobians", "submit", "explore"):
         # The accessor (`J.catjac`) registers itself when it is imported; the engine below may not know of it.
         importlib.import_module("catjac_widgets.analysis.accessor")
     globals()[name] = value

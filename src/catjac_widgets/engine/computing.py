@@ -114,7 +114,7 @@ def jacobian(
     Zhang, Wayment-Steele, Brixi, Wang, Kern, Ovchinnikov: Protein language models learn evolutionary
     statistics of interacting sequence motifs. PNAS 121 (2024) e2406285121.
     """
-    job, resolved = _make_job(
+    job, resolved = make_job(
         sequence,
         model,
         options={
@@ -134,7 +134,7 @@ def jacobian(
     worker: Worker | None = None
     try:
         if not job.read_here():
-            worker = _worker_of(resolved)
+            worker = worker_of(resolved)
             if worker.owns_this_thread():
                 while not job.step():
                     pass
@@ -189,7 +189,7 @@ def submit(
     CatjacError
         As `jacobian`, for what can be told before the work starts; the rest is raised by ``result()``.
     """
-    job, resolved = _make_job(
+    job, resolved = make_job(
         sequence,
         model,
         options={
@@ -206,16 +206,21 @@ def submit(
         lazy=lazy,
         priority=priority,
     )
-    entry = the_cache.find(job.plan) if cache else None
-    if entry is not None and entry.done().issuperset(job.plan.wanted):
-        # Nothing is left for the device to do: answer beside it, and without importing torch to name it.
-        job.start_on(worker_for("cache"))
-    else:
-        job.start_on(_worker_of(resolved))
+    start(job, resolved, cache=cache)
     return job
 
 
-def _make_job(
+def start(job: Job, model: Any, *, cache: bool) -> Worker:
+    """Queue a job on the worker of its model's device, and return that."""
+    entry = the_cache.find(job.plan) if cache else None
+    # Where nothing is left for the device to do: answer beside it, and without importing torch to name it.
+    answered = entry is not None and entry.done().issuperset(job.plan.wanted)
+    worker = worker_for("cache") if answered else worker_of(model)
+    job.start_on(worker)
+    return worker
+
+
+def make_job(
     sequence: Sequence | str | Path,
     model: Any,
     *,
@@ -225,6 +230,15 @@ def _make_job(
     lazy: bool | str,
     priority: Priority,
 ) -> tuple[Job, Any]:
+    """Check a request and make its job, not yet queued; the model as `plan_for` gives it.
+
+    Parameters
+    ----------
+    sequence, model, batch_size, cache, lazy, priority
+        See `submit`.
+    options
+        As of `plan_for`.
+    """
     if batch_size is not None and (
         isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1
     ):
@@ -282,7 +296,8 @@ def _delta_of(model: Any) -> str:
     return "delta-int8" if device.startswith("cpu") else "delta-bfloat16"
 
 
-def _worker_of(model: Any) -> Worker:
+def worker_of(model: Any) -> Worker:
+    """Return the worker of the device that a model is on, or would be loaded to."""
     if isinstance(model, str | Path):
         from catjac_widgets.language_models.devices import likely_device
 
