@@ -3,11 +3,12 @@
 The proteins go through `catjac.jacobians`; of each the contact map is taken. `sample`: of a few proteins,
 once keeping nothing, once keeping every Jacobian in a cache folder; the plain loop over fair-esm
 (`plain_loop.py`) runs between them on the same protein, on every eighth position, and its time is scaled to
-all of them; ratios are paired by protein. `all`: every protein once, keeping nothing; its row is written anew
-after each, so that a run that is stopped says how far it came.
+all of them; ratios are paired by protein. `all`: every protein once, keeping nothing. It may be done in
+pieces: what each protein took is written to `throughput_proteins.csv` at once, and what stands there is not
+run again.
 
-Seconds are those of the clock; beside them stands the processor time of the whole process, start and warming
-up included. Where others wanted the same cores (`load`), the clock says less than the processor time.
+Seconds are those of the clock. Beside them stand the processor time and the load: where others wanted the
+same cores, the clock says less than the processor time.
 """
 
 from __future__ import annotations
@@ -79,9 +80,44 @@ def plain(residues: str, model: Any) -> float:
     return (time.perf_counter() - started) * len(residues) / len(positions)
 
 
-def row(mode: str, name: str, found: list[str], seconds: list[float], against: list[float]) -> dict[str, Any]:
+def all_in_pieces(
+    name: str, found: list[str], model: Any, path: Path, limit: float, facts: dict[str, Any]
+) -> list[dict[str, str]]:
+    """Go on with the proteins that the file lacks, for so many seconds, and return all that it holds then."""
+    done: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(encoding="utf-8") as file:
+            done = list(csv.DictReader(file))
+    there = {each["protein"] for each in done if each["model"] == name}
+    missing = [number for number in range(len(found)) if str(number + 1) not in there]
+    started = time.perf_counter()
+    processor = time.process_time()
+    for number, seconds in zip(
+        missing, maps([found[number] for number in missing], model, keep=False), strict=False
+    ):
+        latest = {
+            "model": name,
+            "protein": str(number + 1),
+            "length": str(len(found[number])),
+            "seconds": f"{seconds:.3f}",
+            "processor_s": f"{time.process_time() - processor:.2f}",
+            "load": f"{os.getloadavg()[0]:.1f}",
+            "processor": str(facts["processor"]),
+            "commit": str(facts["commit"]),
+        }
+        processor = time.process_time()
+        done.append(latest)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, latest, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(done)
+        if time.perf_counter() - started > limit:
+            break
+    return [each for each in done if each["model"] == name]
+
+
+def row(mode: str, name: str, done: list[str], seconds: list[float], against: list[float]) -> dict[str, Any]:
     """Sum up one mode; `against` are the plain loop's seconds on the same proteins, or nothing."""
-    done = found[: len(seconds)]
     total, residues = sum(seconds), sum(map(len, done))
     ratios = np.array(against) / np.array(seconds) if against else np.array([])
     return {
@@ -97,7 +133,6 @@ def row(mode: str, name: str, found: list[str], seconds: list[float], against: l
         "ratio_to_plain_loop": f"{np.median(ratios):.2f}" if ratios.size else "",
         "lowest": f"{ratios.min():.2f}" if ratios.size else "",
         "highest": f"{ratios.max():.2f}" if ratios.size else "",
-        "processor_s": f"{time.process_time():.0f}",
         "load": f"{os.getloadavg()[0]:.1f}",
     }
 
@@ -110,8 +145,13 @@ def write(path: Path | None, rows: list[dict[str, Any]], facts: dict[str, Any]) 
     if path.exists():
         with path.open(encoding="utf-8") as file:
             kept = list(csv.DictReader(file))
-    new = {(each["model"], each["mode"]) for each in rows}
-    kept = [each for each in kept if (each["model"], each["mode"]) not in new]
+    # "contact maps, 48 of 200 proteins" makes room for "contact maps, 96 of 200 proteins".
+    new = {(each["model"], each["mode"].split(", ")[-1].split()[-1], each["mode"][:10]) for each in rows}
+    kept = [
+        each
+        for each in kept
+        if (each["model"], each["mode"].split(", ")[-1].split()[-1], each["mode"][:10]) not in new
+    ]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*rows[0], *facts], lineterminator="\n")
         writer.writeheader()
@@ -126,6 +166,7 @@ def main() -> None:
     parser.add_argument("--proteins", type=int, default=200)
     parser.add_argument("--sample", type=int, default=6, help="How many proteins of `sample`.")
     parser.add_argument("--longest", type=int, default=300, help="Residues of the longest of `sample`.")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="Stop `all` after so long.")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     # The state of the repository now, not when a long run ends.
@@ -134,11 +175,12 @@ def main() -> None:
     for _ in maps([found[0][:50]], model, keep=True):
         plain(found[0][:50], model)
     if chosen.what == "all":
-        seconds: list[float] = []
-        for latest in maps(found, model, keep=False):
-            seconds.append(latest)
-            rows = [row("contact maps, all proteins", name, found, seconds, [])]
-            write(chosen.out, rows, facts)
+        path = (chosen.out or Path("throughput.csv")).with_name("throughput_proteins.csv")
+        done = all_in_pieces(name, found, model, path, chosen.seconds, facts)
+        taken_of = [found[int(each["protein"]) - 1] for each in done]
+        mode = f"contact maps, {len(done)} of {len(found)} proteins"
+        rows = [row(mode, name, taken_of, [float(each["seconds"]) for each in done], [])]
+        write(chosen.out, rows, facts)
     else:
         found = spread(found, chosen.sample, chosen.longest)
         taken: dict[str, list[float]] = {"plain loop": [], "contact maps": [], "Jacobians kept": []}

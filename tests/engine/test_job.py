@@ -389,6 +389,38 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
     assert size("ACDEFGHIKL" * 50, parameters=10**9) == 1
 
 
+def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from catjac_widgets.engine.plan import make_plan
+
+    class OnGpu(PottsModel):
+        device = torch.device("cuda:0")  # type: ignore[assignment]
+        parameters = 0  # type: ignore[assignment]
+
+        def row_bytes(self, length: int) -> int:
+            return 10**6
+
+    def size(length: int, parameters: float, gigabytes: float = 80) -> int:
+        monkeypatch.setattr(OnGpu, "parameters", int(parameters))
+        monkeypatch.setattr(resources, "_gpu_memory", lambda device: int(gigabytes * 1e9))
+        plan = make_plan("A" * length, model="m", fingerprint="", letters=PottsModel().letters)
+        return resources.choose_batch_size(plan, OnGpu())
+
+    for length, parameters in ((50, 8e6), (256, 8e6), (256, 150e6), (256, 650e6), (1022, 650e6), (300, 15e9)):
+        found = size(length, parameters)
+        assert found % 19 == 0
+        tokens = found * (length + 2)
+        # No fewer tokens than fill the device but for less than a row, no more than a row beyond the most.
+        assert tokens > 2**13 - 19 * (length + 2)
+        assert tokens <= max(2**16, 19 * (length + 2))
+        assert found == 19 or tokens * 2 * parameters <= max(2e13, 2**13 * 2 * parameters)
+    assert size(50, 8e6) == 65536 // 52 // 19 * 19
+    # A small card has what its memory holds, in parts of a row if need be.
+    assert size(256, 8e6, gigabytes=0.3) == 95
+    assert size(256, 8e6, gigabytes=0.03) == 10
+
+
 def test_no_warning_where_all_is_well() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ResourceError
 
@@ -17,7 +17,7 @@ LAZY_BYTES = 10**9
 HOURS_VARIABLE = "CATJAC_MAX_HOURS"
 DEFAULT_MAX_HOURS = 24.0
 
-#: Sequences a batch at most; beyond it small models gain nothing.
+#: Sequences a batch at most where the device is no GPU; beyond it small models gain nothing.
 LARGEST_BATCH = 128
 
 #: A batch on a CPU takes about this long where `_CPU_BATCH_TOKENS` allow it: so long may a drag have to wait.
@@ -26,6 +26,14 @@ _CPU_OPERATIONS_PER_SECOND = 5e10
 
 #: From so many tokens on, larger batches are no faster; a row's 19 sequences are split where they have more.
 _CPU_BATCH_TOKENS = 1000
+
+#: Memory that the passes of one batch may take on a CPU, where it is also everybody else's.
+_CPU_BATCH_BYTES = 512 * 2**20
+
+#: Tokens that keep a GPU's multiprocessors busy: many for a narrow model, whose products are small; for a
+#: wide one as many as `_GPU_BATCH_OPERATIONS` allow, so that a batch stays short, but no fewer than the first.
+_GPU_BATCH_TOKENS = 2**13, 2**16
+_GPU_BATCH_OPERATIONS = 2e13
 
 
 def total_memory() -> int:
@@ -122,20 +130,27 @@ def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None
     if asked is not None:
         return asked
     device, length = model.device, len(plan.model_residues)
-    size = LARGEST_BATCH
-    if device.type == "cuda":
-        import torch
-
-        budget = torch.cuda.get_device_properties(device).total_memory // 3
-    else:
-        budget = min(total_memory() // 8, 4 * 2**30)
     whole = plan.substitutions_per_row
-    if device.type == "cpu":
-        operations = 2.0 * max(1, model.parameters) * (length + 2)
+    operations = 2.0 * max(1, model.parameters)  # a token
+    if device.type == "cuda":
+        fewest, most = _GPU_BATCH_TOKENS
+        tokens = min(most, max(fewest, int(_GPU_BATCH_OPERATIONS / operations)))
+        size, budget = max(whole, tokens // (length + 2)), _gpu_memory(device) // 3
+    elif device.type == "cpu":
         least = min(whole, max(1, _CPU_BATCH_TOKENS // (length + 2)))
-        size = min(size, max(least, int(_CPU_BATCH_SECONDS * _CPU_OPERATIONS_PER_SECOND / operations)))
+        quick = int(_CPU_BATCH_SECONDS * _CPU_OPERATIONS_PER_SECOND / (operations * (length + 2)))
+        size, budget = min(LARGEST_BATCH, max(least, quick)), min(total_memory() // 8, _CPU_BATCH_BYTES)
+    else:
+        size, budget = LARGEST_BATCH, min(total_memory() // 8, 4 * 2**30)
     size = min(size, max(1, int(budget // max(1, model.row_bytes(length)))))
     return size // whole * whole if size >= whole else size
+
+
+def _gpu_memory(device: Any) -> int:
+    """Bytes of memory that a GPU has."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 def _gigabytes(size: float) -> str:
