@@ -116,12 +116,15 @@ def all_in_pieces(
     return [each for each in done if each["model"] == name]
 
 
-def row(mode: str, name: str, done: list[str], seconds: list[float], against: list[float]) -> dict[str, Any]:
+def row(
+    run: str, mode: str, name: str, done: list[str], seconds: list[float], against: list[float]
+) -> dict[str, Any]:
     """Sum up one mode; `against` are the plain loop's seconds on the same proteins, or nothing."""
     total, residues = sum(seconds), sum(map(len, done))
     ratios = np.array(against) / np.array(seconds) if against else np.array([])
     return {
         "model": name,
+        "run": run,
         "mode": mode,
         "proteins": len(done),
         "lengths": f"{min(map(len, done))}-{max(map(len, done))}",
@@ -145,13 +148,8 @@ def write(path: Path | None, rows: list[dict[str, Any]], facts: dict[str, Any]) 
     if path.exists():
         with path.open(encoding="utf-8") as file:
             kept = list(csv.DictReader(file))
-    # "contact maps, 48 of 200 proteins" makes room for "contact maps, 96 of 200 proteins".
-    new = {(each["model"], each["mode"].split(", ")[-1].split()[-1], each["mode"][:10]) for each in rows}
-    kept = [
-        each
-        for each in kept
-        if (each["model"], each["mode"].split(", ")[-1].split()[-1], each["mode"][:10]) not in new
-    ]
+    new = {(each["model"], each["run"], each["mode"]) for each in rows}
+    kept = [each for each in kept if (each["model"], each["run"], each["mode"]) not in new]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*rows[0], *facts], lineterminator="\n")
         writer.writeheader()
@@ -178,8 +176,8 @@ def main() -> None:
         path = (chosen.out or Path("throughput.csv")).with_name("throughput_proteins.csv")
         done = all_in_pieces(name, found, model, path, chosen.seconds, facts)
         taken_of = [found[int(each["protein"]) - 1] for each in done]
-        mode = f"contact maps, {len(done)} of {len(found)} proteins"
-        rows = [row(mode, name, taken_of, [float(each["seconds"]) for each in done], [])]
+        run = f"of {len(found)}"
+        rows = [row(run, "contact maps", name, taken_of, [float(each["seconds"]) for each in done], [])]
         write(chosen.out, rows, facts)
     else:
         found = spread(found, chosen.sample, chosen.longest)
@@ -189,7 +187,7 @@ def main() -> None:
             taken["contact maps"] += maps([residues], model, keep=False)
             taken["Jacobians kept"] += maps([residues], model, keep=True)
         rows = [
-            row(f"{mode}, sample", name, found, seconds, [] if mode == "plain loop" else taken["plain loop"])
+            row("sample", mode, name, found, seconds, [] if mode == "plain loop" else taken["plain loop"])
             for mode, seconds in taken.items()
         ]
         write(chosen.out, rows, facts)
