@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import catjac
 from catjac_widgets.analysis.evaluation import top_contacts
-from catjac_widgets.cli import computing, main
+from catjac_widgets.cli import main, outputs
 from catjac_widgets.cli.lab import address, has_browser
 
 PEPTIDE = "NLYIQWLKDGGPSSGRPPPS"
@@ -49,7 +49,7 @@ def test_version_and_help() -> None:
 def test_jacobian_is_written_as_it_is(
     elsewhere: Path, name: str, part_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(computing, "_PART_BYTES", part_bytes)
+    monkeypatch.setattr(outputs, "_PART_BYTES", part_bytes)
     assert call("jacobian", "peptide.fasta", "-o", name, "-q").exit_code == 0
     opened = xr.open_dataarray(elsewhere / name, engine="zarr" if name.endswith("zarr") else "h5netcdf")
     with opened as J:
@@ -95,6 +95,67 @@ def test_contacts_as_pairs_and_as_map(elsewhere: Path) -> None:
         assert float(row["score"]) == pytest.approx(float(C.sel(pos_i=i, pos_j=j)), rel=1e-5)
     shown = call("contacts", "peptide.fasta", "-q", "--top", "3", "--separation", "10").output.splitlines()
     assert len(shown) == 3
+
+
+PROTEINS = {"one": "NLYIQWLKDGG", "sp|P1|two": "MKTAYIAKQRQISF", "three": "ACDEFGHIK"}
+
+
+@pytest.fixture
+def proteins(elsewhere: Path) -> Path:
+    path = elsewhere / "proteins.fasta"
+    path.write_text("".join(f">{name} of them\n{residues}\n" for name, residues in PROTEINS.items()))
+    (elsewhere / "maps").mkdir()
+    return path
+
+
+def test_each_record_of_a_file_is_written(proteins: Path, elsewhere: Path) -> None:
+    done = call("contacts", "proteins.fasta", "-o", "maps/{name}.npz", "-q")
+    assert (done.exit_code, done.output) == (0, "maps/{name}.npz: 3 of 3 written\n")
+    for name, residues in PROTEINS.items():
+        C = catjac.contacts(catjac.jacobian(residues, progress=False))
+        with np.load(elsewhere / "maps" / f"{name.replace('|', '_')}.npz") as arrays:
+            np.testing.assert_array_equal(arrays["scores"], C.values)
+            assert str(arrays["sequence"]) == residues
+    assert len(list((elsewhere / "maps").iterdir())) == 3
+    done = call("jacobian", "proteins.fasta", "-o", "maps/J-{name}.nc", "-q")
+    assert done.exit_code == 0
+    with xr.open_dataarray(elsewhere / "maps" / "J-three.nc", engine="h5netcdf") as J:
+        np.testing.assert_array_equal(J.values, catjac.jacobian(PROTEINS["three"], progress=False).values)
+
+
+def test_what_is_there_is_left_alone(proteins: Path, elsewhere: Path) -> None:
+    (elsewhere / "maps" / "one.csv").write_text("precious")
+    done = call("contacts", "proteins.fasta", "-o", "maps/{name}.csv", "-q")
+    assert done.output == "maps/{name}.csv: 2 of 3 written, 1 were there already\n"
+    assert (elsewhere / "maps" / "one.csv").read_text() == "precious"
+    done = call("contacts", "proteins.fasta", "-o", "maps/{name}.csv", "-q")
+    assert done.output == "maps/{name}.csv: 0 of 3 written, 3 were there already\n"
+    assert call("contacts", "proteins.fasta", "-o", "maps/{name}.csv", "-q", "--force").exit_code == 0
+    assert (elsewhere / "maps" / "one.csv").read_text() != "precious"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["proteins.fasta", "-o", "none/{name}.csv"], "no folder none"),
+        (["nothing.fasta", "-o", "maps/{name}.csv"], "is no file"),
+        (["bpti", "-o", "maps/{name}.csv"], "is no file"),
+        (["proteins.fasta", "-o", "maps/{name}.csv", "--visible", "1-5"], "--visible is about one protein"),
+        (["proteins.fasta", "-o", "maps/{name}.txt"], "neither .csv nor .npz"),
+        (["twice.fasta", "-o", "maps/{name}.csv"], "records a|b and a/b of twice.fasta would both"),
+        (["bad.fasta", "-o", "maps/{name}.csv"], "Protein 2, 'b': residue 3 is 'B'"),
+        (["proteins.fasta", "-o", "out.csv"], "3 records (one, sp|P1|two, three)"),
+    ],
+)
+def test_many_records_are_checked_before_any_work(
+    proteins: Path, elsewhere: Path, words: list[str], said: str
+) -> None:
+    (elsewhere / "twice.fasta").write_text(">a|b\nACDEF\n>a/b\nACDEF\n")
+    (elsewhere / "bad.fasta").write_text(">a\nACDEF\n>b\nACB\n")
+    done = call("contacts", "-q", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not list((elsewhere / "maps").iterdir())
 
 
 def test_the_second_time_nothing_is_computed(elsewhere: Path, own_cache: Path) -> None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from catjac_widgets.cli.outputs import (
+    check_output,
+    is_for_each,
+    paths_for,
+    replacing,
+    write_map,
+    write_netcdf,
+    write_zarr,
+)
 from catjac_widgets.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-#: Bytes of rows that are written at a time.
-_PART_BYTES = 64 * 2**20
 
 _OPTIONS = (
     click.argument("what"),
@@ -45,45 +47,67 @@ def _with_options(function: Function) -> Function:
 
 @click.command("jacobian")
 @_with_options
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="OUT.zarr or OUT.nc")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="OUT.zarr or OUT.nc; FOLDER/{name}.zarr for each record of a FASTA file.",
+)
 @click.option("--positions", metavar="RANGES", help="Only rows of these positions: 1-20,35.")
 def jacobian_command(output: Path, positions: str | None, force: bool, **options: Any) -> None:
     """Compute the categorical Jacobian of WHAT and write it as zarr or netCDF."""
     if output.suffix not in (".zarr", ".nc"):
         raise UsageError(f"The output {output} ends in neither .zarr nor .nc; name it out.zarr.")
+    write = write_zarr if output.suffix == ".zarr" else write_netcdf
+    if is_for_each(output):
+        write_each(output, write, force=force, positions=positions, **options)
+        return
     check_output(output, force)
     J = _jacobian(positions=positions, **options)
     with replacing(output) as path:
-        (write_zarr if output.suffix == ".zarr" else write_netcdf)(J, path)
+        write(J, path)
     click.echo(f"{output}: {' × '.join(map(str, J.shape))}, {J.attrs['model']}")
 
 
 @click.command("contacts")
 @_with_options
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="OUT.csv (pairs) or OUT.npz (the map)")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="OUT.csv (pairs) or OUT.npz (the map); FOLDER/{name}.csv for each record of a FASTA file.",
+)
 @click.option("--separation", type=click.IntRange(min=1), default=6, show_default=True, help="Least |i − j|.")
 @click.option("--top", type=click.IntRange(min=1), help="How many pairs; all with -o, otherwise 20.")
 def contacts_command(
     output: Path | None, separation: int, top: int | None, force: bool, **options: Any
 ) -> None:
     """Predict the contacts of WHAT from its Jacobian (order A, APC): the best pairs, or the whole map."""
-    if output is not None:
-        if output.suffix not in (".csv", ".npz"):
-            raise UsageError(f"The output {output} ends in neither .csv nor .npz; name it out.csv.")
+    if output is not None and output.suffix not in (".csv", ".npz"):
+        raise UsageError(f"The output {output} ends in neither .csv nor .npz; name it out.csv.")
+    for_each = output is not None and is_for_each(output)
+    if output is not None and not for_each:
         check_output(output, force)
     from catjac_widgets import contacts
     from catjac_widgets.analysis.evaluation import top_contacts
 
+    def write(C: xr.DataArray, path: Path) -> None:
+        if path.suffix == ".npz":
+            write_map(C, path)
+        else:
+            top_contacts(C, top or C.size, separation).to_csv(path, index=False)
+
+    if output is not None and for_each:
+        write_each(output, lambda J, path: write(contacts(J), path), force=force, **options)
+        return
     C = contacts(_jacobian(positions=None, **options))
     if output is None:
         for pair in top_contacts(C, top or 20, separation).itertuples():
             click.echo(f"{pair.residue_i:>8} {pair.residue_j:>8} {pair.score:9.4f}")
         return
     with replacing(output) as path:
-        if output.suffix == ".npz":
-            write_map(C, path)
-        else:
-            top_contacts(C, top or C.size, separation).to_csv(path, index=False)
+        write(C, path)
     click.echo(f"{output}: {C.attrs.get('model', options['model'])}, {C.sizes['pos_i']} residues")
 
 
@@ -121,90 +145,50 @@ def _jacobian(
     )
 
 
-def check_output(output: Path, force: bool) -> None:
-    """Refuse, before any work, an output that exists or cannot be written.
+def write_each(
+    output: Path,
+    write: Callable[[xr.DataArray, Path], None],
+    *,
+    what: str,
+    model: str,
+    device: str | None,
+    variant: str,
+    batch_size: int | None,
+    no_cache: bool,
+    quiet: bool,
+    force: bool,
+    **others: Any,
+) -> None:
+    """Write one file for each record of a FASTA file, leaving out those that are there already.
 
     Raises
     ------
     UsageError
-        Saying which.
+        If WHAT is no such file, or an option speaks of one protein.
     """
-    folder = output.parent
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder} to write {output.name} into; make it first.")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"The folder {folder} cannot be written to; choose another for {output.name}.")
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists already; name another file, or overwrite it with --force.")
+    asked = next((name for name, value in others.items() if value is not None), None)
+    if asked is not None:
+        raise UsageError(f"--{asked} is about one protein, and {output} asks for each record; leave one out.")
+    from catjac_widgets import jacobians, load_model
 
-
-@contextmanager
-def replacing(output: Path) -> Iterator[Path]:
-    """Give a path beside `output` that takes its place when all went well, and is removed otherwise."""
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    _remove(partial)
-    try:
-        yield partial
-        _remove(output)
-        partial.rename(output)
-    except OSError as error:
-        raise UsageError(f"{output} could not be written ({error}).") from error
-    finally:
-        _remove(partial)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def write_zarr(J: xr.DataArray, path: Path) -> None:
-    """Write a Jacobian as zarr: a chunk a row, labels as text that other readers of zarr understand."""
-    # numpy's fixed-width text has no zarr 3 specification; variable-length text has one.
-    text = {name: (c.dims, c.values.astype(object)) for name, c in J.coords.items() if c.dtype.kind == "U"}
-    J = J.assign_coords(text)
-    with warnings.catch_warnings():
-        # xarray opens consolidated stores without a warning, others with one; both kinds can be read.
-        warnings.filterwarnings("ignore", "Consolidated metadata")
-        for rows in _parts(J):
-            if rows.start == 0:
-                J[rows].to_zarr(path, encoding={J.name: {"chunks": (1, *J.shape[1:])}})
-            else:
-                J[rows].to_zarr(path, append_dim="pos_in")
-
-
-def write_netcdf(J: xr.DataArray, path: Path) -> None:
-    """Write a Jacobian as netCDF 4."""
-    import h5netcdf
-    import numpy as np
-
-    J.coords.to_dataset().to_netcdf(path, engine="h5netcdf")
-    with h5netcdf.File(path, "a") as file:
-        made = file.create_variable(J.name, J.dims, J.dtype, fillvalue=np.nan)
-        made.attrs.update(J.attrs)
-        for rows in _parts(J):
-            made[rows] = J[rows].values
-
-
-def _parts(J: xr.DataArray) -> Iterator[slice]:
-    """Divide the rows into parts that may be held: what lies on disk is not loaded as a whole."""
-    step = max(1, _PART_BYTES * J.shape[0] // max(1, J.nbytes))
-    for start in range(0, J.shape[0], step):
-        yield slice(start, min(start + step, J.shape[0]))
-
-
-def write_map(C: xr.DataArray, path: Path) -> None:
-    """Write the whole map as compressed numpy arrays: scores, positions, residues."""
-    import numpy as np
-
-    with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            scores=C.values,
-            positions=C["pos_i"].values,
-            residues=C["residue_i"].values.astype(str),
-            model=str(C.attrs.get("model", "")),
-            sequence=str(C.attrs.get("sequence", "")),
+    records, paths = paths_for(output, what)
+    todo = {name: path for name, path in paths.items() if force or not path.exists()}
+    found: Iterator[xr.DataArray] = iter(())
+    if todo:
+        found = jacobians(
+            [record for record in records if record.name in todo],
+            model if device is None else load_model(model, device=device),
+            variant=variant,
+            batch_size=batch_size,
+            cache=not no_cache,
+            progress=not quiet,
         )
+    written = 0
+    try:
+        for J in found:
+            with replacing(todo[J.attrs["sequence_name"]]) as path:
+                write(J, path)
+            written += 1
+    finally:
+        there = f", {len(paths) - len(todo)} were there already" if len(todo) < len(paths) else ""
+        click.echo(f"{output}: {written} of {len(paths)} written{there}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from catjac_widgets.cli.computing import check_output, replacing
+from catjac_widgets.cli.outputs import check_output, replacing
 from catjac_widgets.errors import UsageError
 
 _ENDINGS = (".a3m", ".afa", ".aln")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catjac_widgets.cli.computing import check_output
+from catjac_widgets.cli.outputs import check_output
 from catjac_widgets.errors import UsageError
 
 if TYPE_CHECKING:

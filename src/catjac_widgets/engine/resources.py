@@ -30,8 +30,8 @@ _CPU_BATCH_TOKENS = 1000
 #: Memory that the passes of one batch may take on a CPU, where it is also everybody else's.
 _CPU_BATCH_BYTES = 512 * 2**20
 
-#: Tokens that keep a GPU's multiprocessors busy, at least and at most: many for a narrow model, whose products
-#: are small; for a wide one as many as `_GPU_BATCH_OPERATIONS` allow, so that a batch stays short.
+#: Tokens that keep a GPU's multiprocessors busy, at least and at most: many for a narrow model, whose
+#: products are small; for a wide one as many as `_GPU_BATCH_OPERATIONS` allow, so that a batch stays short.
 _GPU_BATCH_TOKENS = 2**13, 2**16
 _GPU_BATCH_OPERATIONS = 2e13
 
