@@ -5,7 +5,7 @@ once keeping nothing, once keeping every Jacobian in a cache folder; the plain l
 (`plain_loop.py`) runs between them on the same protein, on every eighth position, and its time is scaled to
 all of them; ratios are paired by protein. `all`: every protein once, keeping nothing. It may be done in
 pieces: what each protein took is written to `throughput_proteins.csv` at once, and what stands there is not
-run again.
+run again. `batches`: what a sequence takes in batches of several sizes, to `throughput_batches.csv`.
 
 Seconds are those of the clock. Beside them stand the processor time and the load: where others wanted the
 same cores, the clock says less than the processor time.
@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import machine
+from measured import Table, machine
 from plain_loop import plain_row, plain_wild_type
+
+from catjac_widgets.language_models.protocol import Substitution
 
 #: One position in so many is run by the plain loop.
 EVERY = 8
@@ -78,6 +80,25 @@ def plain(residues: str, model: Any) -> float:
     for position in positions:
         plain_row(model.model, residues, position, wild_type)
     return (time.perf_counter() - started) * len(residues) / len(positions)
+
+
+def batches(name: str, model: Any, rounds: int = 5) -> Table:
+    """Time batches of several sizes in turn: where a larger one is no faster, proteins need not share one."""
+    table = Table()
+    for length in (50, 100, 200):
+        residues = "".join(np.random.default_rng(length).choice(list("ACDEFGHIKLMNPQRSTVWY"), length))
+        runner = model.prepare(residues)
+        every = [Substitution(k, letter) for k in range(length) for letter in model.letters]
+        taken: dict[int, list[float]] = {size: [] for size in (19, 38, 76, 152)}
+        for turn in range(rounds + 1):
+            for size, found in taken.items():
+                started = time.perf_counter()
+                runner.rows(every[:size])
+                if turn:
+                    found.append(1e6 * (time.perf_counter() - started) / size)
+        for size, found in taken.items():
+            table.add("a sequence", f"{name}, {length} residues, {size} at once", found, "µs")
+    return table
 
 
 def all_in_pieces(
@@ -159,7 +180,7 @@ def write(path: Path | None, rows: list[dict[str, Any]], facts: dict[str, Any]) 
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["all", "sample"])
+    parser.add_argument("what", choices=["all", "sample", "batches"])
     parser.add_argument("--model", choices=["mini", "8M"], default="mini")
     parser.add_argument("--proteins", type=int, default=200)
     parser.add_argument("--sample", type=int, default=6, help="How many proteins of `sample`.")
@@ -170,6 +191,12 @@ def main() -> None:
     # The state of the repository now, not when a long run ends.
     model, found, facts = model_of(chosen.model), proteins(chosen.proteins), machine()
     name = chosen.model if chosen.model == "mini" else f"{chosen.model}, random weights"
+    if chosen.what == "batches":
+        table = batches(name, model)
+        table.print()
+        if chosen.out:
+            table.write(chosen.out)
+        return
     for _ in maps([found[0][:50]], model, keep=True):
         plain(found[0][:50], model)
     if chosen.what == "all":
