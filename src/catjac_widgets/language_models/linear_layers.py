@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Weights larger than this are not packed: the packed copy lies in memory beside them, and with it and the
-#: rows that a contact map holds (0.3 GB at 1022 residues) a Jacobian is to take less than 1 GB.
-MOST_PACKED_BYTES = 640 * 2**20
+#: rows that a contact map holds (0.36 GB at 1022 residues) a Jacobian is to take less than 1 GB.
+MOST_PACKED_BYTES = 600 * 2**20
 
 #: On a GPU, fused weights lie beside the model's if they take no more than this share of its memory.
 MOST_FUSED_SHARE = 1 / 16
