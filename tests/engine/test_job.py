@@ -369,10 +369,10 @@ def test_too_much_time_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPat
 def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
     from catjac_widgets.engine.plan import make_plan
 
-    def size(residues: str = RESIDUES, **settings: float) -> int:
+    def size(residues: str = RESIDUES, numerics: str = "exact", **settings: float) -> int:
         model = PottsModel()
         model.__dict__.update(settings)
-        plan = make_plan(residues, model="m", fingerprint="", letters=model.letters)
+        plan = make_plan(residues, model="m", fingerprint="", letters=model.letters, numerics=numerics)
         monkeypatch.setattr(type(model), "parameters", int(settings.get("parameters", 1000)))
         monkeypatch.setattr(model, "row_bytes", lambda length: settings.get("row_bytes", 1))
         return resources.choose_batch_size(plan, model)
@@ -386,7 +386,9 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
     # Of a long chain not even one row is run whole: nobody is to wait for 19 passes over it.
     monkeypatch.setattr(resources, "total_memory", lambda: 8 * 10**9)
     assert size("ACDEFGHIKL" * 50, parameters=10**6) == 3
-    assert size("ACDEFGHIKL" * 50, parameters=10**9) == 1
+    assert size("ACDEFGHIKL" * 50, parameters=10**9) == 2
+    # Eight bits are twice as fast, and waited for as long.
+    assert size("ACDEFGHIKL" * 50, parameters=10**9, numerics="delta-int8") == 5
 
 
 def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
