@@ -14,7 +14,7 @@ from machine import PeakMemory  # noqa: E402
 from plain_loop import plain_row, plain_wild_type  # noqa: E402
 from shapes import in_half, random_model, some_residues  # noqa: E402
 
-from catjac_widgets.engine.jacobians import plan_for  # noqa: E402
+from catjac_widgets.engine.computing import plan_for  # noqa: E402
 from catjac_widgets.engine.resources import choose_batch_size  # noqa: E402
 from catjac_widgets.engine.sweep import batches, wild_type_logits  # noqa: E402
 from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
