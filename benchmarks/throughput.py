@@ -59,14 +59,14 @@ def model_of(name: str) -> Any:
     return catjac.wrap(model, model.alphabet, name="8M shape")
 
 
-def maps(found: list[str], model: Any, *, keep: bool) -> Iterator[float]:
+def maps(found: list[str], model: Any, *, keep: bool, numerics: str = "exact") -> Iterator[float]:
     """Make the contact maps of all, yielding the seconds that each took."""
     import catjac_widgets as catjac
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CATJAC_CACHE"] = folder
         started = time.perf_counter()
-        for J in catjac.jacobians(found, model, cache=keep, progress=False):
+        for J in catjac.jacobians(found, model, numerics=numerics, cache=keep, progress=False):
             catjac.contacts(J)
             yield time.perf_counter() - started
             started = time.perf_counter()
@@ -102,22 +102,31 @@ def batches(name: str, model: Any, rounds: int = 5) -> Table:
 
 
 def all_in_pieces(
-    name: str, found: list[str], model: Any, path: Path, limit: float, facts: dict[str, Any]
+    name: str,
+    numerics: str,
+    found: list[str],
+    model: Any,
+    path: Path,
+    limit: float,
+    facts: dict[str, Any],
 ) -> list[dict[str, str]]:
     """Go on with the proteins that the file lacks, for so many seconds, and return all that it holds then."""
     done: list[dict[str, str]] = []
     if path.exists():
         with path.open(encoding="utf-8") as file:
             done = list(csv.DictReader(file))
-    there = {each["protein"] for each in done if each["model"] == name}
+    there = {each["protein"] for each in done if (each["model"], each["numerics"]) == (name, numerics)}
     missing = [number for number in range(len(found)) if str(number + 1) not in there]
     started = time.perf_counter()
     processor = time.process_time()
     for number, seconds in zip(
-        missing, maps([found[number] for number in missing], model, keep=False), strict=False
+        missing,
+        maps([found[number] for number in missing], model, keep=False, numerics=numerics),
+        strict=False,
     ):
         latest = {
             "model": name,
+            "numerics": numerics,
             "protein": str(number + 1),
             "length": str(len(found[number])),
             "seconds": f"{seconds:.3f}",
@@ -134,7 +143,7 @@ def all_in_pieces(
             writer.writerows(done)
         if time.perf_counter() - started > limit:
             break
-    return [each for each in done if each["model"] == name]
+    return [each for each in done if (each["model"], each["numerics"]) == (name, numerics)]
 
 
 def row(
@@ -185,6 +194,7 @@ def main() -> None:
     parser.add_argument("--proteins", type=int, default=200)
     parser.add_argument("--sample", type=int, default=6, help="How many proteins of `sample`.")
     parser.add_argument("--longest", type=int, default=300, help="Residues of the longest of `sample`.")
+    parser.add_argument("--numerics", choices=["exact", "delta"], default="exact", help="Of `all`.")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="Stop `all` after so long.")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
@@ -201,10 +211,11 @@ def main() -> None:
         plain(found[0][:50], model)
     if chosen.what == "all":
         path = (chosen.out or Path("throughput.csv")).with_name("throughput_proteins.csv")
-        done = all_in_pieces(name, found, model, path, chosen.seconds, facts)
+        done = all_in_pieces(name, chosen.numerics, found, model, path, chosen.seconds, facts)
         taken_of = [found[int(each["protein"]) - 1] for each in done]
         run = f"of {len(found)}"
-        rows = [row(run, "contact maps", name, taken_of, [float(each["seconds"]) for each in done], [])]
+        mode = "contact maps" if chosen.numerics == "exact" else f"contact maps, {chosen.numerics}"
+        rows = [row(run, mode, name, taken_of, [float(each["seconds"]) for each in done], [])]
         write(chosen.out, rows, facts)
     else:
         found = spread(found, chosen.sample, chosen.longest)
