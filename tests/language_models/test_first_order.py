@@ -29,8 +29,8 @@ from catjac_widgets.language_models.fair_esm_forward import (
     rotary,
 )
 from catjac_widgets.language_models.first_order import FirstOrder
-from catjac_widgets.language_models.sixteen_bits import rough_logits
 from catjac_widgets.language_models.protocol import FirstOrderModel, Substitution
+from catjac_widgets.language_models.sixteen_bits import rough_logits
 from catjac_widgets.masks import Mask
 
 RESIDUES = "MKVLAWGQ"
@@ -253,7 +253,8 @@ def test_more_letters_come_nearer() -> None:
     adapter = in_float64(MODELS["ESM-2"])
     exact = off_diagonal(exactly(adapter))
     errors = [
-        np.linalg.norm(off_diagonal(approximate(adapter, letters=letters)) - exact) for letters in (0, 2, 6, 12)
+        np.linalg.norm(off_diagonal(approximate(adapter, letters=letters)) - exact)
+        for letters in (0, 2, 6, 12)
     ]
     assert errors[0] > errors[1] > errors[2] > errors[3] > 0
 

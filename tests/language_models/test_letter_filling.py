@@ -76,7 +76,9 @@ def test_errors_of_few_kinds_come_back_exactly(monkeypatch: pytest.MonkeyPatch) 
     sigma[0, 0] = 1.0
     letters = torch.tensor([[2, 5], [1, 3], [4, 6], [2, 5], [3, 6], [1, 2]])
     known = exact[torch.arange(LENGTH)[:, None], letters]
-    torch.testing.assert_close(fill(approximate, known, letters, wild_type, sigma), exact, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        fill(approximate, known, letters, wild_type, sigma), exact, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_a_right_approximation_stays_as_it_is() -> None:

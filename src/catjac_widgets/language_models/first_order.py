@@ -1,4 +1,4 @@
-"""An approximate categorical Jacobian: what goes straight from the mutated residue to each other, then letters.
+"""An approximate categorical Jacobian: what goes straight from one residue to another, then some letters.
 
 First, for all letters at once:
 
@@ -159,34 +159,34 @@ class FirstOrder:
             self._own = embed(model, mutants)[:, self._residues].contiguous()
             self._turn = rotary(model, len(self._tokens))
         x, own, turn, layer = self._x, self._own, self._turn, model.layers[index]
-        attention, norm, here = layer.self_attn, layer.self_attn_layer_norm, self._residues
+        attention, norm, inside = layer.self_attn, layer.self_attn_layer_norm, self._residues
         query, key, value = (part[0] for part in linear.projections(attention, norm(x)[None], turn))
         query = query * attention.scaling
         weights = (query @ key.transpose(-1, -2)).softmax(-1)
         mixture = weights @ value
         own_query, own_key, own_value = (
             part.to(x.dtype)
-            for part in rough.projections(attention, norm(own), None if turn is None else turn[here])
+            for part in rough.projections(attention, norm(own), None if turn is None else turn[inside])
         )  # (A, H, L, D)
         own_mixture = self._own_mixture(own_query * attention.scaling, own_key, own_value, key, value)
         middle = x + linear(attention.out_proj, mixture.transpose(0, 1).flatten(1))
         own = own + rough(attention.out_proj, own_mixture.transpose(1, 2).flatten(2))
         self._layers.append(
             _Layer(
-                query[:, here],
-                value[:, here],
-                mixture[:, here],
-                weights[:, here, here].permute(1, 2, 0).contiguous(),
+                query[:, inside],
+                value[:, inside],
+                mixture[:, inside],
+                weights[:, inside, inside].permute(1, 2, 0).contiguous(),
                 self._changes(own_key).permute(1, 3, 2, 0).contiguous(),
                 self._changes(own_value).permute(2, 0, 1, 3).contiguous(),
-                BackwardBlock(layer, middle[here], self._dtype),
+                BackwardBlock(layer, middle[inside], self._dtype),
             )
         )
         self._x = middle + feed_forward(layer, middle, linear)
         self._own = own + feed_forward(layer, own, rough)
 
     def _changes(self, own: Tensor) -> Tensor:
-        """What (A, H, L, D) differs from the same with the wild type's letter, rounding and all."""
+        """Subtract from (A, H, L, D) the same with the wild type's letter, rounding and all."""
         rows = torch.arange(own.shape[2], device=own.device)
         return own - own[self._wild_type, :, rows].transpose(0, 1)
 
@@ -287,7 +287,8 @@ def first_order_jacobians(
 
     Yields
     ------
-    None between steps, and (k, Jacobian (L, A, L, A), float32) when nothing, then each of `stages`, of the letters stands.
+    None between steps, and (k, Jacobian (L, A, L, A), float32), first for no letter run, then for each of
+    `stages`.
     """
     device = model.embed_tokens.weight.device
     rough = rough_layers(model)

@@ -67,7 +67,10 @@ def choose_letters(covariance: Tensor, number: int) -> Tensor:
     def without(left: Tensor, letters: Tensor) -> Tensor:
         """Covariances (A, A, A) that are left when one letter of each is known."""
         column = left[every, :, letters]
-        return left - column[:, :, None] * column[:, None] / (left[every, letters, letters] + noise)[:, None, None]
+        return (
+            left
+            - column[:, :, None] * column[:, None] / (left[every, letters, letters] + noise)[:, None, None]
+        )
 
     left = without(sigma.expand(size, -1, -1), every)
     free = ~torch.eye(size, dtype=torch.bool)
@@ -82,7 +85,9 @@ def choose_letters(covariance: Tensor, number: int) -> Tensor:
     return torch.stack(found, dim=1).to(covariance.device) if found else every.new_zeros(size, 0)
 
 
-def fill(approximate: Tensor, known: Tensor, letters: Tensor, wild_type: Tensor, covariance: Tensor) -> Tensor:
+def fill(
+    approximate: Tensor, known: Tensor, letters: Tensor, wild_type: Tensor, covariance: Tensor
+) -> Tensor:
     """Correct an approximation by letters that are known.
 
     Parameters
@@ -103,7 +108,7 @@ def fill(approximate: Tensor, known: Tensor, letters: Tensor, wild_type: Tensor,
     torch.Tensor
         (L, A, L, A): known rows as they are, zero for the wild type, the others corrected.
     """
-    length, size = approximate.shape[:2]
+    length = len(approximate)
     rows = torch.arange(length, device=approximate.device)
     given = torch.cat([wild_type[:, None], letters], dim=1)  # (L, 1 + k)
     truth = torch.cat([torch.zeros_like(known[:, :1]), known], dim=1)

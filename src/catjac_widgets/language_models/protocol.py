@@ -186,7 +186,7 @@ class FirstOrderModel(Protocol):
     def first_order(
         self, residues: str, mask: Mask | None = None, stages: Iterable[int] = (3,)
     ) -> Iterator[tuple[int, np.ndarray] | None]:
-        """Approximate Jacobians (L, A, L, A), float32: without a mutant run, then with some letters of each row.
+        """Approximate Jacobians (L, A, L, A), float32: with no mutant run, then with some of each row.
 
         The iterator gives (letters run, Jacobian) pairs, first for none, then for each of `stages`, which
         ascend; and None between steps, where it may be left.
