@@ -132,6 +132,8 @@ def test_the_button_and_another_mask_stop_the_preview(wire: Wire, job: StagedJob
 def labels_seen(ex: Explorer) -> list[str]:
     seen: list[str] = []
     ex.contact_map.observe(lambda change: seen.append(change["new"]), "label")
+    while not ex.job.wait(0.005):
+        ex.delivery.deliver()
     ex.wait(60)
     return seen
 
