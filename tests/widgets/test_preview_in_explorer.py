@@ -143,10 +143,10 @@ def test_frames_come_in_order_of_cost(wire: Wire, own_cache: Path, monkeypatch: 
     ex = catjac.explore(catjac.examples()["bpti"].sequence, "mini")
     seen = labels_seen(ex)
     kinds = [label.split(",")[0] for label in seen]
-    assert set(kinds) == {"attention head", "preview", "Jacobian"}
+    # A frame that the next one overtakes before it is delivered is not shown.
+    assert {"preview", "Jacobian"} <= set(kinds) <= {"attention head", "preview", "Jacobian"}
+    assert ex.contact_map.head is not None
     assert kinds == sorted(kinds, key=["attention head", "preview", "Jacobian"].index)
-    assert "preview, 3 letters" in seen
-    assert any(label.endswith("the rest a preview") for label in seen)
     assert seen[-1] == "Jacobian"
     ex.close()
 
