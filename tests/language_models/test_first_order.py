@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from checkpoints import random_esm1b, random_esm2
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models import first_order
 from catjac_widgets.language_models.backward import (
     BackwardBlock,
     BackwardHead,
     BackwardNorm,
-    BackwardValues,
     gelu_slope,
 )
 from catjac_widgets.language_models.fair_esm import FairEsm
 from catjac_widgets.language_models.fair_esm_forward import (
     AS_THEY_ARE,
-    attention_maps,
+    attend,
     embed,
     feed_forward,
     read_out,
@@ -30,6 +30,7 @@ from catjac_widgets.language_models.fair_esm_forward import (
 )
 from catjac_widgets.language_models.first_order import FirstOrder
 from catjac_widgets.language_models.protocol import FirstOrderModel, Substitution
+from catjac_widgets.language_models.sixteen_bits import rough_logits
 from catjac_widgets.masks import Mask
 
 RESIDUES = "MKVLAWGQ"
@@ -44,16 +45,13 @@ def in_float64(make: Callable[[], Any]) -> FairEsm:
     return FairEsm(make().double())
 
 
-def approximate(adapter: FairEsm, mask: Mask | None = None, **options: Any) -> np.ndarray:
-    """All letter directions on both sides, unless told otherwise; (L, A, L, A)."""
+def approximate(adapter: FairEsm, mask: Mask | None = None, letters: int = 0, **options: Any) -> np.ndarray:
+    """What goes straight, corrected by some letters of every position; (L, A, L, A)."""
     tokens = adapter.encode(RESIDUES, mask)
-    probes = options.pop("probes", 19)
     columns = torch.tensor(adapter._columns())
-    made = FirstOrder(
-        adapter.model, tokens, adapter._residues(tokens), columns, **({"directions_in": 20} | options)
-    )
-    stages = [stage for stage in made.steps(probes) if stage is not None]
-    assert stages == list(range(probes + 1))
+    made = FirstOrder(adapter.model, tokens, adapter._residues(tokens), columns, **options)
+    stages = [stage for stage in made.steps((letters,)) if stage is not None]
+    assert stages == ([0, letters] if letters else [0])
     return made.jacobian.double().numpy()
 
 
@@ -107,24 +105,6 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
         expected = finite_difference(by_way_of_mixture, torch.zeros_like(x), along)
         assert float((at_mixture[0] * along).sum()) == pytest.approx(expected, rel=1e-7)
 
-        heads = torch.arange(layer.self_attn.num_heads)
-        weights = attention_maps(layer, x[None], heads, rotary(model, len(x)))[0]
-
-        def mixture_of(at: torch.Tensor) -> torch.Tensor:
-            value = layer.self_attn.v_proj(layer.self_attn_layer_norm(at))
-            return (
-                (weights @ value.unflatten(-1, (len(heads), -1)).transpose(0, 1)).transpose(0, 1).flatten(1)
-            )
-
-        values = BackwardValues(layer, x, weights, torch.float64)
-        base = torch.randn_like(x)
-        found = values.add(base[None], gradient[None])[0] - base
-        expected = finite_difference(lambda at: (mixture_of(at) * gradient).sum(), x, along)
-        assert float((found * along).sum()) == pytest.approx(expected, rel=1e-7)
-        # One token at a time, added up, is all tokens at once.
-        apart = values.at_tokens(gradient, torch.arange(len(x))).sum(0)
-        torch.testing.assert_close(apart, found, rtol=1e-10, atol=1e-12)
-
         letters = torch.tensor(adapter._columns())
         head = BackwardHead(model, x, letters)
         tokens = torch.tensor([2, 5])
@@ -151,7 +131,7 @@ def plain_first_order(adapter: FairEsm, position: int, letter: int, mask: Mask |
     """One substitution's change of the logits (L, A): softmax run anew, later layers by finite differences.
 
     All other tokens change their logits by the slope of the later layers along the change of their mixture in
-    every layer, attention weights held; the mutated one is followed by itself.
+    every layer, what attention brings them there held; the mutated one is followed by itself.
     """
     model = adapter.model
     tokens = adapter.encode(RESIDUES, mask)
@@ -186,16 +166,9 @@ def plain_first_order(adapter: FairEsm, position: int, letter: int, mask: Mask |
             held = x + layer.self_attn.out_proj(before)  # noqa: B023
             held = held + feed_forward(layer, held)
             for later in model.layers[index + 1 :]:
-                heads = torch.arange(later.self_attn.num_heads)
-                weights = attention_maps(later, held, heads, turn)
-                held_value = later.self_attn.v_proj(later.self_attn_layer_norm(held))
-                held_value = held_value.unflatten(-1, (len(heads), -1)).transpose(1, 2)
-                value = later.self_attn.v_proj(later.self_attn_layer_norm(y))
-                value = value.unflatten(-1, (len(heads), -1)).transpose(1, 2)
-                y = y + later.self_attn.out_proj((weights @ value).transpose(1, 2).flatten(2))
-                y = y + feed_forward(later, y)
-                held = held + later.self_attn.out_proj((weights @ held_value).transpose(1, 2).flatten(2))
-                held = held + feed_forward(later, held)
+                brought = attend(later, held, turn)
+                y, held = y + brought, held + brought
+                y, held = y + feed_forward(later, y), held + feed_forward(later, held)
             return read_out(model, y, letters)[0]
 
         step = 1e-5
@@ -220,11 +193,6 @@ def test_sum_agrees_with_a_plain_loop(name: str, mask: Mask | None) -> None:
             expected = plain_first_order(adapter, position, letter, mask).numpy()
         ours = found[position, letter]
         assert np.abs(expected).max() > 1e-2  # there is something to agree on
-        # The letters' mean is not followed through the earlier layers.
-        others = np.arange(len(RESIDUES)) != position
-        ours, expected = (
-            np.where(others[:, None], each - each.mean(-1, keepdims=True), each) for each in (ours, expected)
-        )
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
     for position in np.flatnonzero(hidden):
         assert np.abs(found[position]).max() < 1e-9
@@ -263,7 +231,7 @@ def test_own_token_of_one_layer_is_exact() -> None:
     np.testing.assert_allclose(found[rows, :, rows], exact[rows, :, rows], atol=2e-5)
 
 
-# ---- what is given up
+# ---- letters
 
 
 def off_diagonal(J: np.ndarray) -> np.ndarray:
@@ -273,25 +241,43 @@ def off_diagonal(J: np.ndarray) -> np.ndarray:
     return J
 
 
-def test_more_directions_come_nearer() -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_all_letters_give_the_exact_jacobian(name: str) -> None:
+    adapter = in_float64(MODELS[name])
+    exact = exactly(adapter)
+    # The adapter's rows come in float32.
+    np.testing.assert_allclose(approximate(adapter, letters=19), exact, atol=2e-6)
+
+
+def test_more_letters_come_nearer() -> None:
     adapter = in_float64(MODELS["ESM-2"])
-    whole = off_diagonal(approximate(adapter))
-    shares = [
-        np.linalg.norm(off_diagonal(approximate(adapter, probes=probes)) - whole) / np.linalg.norm(whole)
-        for probes in (0, 1, 4, 19)
+    exact = off_diagonal(exactly(adapter))
+    errors = [
+        np.linalg.norm(off_diagonal(approximate(adapter, letters=letters)) - exact)
+        for letters in (0, 2, 6, 12)
     ]
-    assert shares[0] > shares[1] > shares[2] > shares[3] == pytest.approx(0, abs=1e-12)
-    shares = [
-        np.linalg.norm(off_diagonal(approximate(adapter, directions_in=kept)) - whole) / np.linalg.norm(whole)
-        for kept in (2, 8, 19)
-    ]
-    assert shares[0] > shares[1] > shares[2]
+    assert errors[0] > errors[1] > errors[2] > errors[3] > 0
+
+
+def test_masked_rows_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = in_float64(MODELS["ESM-2"])
+    mask = Mask.showing(RESIDUES, [(2, 5)])
+    sizes: list[int] = []
+
+    def counted(model: Any, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(tokens))
+        return rough_logits(model, tokens, *rest)
+
+    monkeypatch.setattr(first_order, "rough_logits", counted)
+    found = approximate(adapter, mask, letters=2)
+    assert sum(sizes) == 1 + 2 * 4
+    assert np.abs(found[np.array(mask.masked)]).max() == 0
 
 
 def test_sixteen_bits_backwards_are_enough() -> None:
     adapter = FairEsm(random_esm2(3))
-    whole = off_diagonal(approximate(adapter, probes=3))
-    coarse = off_diagonal(approximate(adapter, probes=3, backwards=torch.bfloat16))
+    whole = off_diagonal(approximate(adapter))
+    coarse = off_diagonal(approximate(adapter, backwards=torch.bfloat16))
     assert 0 < np.linalg.norm(coarse - whole) < 0.02 * np.linalg.norm(whole)
 
 
@@ -302,11 +288,11 @@ def test_adapter_gives_it_in_steps() -> None:
     adapter = FairEsm(random_esm2(3))
     assert isinstance(adapter, FirstOrderModel)
     training = adapter.model.train().training
-    steps = list(adapter.first_order(RESIDUES, None, 2))
+    steps = list(adapter.first_order(RESIDUES, None, (1, 3)))
     assert adapter.model.training is training is True
     assert steps.count(None) >= 3
     made = [step for step in steps if step is not None]
-    assert [number for number, _ in made] == [0, 1, 2]
+    assert [number for number, _ in made] == [0, 1, 3]
     length = len(RESIDUES)
     assert all(J.shape == (length, 20, length, 20) and J.dtype == np.float32 for _, J in made)
 

@@ -75,6 +75,34 @@ def test_rows_appear_and_the_end_replaces_them(notebook: NotebookPage) -> None:
     assert notebook.complaints == []
 
 
+def test_a_preview_says_that_it_is_one_until_rows_replace_it(notebook: NotebookPage) -> None:
+    tell: list[Any] = []
+
+    class Task:
+        def cancel(self) -> None: ...
+
+    def preview(job: Any, come: Any) -> Any:
+        tell.append(come)
+        return Task()
+
+    ex, job = explorer(preview=preview)
+    notebook.show(ex)
+    tell[0](3, np.roll(job.J, 9, axis=2))
+    notebook.until(lambda: notebook.text(".cj-map .cj-title") == "preview, 3 letters")
+    notebook.until(lambda: "preview, 3 letters" in notebook.text(".cj-status"))
+    notebook.settle()
+    approximate = pixel(notebook, BASE, *cell(notebook, 6, 29))
+    job.give(*range(1, 20))
+    notebook.until(lambda: notebook.text(".cj-map .cj-title") == "Jacobian, 32 %, the rest a preview")
+    notebook.until(lambda: "19 of 58 rows" in notebook.text(".cj-status"))
+    job.finish()
+    notebook.until(lambda: notebook.text(".cj-map .cj-title") == "Jacobian")
+    notebook.settle()
+    assert "complete" in notebook.text(".cj-status")
+    assert pixel(notebook, BASE, *cell(notebook, 6, 29)) != approximate
+    assert notebook.complaints == []
+
+
 def test_hover_reads_a_pair_and_a_click_selects_it(notebook: NotebookPage) -> None:
     ex, job = explorer()
     job.finish()

@@ -31,8 +31,14 @@ T = TypeVar("T")
 #: An approximate Jacobian larger than this is not made: it lies in memory as a whole.
 MOST_PREVIEW_BYTES = 512 * 2**20
 
-#: Directions of the output letters, of which there are no more than letters less their mean.
-MOST_PROBES = 19
+#: Letters that may be run at each position: all but the wild type's.
+MOST_LETTERS = 19
+
+#: Letters of each position that are run where nobody says how many.
+LETTERS = 3
+
+#: A preview that takes longer than this, by the model's rough estimate, shows a map for every letter.
+SHOW_EACH_SECONDS = 10.0
 
 #: How long to wait between looks at the sweep, in seconds.
 _LOOK_SECONDS = 0.02
@@ -42,7 +48,7 @@ def preview(
     sequence: Sequence | str | Path,
     model: Any = "mini",
     *,
-    probes: int = 2,
+    letters: int = LETTERS,
     mask: Mask | np.ndarray | Iterable[bool] | None = None,
     linker: str = "",
     unknown: Mapping[str, str] | None = None,
@@ -51,20 +57,21 @@ def preview(
 ) -> Iterator[xr.DataArray]:
     """Give contact maps in order of their cost, from one pass of the model to the exact Jacobian.
 
-    First the attention head, where the model has a fitted one; then an approximation of the Jacobian, in
-    which the mutated residue is followed exactly and its effect on others to first order: what passes through
-    the last layer alone, then also earlier layers for a growing number of directions of the output letters;
-    then exact rows in place of approximate ones as they arrive. A Jacobian
-    that lies in the cache is given at once and alone. Leaving the loop early (or closing the generator)
-    cancels what is under way; exact rows that are done are kept in the cache.
+    First the attention head, where the model has a fitted one; then approximations of the Jacobian: what goes
+    straight from the mutated residue to each other, to first order, for all letters; then the same corrected
+    by a few letters of every position that run through the whole model (in sixteen bits where the processor
+    multiplies those faster); then exact rows in place of approximate ones as they arrive. All maps are of one
+    definition, that of `contacts`. A Jacobian that lies in the cache is given at once and alone. Leaving the
+    loop early (or closing the generator) cancels what is under way; exact rows that are done are kept in the
+    cache.
 
     Parameters
     ----------
     sequence, model, mask, linker, unknown, cache
         As for `jacobian`.
-    probes
-        How many directions of the output letters are followed, 0 to 19; what each costs and
-        gives is measured in ``benchmarks/preview.csv``.
+    letters
+        How many letters of each position are run, 0 to 19; what they cost and give is measured in
+        ``benchmarks/preview.csv``.
     frames
         At most so many maps with exact rows; the last is the complete one.
 
@@ -73,14 +80,14 @@ def preview(
     xr.DataArray
         float32 (attention head) or float64, dims (pos_i, pos_j), shape (L, L), symmetric; coordinates as of
         `contacts`; NaN where masked, or, without a preview, where no row has come. Attributes say what it is:
-        ``label`` ("attention head", "preview, last layer", "preview, 1 probe", "Jacobian, 63 %",
+        ``label`` ("attention head", "preview, first order", "preview, 3 letters", "Jacobian, 63 %",
         "Jacobian"), ``quantity`` ("contact probability" or "contact score"), and, where the model has no
         preview, ``note``: why.
 
     Raises
     ------
     UsageError
-        If `probes` or `frames` is out of range; at once.
+        If `letters` or `frames` is out of range; at once.
     SequenceError, MaskError, ModelError, ResourceError, Cancelled
         As `jacobian`.
 
@@ -94,16 +101,20 @@ def preview(
     Zhang et al. (2024), PNAS 121, e2406285121 (the Jacobian and its map); Rao et al. (2021), ICLR (the
     attention head). The approximation is that of `catjac_widgets.language_models.first_order`.
     """
-    if isinstance(probes, bool) or not isinstance(probes, int | np.integer) or not 0 <= probes <= MOST_PROBES:
-        raise UsageError(f"probes={probes!r} is none of 0 to {MOST_PROBES} directions of the output letters.")
+    if (
+        isinstance(letters, bool)
+        or not isinstance(letters, int | np.integer)
+        or not 0 <= letters <= MOST_LETTERS
+    ):
+        raise UsageError(f"letters={letters!r} is none of 0 to {MOST_LETTERS} letters of each position.")
     if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or frames < 1:
         raise UsageError(f"frames={frames!r} is no number of maps; give 1 or more.")
     options = {"mask": mask, "linker": linker, "unknown": unknown}
     plan, resolved = plan_for(sequence, model, **options)
-    return _frames(plan, resolved, int(probes), int(frames), cache)
+    return _frames(plan, resolved, int(letters), int(frames), cache)
 
 
-def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> Iterator[xr.DataArray]:
+def _frames(plan: Plan, model: Any, letters: int, frames: int, cache: bool) -> Iterator[xr.DataArray]:
     approximate: np.ndarray | None = None
     note = ""
     entry = the_cache.find(plan) if cache else None
@@ -114,8 +125,8 @@ def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> It
             head = contact_head(plan.sequence, model, plan.mask)
             yield _said(head, "attention head", "contact probability")
         try:
-            for number, approximate in _approximations(plan, resolve_model(model), probes):
-                yield _said(preview_map(plan, approximate), probes_label(number))
+            for number, approximate in _approximations(plan, resolve_model(model), letters):
+                yield _said(preview_map(plan, approximate), preview_label(number))
         except ModelError as error:
             note = f"{error} These are exact rows only."
     job = submit(
@@ -127,37 +138,69 @@ def _frames(plan: Plan, model: Any, probes: int, frames: int, cache: bool) -> It
         job.cancel()
 
 
-def probes_label(number: int) -> str:
-    """Say how many directions of the output letters a preview follows through the earlier layers."""
-    return f"preview, {number} probe{'' if number == 1 else 's'}" if number else "preview, last layer"
+def preview_label(number: int) -> str:
+    """Say how many letters of each position were run for a preview."""
+    return f"preview, {number} letter{'' if number == 1 else 's'}" if number else "preview, first order"
 
 
-def _approximations(plan: Plan, model: Any, probes: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (directions, Jacobian); steps run on the device's thread, where other work goes in between.
+def approximate_jacobians(
+    plan: Plan, model: Any, letters: int = LETTERS
+) -> Iterator[tuple[int, np.ndarray] | None]:
+    """Approximate a plan's Jacobian in steps; to be driven on the thread of the model's device.
+
+    Parameters
+    ----------
+    plan
+        Whose residues, linker and mask.
+    model
+        A loaded model.
+    letters
+        How many letters of each position are run; where that takes long, each is told.
+
+    Yields
+    ------
+    None between steps, and (letters run, Jacobian (L, A, L, A)), float32; rows of masked residues are NaN.
 
     Raises
     ------
     ModelError
-        If the model offers no preview, or not for so long a sequence.
+        At once, if the model offers no preview, or not for so long a sequence.
     """
-    worker = worker_for(model.device)
     if not isinstance(model, FirstOrderModel):
         raise ModelError(f"{plan.model} offers no preview.")
     if plan.store_bytes > MOST_PREVIEW_BYTES:
         raise ModelError(
             f"A preview of {plan.length} residues would take {plan.store_bytes / 2**30:.1f} GB of memory."
         )
-    steps = model.first_order(plan.model_residues, plan.model_mask, probes)
-    kept = plan.kept
+    residues = plan.model_residues
+    seconds = letters * len(residues) * model.seconds_per_sequence(len(residues))  # type: ignore[attr-defined]
+    stages = range(1, letters + 1) if seconds > SHOW_EACH_SECONDS else [letters] * bool(letters)
+    return _of_plan(plan, model.first_order(residues, plan.model_mask, stages))
+
+
+def _of_plan(
+    plan: Plan, steps: Iterator[tuple[int, np.ndarray] | None]
+) -> Iterator[tuple[int, np.ndarray] | None]:
+    for step in steps:
+        if step is not None:
+            number, values = step
+            if len(plan.kept) < values.shape[0]:
+                values = values[plan.kept][:, :, plan.kept]
+            values[plan.mask.array] = np.nan
+            step = number, values
+        yield step
+
+
+def _approximations(plan: Plan, model: Any, letters: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (letters, Jacobian); steps run on the device's thread, where other work goes in between."""
+    worker = worker_for(model.device)
+    steps = approximate_jacobians(plan, model, letters)
     while True:
         step = _on(worker, lambda: next(steps, "end"))
         if isinstance(step, str):
             return
         if step is not None:
-            number, values = step
-            if len(kept) < values.shape[0]:
-                values = values[kept][:, :, kept]
-            yield number, values
+            yield step
 
 
 def _on(worker: Worker, call: Callable[[], T]) -> T:
@@ -165,27 +208,8 @@ def _on(worker: Worker, call: Callable[[], T]) -> T:
 
 
 def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
-    """Contact map of an approximate Jacobian.
-
-    Parameters
-    ----------
-    plan
-        Whose residues and mask.
-    values
-        (L, A, L, A); rows of masked residues become NaN in place, and what a residue does to itself zero: it
-        is whole where the rest is a projection, and centring would spread it over that.
-
-    Returns
-    -------
-    xr.DataArray
-        As of `contacts`.
-    """
-    every = np.arange(plan.length)
-    values[every, :, every] = 0
-    values[plan.mask.array] = np.nan
-    # Two projections of a pair's block, one from each side, are not each other's transpose: their norms are
-    # averaged, where the exact map averages the blocks.
-    return contacts(label_jacobian(values, plan, complete=False), order="C")
+    """Contact map, as of `contacts`, of an approximate Jacobian (L, A, L, A), NaN where masked."""
+    return contacts(label_jacobian(values, plan, complete=False))
 
 
 def _exact(

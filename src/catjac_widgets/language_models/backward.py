@@ -1,8 +1,8 @@
 """Layers of fair-esm's ESM-2 and ESM-1b backwards: gradients at the wild type, attention weights held.
 
 Only gradients with respect to states are made, none of weights, and all that depends on the wild type alone
-is computed once. Every gradient may be that of many outputs at once (N), for all tokens, or, where the
-gradient is zero but at one token each, for that token alone.
+is computed once. Every gradient may be that of many outputs at once (N), for all tokens, or, where it is
+followed along one token's own stream alone, at that token.
 
 Shapes: N gradients, T tokens, C channels, H heads of D channels, A letters.
 """
@@ -74,41 +74,6 @@ class BackwardBlock:
         inner *= _at(self._slope, inner, tokens)
         gradient = self._first(inner, tokens).add_(gradient)
         return gradient, gradient @ self._out
-
-
-class BackwardValues:
-    """Gradient of the mixtures o = weights · value(norm(x)) at x, from each o to all tokens.
-
-    Parameters
-    ----------
-    layer
-        fair-esm's.
-    x
-        The layer's input (T, C).
-    weights
-        Attention (H, T, T), held.
-    dtype
-        In which to multiply.
-    """
-
-    def __init__(self, layer: Any, x: Tensor, weights: Tensor, dtype: torch.dtype) -> None:
-        attention = layer.self_attn
-        self._heads = attention.num_heads
-        self._weights = weights.to(dtype)
-        self._norm = BackwardNorm(layer.self_attn_layer_norm, x, attention.v_proj.weight, dtype)
-
-    def add(self, gradient: Tensor, mixture: Tensor) -> Tensor:
-        """Add to the gradient (N, T, C) at x what comes by way of the mixtures, theirs being (N, T, C)."""
-        heads = mixture.unflatten(-1, (self._heads, -1)).permute(2, 1, 0, 3)  # (H, T, N, D)
-        values = self._weights.transpose(-1, -2) @ heads.flatten(2)  # (H, T, N D)
-        values = values.unflatten(-1, heads.shape[2:]).permute(2, 1, 0, 3).flatten(2)
-        return self._norm(values).add_(gradient)
-
-    def at_tokens(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Give what comes by way of one token's mixture each: (N, C) at `tokens` (N,) to (N, T, C)."""
-        heads = mixture.unflatten(-1, (self._heads, -1))  # (N, H, D)
-        values = torch.einsum("hnt,nhd->nthd", self._weights[:, tokens], heads)
-        return self._norm(values.flatten(2))
 
 
 class BackwardHead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,10 @@ DELTA_KINDS = ("int8", "bfloat16", "float16")
 #: Most memory that the attention maps of one layer may take when the contact head runs over several masks, on
 #: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
 CONTACT_BATCH_BYTES, ON_GPU = 256 * 1024**2, 16
+
+#: At most how long one step of a preview takes, between which other work may run, by the rough estimate of
+#: `seconds_per_sequence`.
+STEP_SECONDS = 0.5
 
 
 class FairEsm(LanguageModel):
@@ -236,7 +240,7 @@ class FairEsm(LanguageModel):
         return torch.cat(parts).numpy()[: len(masks)]
 
     def first_order(
-        self, residues: str, mask: Mask | None = None, probes: int = 2
+        self, residues: str, mask: Mask | None = None, stages: Iterable[int] = (3,)
     ) -> Iterator[tuple[int, np.ndarray] | None]:
         """See `FirstOrderModel.first_order`.
 
@@ -255,7 +259,10 @@ class FairEsm(LanguageModel):
                 "float32 only."
             )
         tokens = self.encode(residues, mask)
-        return first_order_jacobians(self.model, tokens, self._residues(tokens), self._columns(), probes)
+        at_once = int(min(46, max(1, STEP_SECONDS / self.seconds_per_sequence(len(residues)))))
+        return first_order_jacobians(
+            self.model, tokens, self._residues(tokens), self._columns(), stages, at_once
+        )
 
     # -- inside
 

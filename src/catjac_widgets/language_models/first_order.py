@@ -1,47 +1,52 @@
-"""An approximate categorical Jacobian: the mutated residue exactly, its effect on others to first order.
+"""An approximate categorical Jacobian: what goes straight from one residue to another, then some letters.
 
-In three parts:
+First, for all letters at once:
 
 1. The mutated residue's own token is followed through all layers against the wild type's keys and values, its
    own replaced by its own.
-2. In every layer, what its changed key and value do to the attention of each other residue j is taken
-   exactly. With p the wild-type weight of j on i, s and s' the scores before and after, v and v' the values,
-   o the mixture of j and u = 1 / (1 − p + p exp(s' − s)): Δo = (u − 1) o − p u v + (1 − (1 − p) u) v'.
-3. From there to the logits of m everything is linear in Δo, by gradients of the wild type in which attention
-   weights are held: ΔZ[i, a → m, b] = Σ_layers Σ_j ⟨∂z[m, b] / ∂o_j, Δo_j(i, a)⟩.
+2. In every layer, what its changed key and value do to the attention of each other residue m is taken
+   exactly. With p the wild-type weight of m on i, s and s' the scores before and after, v and v' the values,
+   o the mixture of m, u = 1 / (1 − p + p exp(s' − s)) and w = 1 − (1 − p) u:
+   Δo = (u − 1) (o − v) + w (v' − v).
+3. From there to the logits of m everything is linear in Δo, by gradients of the wild type along m's own
+   residual stream: ΔZ[i, a → m, b] = Σ_layers ⟨∂z[m, b] / ∂o_m, Δo_m(i, a)⟩. What would pass through a third
+   residue, or through m's own attention in later layers, is left out.
 
-In the last layer j = m, and all letters b cost next to nothing. Earlier layers need a pass backwards for each
-m and letter direction: of the letters only some directions are followed, those in which the last layer's
-term varies most at m (its principal components). On the input side, Δo is reduced to the principal
-directions of the letters a before the contraction.
+Then a few letters at every position run through the whole model, in sixteen bits where that is quicker, and
+what the first part missed of them is carried over to the other letters (`letter_filling`).
 
-Shapes: T tokens, C channels, H heads of D channels, L residues, A letters, R directions of the input letters.
+Shapes: T tokens, C channels, H heads of D channels, L residues, A letters, n residues of a part.
 
 The blocks are those of ESM-2 (Lin et al., Science 2023); attention is that of Vaswani et al., NeurIPS 2017.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from catjac_widgets.language_models.backward import BackwardBlock, BackwardHead, BackwardValues
-from catjac_widgets.language_models.fair_esm_forward import AS_THEY_ARE, embed, feed_forward, rotary
+from catjac_widgets.language_models.backward import BackwardBlock, BackwardHead
+from catjac_widgets.language_models.fair_esm_forward import embed, feed_forward, rotary
 from catjac_widgets.language_models.fair_esm_passes import running
-from catjac_widgets.language_models.linear_layers import LinearLayers, fast_layers
+from catjac_widgets.language_models.letter_filling import choose_letters, fill, letter_covariance
+from catjac_widgets.language_models.linear_layers import fast_layers
+from catjac_widgets.language_models.sixteen_bits import rough_layers, rough_logits
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-#: Directions of the input letters that are kept.
-DIRECTIONS_IN = 12
+    from catjac_widgets.language_models.linear_layers import LinearLayers
 
 #: Memory for what is held of a few positions at a time; small enough to stay near the processor.
 PART_BYTES = 4 * 2**20
+
+#: Scores that grow by more than this are cut: their exponential would overflow.
+MOST_SCORE = 80.0
 
 
 @dataclass
@@ -50,25 +55,23 @@ class _Layer:
 
     Attributes
     ----------
-    query, key, value, mixture
-        Of the wild type, (H, T, D); queries are scaled.
+    query, value, mixture
+        Of the wild type's residues, (H, L, D); queries are scaled.
     weights
-        Attention (H, T, T).
-    own_key, own_value
-        Of the mutated token (L, H, A, D).
-    block, values
+        Attention among residues (L, L, H): of the first on the second.
+    key_change, value_change
+        Of the mutated token, (H, D, L, A) and (L, A, H, D).
+    block
         The layer backwards.
     """
 
     query: Tensor
-    key: Tensor
     value: Tensor
     mixture: Tensor
     weights: Tensor
-    own_key: Tensor
-    own_value: Tensor
+    key_change: Tensor
+    value_change: Tensor
     block: BackwardBlock
-    values: BackwardValues
 
 
 class FirstOrder:
@@ -84,12 +87,12 @@ class FirstOrder:
         Where its residues lie among them.
     letters
         Rows of the vocabulary (A,), in the order of the logits.
-    linear
-        How dense layers are multiplied forwards.
-    directions_in
-        How many directions of the input letters are kept; A or more keeps all.
+    rough
+        How dense layers of mutants are multiplied; as the wild type's by default.
     backwards
-        The type in which gradients are kept and multiplied; the model's by default.
+        The type in which gradients are multiplied; the model's by default.
+    at_once
+        Sequences of one step when letters are run.
 
     Attributes
     ----------
@@ -105,46 +108,48 @@ class FirstOrder:
         residues: slice,
         letters: Tensor,
         *,
-        linear: LinearLayers = AS_THEY_ARE,
-        directions_in: int = DIRECTIONS_IN,
+        rough: LinearLayers | None = None,
         backwards: torch.dtype | None = None,
+        at_once: int = 19,
     ) -> None:
         self._model, self._tokens, self._residues, self._letters = model, tokens, residues, letters
-        self._linear = linear
-        # The last direction is that of the letters' mean, which centring takes away.
-        self._directions_in = min(directions_in, len(letters) - 1)
+        self._linear = fast_layers(model)
+        self._rough = rough or self._linear
         self._dtype = backwards or model.embed_tokens.weight.dtype
+        self._at_once = at_once
         self._where = torch.arange(residues.start, residues.stop, device=tokens.device)  # (L,)
+        given = tokens[residues]
+        self._visible = given != model.mask_idx  # (L,)
+        # Where masked, any letter is as good: none of them is put.
+        self._wild_type = (given[:, None] == letters).int().argmax(1)  # (L,)
         self._layers: list[_Layer] = []
         self.jacobian: Tensor
 
-    def steps(self, probes: int) -> Iterator[int | None]:
+    def steps(self, stages: Iterable[int]) -> Iterator[int | None]:
         """Improve `jacobian` step by step.
 
         Parameters
         ----------
-        probes
-            How many directions of the output letters are followed through the earlier layers.
+        stages
+            After how many letters of every position to tell it, ascending; the last is how many are run.
 
         Yields
         ------
-        None between steps; 0 when the last layer's term stands, and k when k directions are added.
+        None between steps; 0 when what goes straight stands, and k when k letters of each position do.
         """
         for index in range(len(self._model.layers)):
             self._forward(index)
             yield None
-        self._last_term()
+        yield from self._straight()
         yield 0
-        for k in range(probes):
-            yield from self._follow(self._probes[:, :, k])
-            yield k + 1
+        yield from self._follow([stage for stage in stages if stage])
 
     # -- forwards
 
     @torch.inference_mode()
     def _forward(self, index: int) -> None:
         """Take the wild type (T, C) and the mutants' own tokens (A, L, C) through one layer."""
-        model, linear = self._model, self._linear
+        model, linear, rough = self._model, self._linear, self._rough
         if index == 0:
             self._x = embed(model, self._tokens[None])[0]
             # Every visible residue by each letter: the share of masks, which scales embeddings, stays.
@@ -154,31 +159,36 @@ class FirstOrder:
             self._own = embed(model, mutants)[:, self._residues].contiguous()
             self._turn = rotary(model, len(self._tokens))
         x, own, turn, layer = self._x, self._own, self._turn, model.layers[index]
-        attention, norm = layer.self_attn, layer.self_attn_layer_norm
+        attention, norm, inside = layer.self_attn, layer.self_attn_layer_norm, self._residues
         query, key, value = (part[0] for part in linear.projections(attention, norm(x)[None], turn))
         query = query * attention.scaling
         weights = (query @ key.transpose(-1, -2)).softmax(-1)
         mixture = weights @ value
-        own_turn = None if turn is None else turn[self._residues]
-        own_query, own_key, own_value = linear.projections(attention, norm(own), own_turn)  # (A, H, L, D)
+        own_query, own_key, own_value = (
+            part.to(x.dtype)
+            for part in rough.projections(attention, norm(own), None if turn is None else turn[inside])
+        )  # (A, H, L, D)
         own_mixture = self._own_mixture(own_query * attention.scaling, own_key, own_value, key, value)
         middle = x + linear(attention.out_proj, mixture.transpose(0, 1).flatten(1))
-        own = own + linear(attention.out_proj, own_mixture.transpose(1, 2).flatten(2))
+        own = own + rough(attention.out_proj, own_mixture.transpose(1, 2).flatten(2))
         self._layers.append(
             _Layer(
-                query,
-                key,
-                value,
-                mixture,
-                weights,
-                own_key.permute(2, 1, 0, 3).contiguous(),
-                own_value.permute(2, 1, 0, 3).contiguous(),
-                BackwardBlock(layer, middle, self._dtype),
-                BackwardValues(layer, x, weights, self._dtype),
+                query[:, inside],
+                value[:, inside],
+                mixture[:, inside],
+                weights[:, inside, inside].permute(1, 2, 0).contiguous(),
+                self._changes(own_key).permute(1, 3, 2, 0).contiguous(),
+                self._changes(own_value).permute(2, 0, 1, 3).contiguous(),
+                BackwardBlock(layer, middle[inside], self._dtype),
             )
         )
         self._x = middle + feed_forward(layer, middle, linear)
-        self._own = own + feed_forward(layer, own, linear)
+        self._own = own + feed_forward(layer, own, rough)
+
+    def _changes(self, own: Tensor) -> Tensor:
+        """Subtract from (A, H, L, D) the same with the wild type's letter, rounding and all."""
+        rows = torch.arange(own.shape[2], device=own.device)
+        return own - own[self._wild_type, :, rows].transpose(0, 1)
 
     def _own_mixture(
         self, query: Tensor, key: Tensor, value: Tensor, others: Tensor, given: Tensor
@@ -194,144 +204,104 @@ class FirstOrder:
             found[letter] = weights @ given + on_itself * (value[letter] - given[:, self._where])
         return found
 
-    # -- what a mutant does to the attention of others
+    # -- what goes straight
 
-    def _parts(self) -> Iterator[slice]:
-        """Divide the L positions so that one part's effects in one layer take about `PART_BYTES`."""
-        one = self._x.nbytes * self._directions_in
-        size = max(1, PART_BYTES // one)
-        for start in range(0, len(self._where), size):
-            yield slice(start, min(start + size, len(self._where)))
-
-    def _shares(self, layer: _Layer, part: slice) -> tuple[Tensor, Tensor]:
-        """Give p (I, H, T, 1) and u (I, H, T, A) of some mutated positions; see the module's text."""
-        where = self._where[part]
-        p = layer.weights[:, :, where].permute(2, 0, 1).unsqueeze(-1)
-        change = layer.own_key[part] - layer.key[:, where].transpose(0, 1).unsqueeze(2)  # (I, H, A, D)
-        u = (layer.query @ change.transpose(-1, -2)).exp_().sub_(1).mul_(p).add_(1).reciprocal_()
-        return p, u
-
-    def _effects(self, layer: _Layer, part: slice) -> Tensor:
-        """Δo along the directions of the input letters, (I, R, T, H, D), zero at the mutated token."""
-        where, basis = self._where[part], self._basis[part]  # (I, A, R)
-        p, u = self._shares(layer, part)
-        value = layer.value[:, where].transpose(0, 1).unsqueeze(2)  # (I, H, 1, D)
-        along = u @ basis.unsqueeze(1)  # (I, H, T, R)
-        moved = basis[:, None, :, :, None] * layer.own_value[part][:, :, :, None]  # (I, H, A, R, D)
-        effect = (u @ moved.flatten(3)).unflatten(-1, moved.shape[3:])  # (I, H, T, R, D)
-        effect *= (p - 1).unsqueeze(-1)
-        effect += moved.sum(2).unsqueeze(2)
-        effect.addcmul_(along.unsqueeze(-1), (layer.mixture - p * value).unsqueeze(3))
-        effect[torch.arange(len(where)), :, where] = 0
-        return effect.permute(0, 3, 2, 1, 4)
-
-    def _choose_basis(self) -> Tensor:
-        """Directions (L, A, R) of the input letters in which a mutant's effects on others vary most.
-
-        To first order in u, Δo = (w − p) (v − o) + p (v' − v): the squares of both terms are summed over all
-        layers, heads and residues, without what their product would add.
-        """
+    def _straight(self) -> Iterator[None]:
+        """Set `jacobian` to what reaches each residue without a detour."""
         length, number = len(self._where), len(self._letters)
-        gram = self._x.new_zeros(length, number, number)
-        for layer in self._layers:
-            for part in self._parts():
-                p, u = self._shares(layer, part)
-                value = layer.value[:, self._where[part]].transpose(0, 1).unsqueeze(2)
-                distance = torch.linalg.vector_norm(value - layer.mixture, dim=-1, keepdim=True)
-                shift = _centred((1 / u - 1) * distance, -1).transpose(-1, -2).flatten(1, 1)  # (I, H, A, T)
-                gram[part] += torch.einsum("ihat,ihbt->iab", shift, shift)
-                moved = _centred(layer.own_value[part] * p.square().sum(2, keepdim=True).sqrt(), 2)
-                gram[part] += torch.einsum("ihad,ihbd->iab", moved, moved)
-        # Without the letters' mean also where no letter has an effect, and any direction would do.
-        return _centred(torch.linalg.eigh(gram).eigenvectors.flip(-1)[:, :, : self._directions_in], 1)
-
-    # -- backwards
-
-    @torch.inference_mode()
-    def _last_term(self) -> None:
-        """Start `jacobian` with what passes through the last layer alone, for all letters."""
-        head = BackwardHead(self._model, self._x, self._letters)
-        own = head.read(self._own).transpose(0, 1) - head.read(self._x)[self._where].unsqueeze(1)
-        self._own_logits = own  # (L, A, A)
-        self._basis = self._choose_basis()
-        last = self._layers[-1]
-        gradient = head(self._where)  # (L, A, C)
-        self._read, mixture = last.block(gradient, self._where)
-        found = []
-        for part in self._parts():
-            effects = self._effects(last, part)[:, :, self._where].flatten(3)  # (I, R, L, C)
-            found.append(torch.einsum("irmc,mbc->irmb", effects, mixture.to(effects.dtype)))
-        term = torch.cat(found)  # (L, R, L, A)
-        self._last_mixture = mixture
-        centred = _centred(term, -1)
-        gram = torch.einsum("irmb,irmc->mbc", centred, centred)
-        self._probes = torch.linalg.eigh(gram).eigenvectors.flip(-1)
-        self._set(term)
-
-    def _set(self, term: Tensor) -> None:
-        """Take (L, R, L, A), all letters out, as what is known."""
-        self._term = term
-        found = torch.einsum("iar,irmb->iamb", self._basis, term)
-        # Of the letters' mean nothing is known; that the wild type's own letter changes nothing is.
-        wild = (self._tokens[self._where, None] == self._letters).to(found.dtype)  # (L, A)
-        found -= torch.einsum("ia,iamb->imb", wild, found).unsqueeze(1)
-        rows = torch.arange(len(found), device=found.device)
-        found[rows, :, rows] = self._own_logits
-        self.jacobian = found
-
-    def _follow(self, direction: Tensor) -> Iterator[None]:
-        """Add the earlier layers' terms along one direction (L, A) of the letters at each m."""
         with torch.inference_mode():
-            last = self._layers[-1]
-            direction = direction.contiguous()
-            gradient = torch.einsum("mb,mbc->mc", direction, self._read.to(direction.dtype)).to(self._dtype)
-            mixture = torch.einsum("mb,mbc->mc", direction, self._last_mixture.to(direction.dtype))
-            whole = last.values.at_tokens(mixture.to(self._dtype), self._where)  # (L, T, C)
-            whole[torch.arange(len(whole)), self._where] += gradient
-            change = self._x.new_zeros(len(direction), self._directions_in, len(direction))
-        yield None
-        for index in range(len(self._layers) - 2, -1, -1):
-            layer = self._layers[index]
+            head = BackwardHead(self._model, self._x, self._letters)
+            own = head.read(self._own).transpose(0, 1)  # (L, A, A)
+            gradient = head(self._where)  # (L, A, C)
+            every = torch.arange(length, device=own.device)
+            term = own.new_zeros(length, length, number, number)  # (L of m, L of i, A of i, A of m)
+        for layer in reversed(self._layers):
             with torch.inference_mode():
-                mixtures = torch.empty_like(whole)
-            size = max(1, PART_BYTES // (4 * whole[0].nbytes))
-            for start in range(0, len(whole), size):
+                gradient, reading = layer.block(gradient, every)
+                self._add(term, layer, reading.to(own.dtype))
+            yield None
+        with torch.inference_mode():
+            self._layers.clear()
+            term[every, every] = own - own[every, self._wild_type].unsqueeze(1)
+            self.jacobian = term.permute(1, 2, 0, 3).contiguous()
+
+    def _add(self, term: Tensor, layer: _Layer, reading: Tensor) -> None:
+        """Add one layer's effects, as the gradients (L, A, C) of the logits read them, to (L, L, A, A)."""
+        length, number, heads = len(term), len(self._letters), len(layer.query)
+        apart = reading.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)  # (H, L, A, D)
+        turned = reading.transpose(1, 2).to(self._dtype).contiguous()  # (L, C, A)
+        of_mixture = (apart @ layer.mixture.unsqueeze(-1)).squeeze(-1)  # (H, L, A)
+        size = max(1, PART_BYTES // (number * reading[:, 0].nbytes))
+        for start in range(0, length, size):
+            part = slice(start, min(start + size, length))
+            p = layer.weights[:, part].unsqueeze(2)  # (L, n, 1, H)
+            scores = layer.query @ layer.key_change[:, :, part].flatten(2)  # (H, L, n A)
+            scores = scores.permute(1, 2, 0).contiguous().view(length, -1, number, heads)
+            u = scores.clamp_(max=MOST_SCORE).exp_().sub_(1).mul_(p).add_(1).reciprocal_()
+            w = 1 - (1 - p) * u
+            of_value = apart.flatten(1, 2) @ layer.value[:, part].transpose(-1, -2)  # (H, L A, n)
+            along = of_mixture.unsqueeze(-1) - of_value.unflatten(1, (length, number))  # (H, L, A, n)
+            along = along.to(self._dtype).permute(1, 3, 0, 2).reshape(-1, heads, number)  # (L n, H, A)
+            found = torch.bmm(u.sub_(1).flatten(0, 1).to(self._dtype), along)
+            moved = (w.unsqueeze(-1) * layer.value_change[part]).flatten(3).flatten(1, 2)  # (L, n A, C)
+            found = found.view(length, -1, number).baddbmm_(moved.to(self._dtype), turned)  # (L, n A, A)
+            term[:, part] += found.unflatten(1, (-1, number))
+
+    # -- letters
+
+    def _follow(self, stages: list[int]) -> Iterator[int | None]:
+        """Run some letters at every visible position and carry over what they tell."""
+        if not stages:
+            return
+        with torch.inference_mode():
+            first = self.jacobian
+            places = torch.nonzero(self._visible)[:, 0]
+            covariance = letter_covariance(first[places], places)
+            chosen = choose_letters(covariance, stages[-1])[self._wild_type]  # (L, letters)
+            known = first.new_zeros(len(first), stages[-1], *first.shape[2:])
+            baseline = self._logits(self._tokens[None])
+        for start, stop in itertools.pairwise([0, *stages]):
+            numbers, rows = torch.meshgrid(torch.arange(start, stop).to(places), places, indexing="ij")
+            for number, row in zip(
+                numbers.flatten().split(self._at_once), rows.flatten().split(self._at_once), strict=True
+            ):
                 with torch.inference_mode():
-                    part = slice(start, start + size)
-                    below, mixture = layer.block(whole[part])
-                    mixtures[part] = mixture
-                    if index:
-                        whole[part] = layer.values.add(below, mixture)
-            yield None
+                    mutants = self._tokens.repeat(len(row), 1)
+                    each = torch.arange(len(row), device=row.device)
+                    mutants[each, self._where[row]] = self._letters[chosen[row, number]]
+                    known[row, number] = self._logits(mutants) - baseline
+                yield None
             with torch.inference_mode():
-                flat = mixtures.flatten(1).t()  # (T C, L)
-                for part in self._parts():
-                    effects = self._effects(layer, part).flatten(2).to(self._dtype)  # (I, R, T C)
-                    change[part] += (effects.flatten(0, 1) @ flat).view(len(effects), -1, len(direction))
-            yield None
-        with torch.inference_mode():
-            self._set(self._term + change.unsqueeze(-1) * direction)
+                self.jacobian = fill(first, known[:, :stop], chosen[:, :stop], self._wild_type, covariance)
+                self.jacobian[~self._visible] = 0
+            yield stop
+
+    def _logits(self, tokens: Tensor) -> Tensor:
+        return rough_logits(self._model, tokens, self._residues, self._letters, self._rough)
 
 
 def first_order_jacobians(
-    model: Any, tokens: Tensor, residues: slice, letters: list[int], probes: int
+    model: Any, tokens: Tensor, residues: slice, letters: list[int], stages: Iterable[int], at_once: int
 ) -> Iterator[tuple[int, np.ndarray] | None]:
     """Run `FirstOrder` on a model where it is.
 
     Yields
     ------
-    None between steps, and (k, Jacobian (L, A, L, A), float32) when k = 0 … `probes` directions stand.
+    None between steps, and (k, Jacobian (L, A, L, A), float32), first for no letter run, then for each of
+    `stages`.
     """
     device = model.embed_tokens.weight.device
+    rough = rough_layers(model)
     made = FirstOrder(
         model,
         tokens.to(device),
         residues,
         torch.tensor(letters, device=device),
-        linear=fast_layers(model),
-        backwards=backwards_dtype(model.embed_tokens.weight),
+        rough=rough,
+        backwards=getattr(rough, "dtype", None),
+        at_once=at_once,
     )
-    steps = made.steps(probes)
+    steps = made.steps(stages)
     while True:
         # Not held between steps, where other work of the same model may run.
         with running(model):
@@ -340,17 +310,3 @@ def first_order_jacobians(
             except StopIteration:
                 return
         yield None if stage is None else (stage, made.jacobian.float().cpu().numpy())
-
-
-def backwards_dtype(weight: Tensor) -> torch.dtype:
-    """Sixteen bits where the device multiplies them faster than float32; a preview asks for no more."""
-    if weight.dtype != torch.float32:
-        return weight.dtype
-    if weight.device.type == "cuda":
-        return torch.bfloat16
-    quick = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return torch.bfloat16 if weight.device.type == "cpu" and quick is not None and quick() else torch.float32
-
-
-def _centred(x: Tensor, dim: int) -> Tensor:
-    return x - x.mean(dim, keepdim=True)

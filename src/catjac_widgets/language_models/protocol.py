@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -184,11 +184,12 @@ class FirstOrderModel(Protocol):
     """A model that can tell its Jacobian approximately, in much less time than the exact one takes."""
 
     def first_order(
-        self, residues: str, mask: Mask | None = None, probes: int = 2
+        self, residues: str, mask: Mask | None = None, stages: Iterable[int] = (3,)
     ) -> Iterator[tuple[int, np.ndarray] | None]:
-        """Approximate Jacobians (L, A, L, A), float32, with 0 … `probes` directions of the output letters.
+        """Approximate Jacobians (L, A, L, A), float32: with no mutant run, then with some of each row.
 
-        The iterator gives (directions, Jacobian) pairs, and None between steps, where it may be left.
+        The iterator gives (letters run, Jacobian) pairs, first for none, then for each of `stages`, which
+        ascend; and None between steps, where it may be left.
         Rows of masked residues are of no meaning.
 
         Raises

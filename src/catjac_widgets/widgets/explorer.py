@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from catjac_widgets.analysis.preview_tasks import Come, PreviewTask
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.masks import Mask
 
@@ -88,6 +89,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
         head_under: Callable[[Mask], Future[Any]] | None = None,
+        preview: Callable[[Job, Come], PreviewTask | None] | None = None,
         model: Any = None,
         structure: Any = None,
         **traits: Any,
@@ -97,7 +99,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         super().__init__(sequence=sequence, **{"structure_sequence": names, **traits})
         self.add_class("catjac-explorer")
         self._start = start
-        self._head = head
+        self._head, self._preview = head, preview
         self._feed: JobFeed | None = None
         self._absent = ""
         self.contact_map = ContactMap(state=self, native=native, label="No map yet")
@@ -294,6 +296,9 @@ class Explorer(SharedState, ipywidgets.VBox):
         first = self._head(job) if impression and self._head is not None else None
         if first is not None:
             self._feed.show_head(first)
+        start = self._preview
+        if start is not None:
+            self._feed.show_preview(lambda come: start(job, come))
 
     def _report(self, status: str, progress: Progress, error: str) -> None:
         with self.hold_sync():
@@ -365,6 +370,7 @@ def explore(
     CatjacError
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
+    from catjac_widgets.analysis.preview_tasks import start_preview
     from catjac_widgets.engine.computing import submit
     from catjac_widgets.engine.worker import Priority
 
@@ -401,6 +407,8 @@ def explore(
             native=native,
             head=lambda job: head_of(known, model, job),
             head_under=lambda mask: head_under(known, model, mask),
+            # Rows are less urgent than the attention head and the preview, which fill the screen first.
+            preview=lambda job, come: start_preview(job.plan, model, come),
             model=model,
             structure=structure,
             panels=panels,

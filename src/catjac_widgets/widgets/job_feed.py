@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catjac_widgets.analysis.operations import apc, zero_diagonal
+from catjac_widgets.analysis.preview_tasks import ENOUGH_ROWS
+from catjac_widgets.analysis.previews import preview_label
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map import ContactMap
 from catjac_widgets.widgets.jacobian_slice import JacobianSlice
@@ -20,6 +23,7 @@ from catjac_widgets.widgets.slice_values import Row, masked_note
 if TYPE_CHECKING:
     import xarray as xr
 
+    from catjac_widgets.analysis.preview_tasks import PreviewTask
     from catjac_widgets.engine.job import Job, Progress
     from catjac_widgets.widgets.delivery import Delivery
     from catjac_widgets.widgets.state import Brush
@@ -27,7 +31,12 @@ if TYPE_CHECKING:
 HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
 CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
+PREVIEW_CAPTION = "block norms of an approximate Jacobian, averaged over both directions, APC-corrected"
+MIXED_CAPTION = "the same, with the exact rows that are there"
 UNITS = "logits"
+
+#: Percent of rows between two maps in which exact rows take the place of a preview.
+PREVIEW_STEP = 4
 
 #: How a finished map is called while another mask is on.
 NO_MASK, FORMER_MASK = "no mask", "the mask before"
@@ -80,6 +89,10 @@ class JobFeed:
         self._rows: dict[int, np.ndarray] = {}
         self._filling = False
         self._first: MapLayer | None = None
+        self._exact: dict[int, np.ndarray] = {}
+        self._approximate: np.ndarray | None = None
+        self._preview: PreviewTask | None = None
+        self._mixed_at = -PREVIEW_STEP
         self._closed = False
         job.add_listener(row=self._row, change=self._change)
 
@@ -95,6 +108,7 @@ class JobFeed:
     def close(self) -> None:
         """Tell nobody anything more; the job keeps its listener, which does nothing."""
         self._closed = True
+        self._stop_preview()
         self.finished.set()
         self._rows.clear()
 
@@ -112,7 +126,7 @@ class JobFeed:
         if self._closed:
             return
         self._first = head_layer(head, self.job.plan.mask)
-        if self._filling or self.finished.is_set():
+        if self._filling or self._approximate is not None or self.finished.is_set():
             self._keep_first()
         else:
             first = self._first
@@ -124,7 +138,54 @@ class JobFeed:
         if self._first is not None:
             self._map.head, self._first = self._first, None
 
-    # ---- on the worker's thread
+    # ---- the preview
+
+    def show_preview(self, start: Callable[[Callable[[int, np.ndarray], None]], PreviewTask | None]) -> None:
+        """Show approximate maps until exact rows have taken their place; `start` is given whom to tell."""
+        self._preview = start(self._preview_came)
+
+    def _stop_preview(self) -> None:
+        if self._preview is not None:
+            self._preview.cancel()
+
+    def _preview_came(self, letters: int, jacobian: np.ndarray) -> None:
+        # On the worker's thread.
+        if self._closed or self.finished.is_set():
+            return
+        norms = zero_diagonal(np.stack([row_norms(row) for row in jacobian]))
+        self._delivery.post("preview", lambda _: self._send_preview(norms, preview_label(letters)))
+
+    def _send_preview(self, norms: np.ndarray, label: str) -> None:
+        progress = self.job.progress
+        enough = progress.rows_done > ENOUGH_ROWS * progress.rows_total
+        if self._closed or self.finished.is_set() or enough:
+            return
+        self._approximate = norms
+        self._show_mixed(label if not self._exact else "")
+        message = f"{label} · exact rows follow"
+        self._report(progress.state, dataclasses.replace(progress, message=message), "")
+
+    def _show_mixed(self, label: str = "") -> None:
+        """Show the preview, exact rows in place of its own."""
+        assert self._approximate is not None
+        percent = self._percent
+        norms = self._approximate.copy()
+        for position, row in self._exact.items():
+            norms[position - 1] = row
+        # Blocks of both directions are hardly ever alike: their mean norm stands for the norm of their mean.
+        values = zero_diagonal(apc(norms + norms.T) / 2).astype(np.float32)
+        label = label or f"{self._jacobian_label}, {percent} %, the rest a preview"
+        caption = MIXED_CAPTION if self._exact else PREVIEW_CAPTION
+        self._map.show(values, label=label, caption=caption, quantity="score", units=UNITS)
+        self._mixed_at = percent
+        self._keep_first()
+
+    @property
+    def _percent(self) -> int:
+        progress = self.job.progress
+        return min(99, int(100 * progress.rows_done / max(1, progress.rows_total)))
+
+    # ---- rows, on the worker's thread
 
     def _row(self, position: int, row: np.ndarray) -> None:
         if self._closed:
@@ -144,6 +205,8 @@ class JobFeed:
     def _change(self, job: Job) -> None:
         if self._closed:
             return
+        if job.progress.state in ENDED:
+            self._stop_preview()
         if job.progress.state == "done":
             self._delivery.post("end", self._send_end, prepare=self._contacts, urgent=True)
         else:
@@ -157,9 +220,13 @@ class JobFeed:
         if self._closed or self.finished.is_set():
             return
         progress = self.job.progress
-        percent = int(100 * progress.rows_done / max(1, progress.rows_total))
-        label = f"{self._jacobian_label}, {min(percent, 99)} %"
-        if self._filling:
+        label = f"{self._jacobian_label}, {self._percent} %"
+        self._exact.update(rows)
+        if self._approximate is not None:
+            ended = progress.state in ENDED
+            if rows and (ended or self._percent >= self._mixed_at + PREVIEW_STEP):
+                self._show_mixed()
+        elif self._filling:
             self._map.add_rows(rows)
             self._map.label = label
         else:
@@ -185,7 +252,7 @@ class JobFeed:
             self._report(
                 progress.state, progress, sentence(self.job.error) if progress.state == "failed" else ""
             )
-        elif progress.state != "done":
+        elif progress.state != "done" and not (self._approximate is not None and not progress.rows_done):
             self._report(progress.state, progress, "")
 
     def _contacts(self) -> xr.DataArray | Exception:

@@ -1,0 +1,109 @@
+"""Previews in the background: between which steps other work goes, and when there is none."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import random_esm2
+
+import catjac
+from catjac_widgets.analysis import preview_tasks
+from catjac_widgets.analysis.preview_tasks import PreviewTask, expected_seconds, start_preview
+from catjac_widgets.engine.computing import plan_for
+from catjac_widgets.engine.worker import Priority
+from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.potts import random_potts
+
+WW = catjac.examples()["ww"].sequence
+
+
+@pytest.fixture(autouse=True)
+def always(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Jacobian is worth a preview, and none is known."""
+    monkeypatch.setattr(preview_tasks, "WORTH_SECONDS", 0.0)
+
+
+def test_steps_end_with_the_approximation_that_preview_gives() -> None:
+    plan, _ = plan_for(WW, "mini")
+    came: list[tuple[int, np.ndarray]] = []
+    task = PreviewTask(plan, "mini", lambda number, J: came.append((number, J)), len(WW))
+    steps = 1
+    while not task.step():
+        steps += 1
+    assert steps > 5  # other work goes in between
+    assert (task.urgency, task.yields_to_drags) == (Priority.SCREEN, True)
+    assert [number for number, _ in came] == [0, 3]
+    shown = [frame for frame in catjac.preview(WW, "mini") if frame.label.startswith("preview")]
+    np.testing.assert_allclose(
+        catjac.contacts(catjac.jacobian(WW, "mini", progress=False).copy(data=came[1][1])),
+        shown[1],
+        atol=1e-5,
+    )
+
+
+def test_a_cancelled_one_stops_at_once() -> None:
+    plan, _ = plan_for(WW, "mini")
+    task = PreviewTask(plan, "mini", lambda *_: pytest.fail("it went on"), len(WW))
+    assert not task.step()
+    task.cancel()
+    assert task.step()
+
+
+def test_a_model_without_previews_ends_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    model = random_potts(12, letters="ACDEFGHIKLMNPQRSTVWY", seed=1)
+    plan, _ = plan_for(model.letters[:12], model)
+    task = PreviewTask(plan, model, lambda *_: pytest.fail("there is none"), 12)
+    while not task.step():
+        pass
+    assert not caplog.records
+
+
+def test_our_own_mistake_is_logged_and_ends_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, _ = plan_for(WW, "mini")
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(preview_tasks, "approximate_jacobians", broken)
+    task = PreviewTask(plan, "mini", lambda *_: None, len(WW))
+    while not task.step():
+        pass
+    assert "the preview failed" in caplog.text
+
+
+def test_it_runs_before_rows_and_not_for_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = plan_for(WW, "mini")
+    ready = threading.Event()
+    order: list[str] = []
+    task = start_preview(
+        plan, "mini", lambda number, _: (order.append("preview"), number == 3 and ready.set())
+    )
+    assert task is not None
+    job = catjac.submit(WW, "mini")
+    job.add_listener(row=lambda *_: order.append("row"))
+    job.result()
+    assert ready.wait(30)
+    assert order[:2] == ["preview", "preview"]
+    assert set(order[2:]) == {"row"}
+    assert start_preview(plan, "mini", lambda *_: None) is None
+    fast, _ = plan_for(WW, "mini", variant="fast")
+    assert start_preview(fast, "mini", lambda *_: None) is None
+    small, _ = plan_for(WW[:20] if isinstance(WW, str) else str(WW)[:20], "mini")
+    monkeypatch.setattr(preview_tasks, "WORTH_SECONDS", 1e9)
+    quiet = PreviewTask(small, "mini", lambda *_: pytest.fail("it is small"), 20)
+    while not quiet.step():
+        pass
+
+
+def test_expected_time_grows_with_the_rows() -> None:
+    model = catjac.wrap(random_esm2(2))
+    plan, _ = plan_for("ACDEFGHIKL", model)
+    assert expected_seconds(plan, model, 0) == 0
+    assert expected_seconds(plan, model, 5) > 0
+    with pytest.raises(ModelError):
+        list(preview_tasks.approximate_jacobians(plan, random_potts(10, letters="ACDEFGHIKL", seed=1)))
