@@ -61,11 +61,11 @@ TYPES = {
 ON_CPU = ["exact", "delta-int8", "delta-bfloat16", "preview"]
 ON_GPU = ["exact", "delta-bfloat16", "delta-float16", "float16", "preview"]
 
-#: How many directions of the output letters the timed preview follows.
-PREVIEW_PROBES = 2
+#: How many letters of each position the timed preview runs.
+PREVIEW_LETTERS = 3
 
-#: A preview's passes over one residue's row, in rows of 20 sequences (forward, tangent and backward passes).
-PREVIEW_COST = 0.15 * PREVIEW_PROBES
+#: About what a preview's passes over one residue cost, in rows of the plain loop.
+PREVIEW_COST = 0.1
 
 
 class Cell:
@@ -142,7 +142,7 @@ class Cell:
         last: list[np.ndarray] = []
 
         def run() -> None:
-            for made in self._model.first_order(self._residues, None, PREVIEW_PROBES):
+            for made in self._model.first_order(self._residues, None, (PREVIEW_LETTERS,)):
                 if made is not None:
                     last[:] = [made[1]]
 
