@@ -246,3 +246,44 @@ def test_it_is_compiled_once_for_all_processes(tmp_path: Path) -> None:
     stamp = made.stat().st_mtime_ns
     run()
     assert [path.stat().st_mtime_ns for path in (tmp_path / "compiled").iterdir()] == [stamp]
+
+
+@compiled
+def test_previews_take_it_once_it_is_compiled(tmp_path: Path) -> None:
+    """A preview shall not wait for a compiler: the first goes another way, and later ones this."""
+    program = (
+        "import numpy as np, time, catjac\n"
+        "from catjac_widgets.language_models import compiled_delta\n"
+        "from catjac_widgets.language_models.compiled import compiling\n"
+        "made = []\n"
+        "known = compiled_delta.CompiledDelta.__call__\n"
+        "def counted(self, tokens):\n"
+        "    made.append(len(tokens))\n"
+        "    return known(self, tokens)\n"
+        "compiled_delta.CompiledDelta.__call__ = counted\n"
+        "model, residues = catjac.load_model('mini', device='cpu'), 'NLYIQWLKDGGPSSGRPPPS'\n"
+        "found = []\n"
+        "for _ in range(2):\n"
+        "    steps = model.first_order(residues, None, (2,))\n"
+        "    found.append([step for step in steps if step is not None][-1][1])\n"
+        "    print(sum(made))\n"
+        "    while not compiling.at_hand('delta_pass', compiled_delta.FEATURES):\n"
+        "        time.sleep(0.05)\n"
+        "others = ~np.eye(len(residues), dtype=bool)\n"
+        "one, two = (each.transpose(0, 2, 1, 3)[others] for each in found)\n"
+        "print(np.sqrt(np.square(one - two).sum() / np.square(two).sum()))\n"
+    )
+    environment = {**os.environ, "CATJAC_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        env=environment,
+        timeout=240,
+        capture_output=True,
+        text=True,
+    )
+    first, second, difference = done.stdout.split()
+    assert int(first) == 0
+    # The wild type and two letters of every residue.
+    assert int(second) == 1 + 2 * 20
+    assert float(difference) < 0.3

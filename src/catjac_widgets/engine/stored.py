@@ -73,9 +73,9 @@ def _is_stored(jacobian: xr.DataArray, entry: Entry) -> bool:
         return False
     if jacobian.dims != plan.rows_dims or jacobian.shape != plan.rows_shape:
         return False
-    positions = plan.sequence.positions
-    axes = zip(plan.rows_dims, (positions, plan.letters_in, positions, plan.letters), strict=True)
-    if any(list(jacobian[name].values) != list(axis) for name, axis in axes):
+    positions = list(plan.sequence.positions)
+    axes = (positions, list(plan.letters_in), positions, list(plan.letters))
+    if any(list(jacobian[name].values) != axis for name, axis in zip(plan.rows_dims, axes, strict=True)):
         return False
     if isinstance(entry, FolderEntry) and entry.is_opened_as(jacobian):
         return True

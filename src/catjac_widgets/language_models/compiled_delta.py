@@ -16,20 +16,22 @@ import torch
 import torch.nn.functional as F
 
 from catjac_widgets.language_models.compiled import structures
-from catjac_widgets.language_models.compiled.compiling import NotCompiled, compiler, library
-from catjac_widgets.language_models.delta_layers import Int8Weight
-from catjac_widgets.language_models.fair_esm_forward import embed, rotary
+from catjac_widgets.language_models.compiled.compiling import NotCompiled, at_hand, compiler, library
+from catjac_widgets.language_models.delta_layers import DeltaLayers, Int8Weight
+from catjac_widgets.language_models.fair_esm_forward import embed, letter_logits, rotary
+from catjac_widgets.language_models.linear_layers import fast_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from catjac_widgets.language_models.delta_layers import DeltaLayers
 
 #: What the kernel needs of the processor, by gcc's names; the operating system's are the same.
 FEATURES = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "fma")
 
 #: Tokens that go through the layers together: enough to read each weight seldom, few enough for the cache.
 _TOKENS_AT_A_TIME = 256
+
+#: Tokens of two terms in a preview, which needs no more.
+_STRONGEST_IN_A_PREVIEW = 3
 
 #: Numbers of a block's hidden layer, which is the widest.
 _HIDDEN_NUMBERS = 64 * 1024
@@ -75,18 +77,50 @@ def check_machine() -> None:
 
 def why_not(model: Any) -> str | None:
     """Why the kernel cannot run this model, or None if it can."""
+    reason = _wrong_shape(model)
+    if reason is None:
+        try:
+            kernel()
+        except NotCompiled as error:
+            return str(error)
+    return reason
+
+
+def _wrong_shape(model: Any) -> str | None:
     layer = model.layers[0]
-    if model.embed_tokens.weight.device.type != "cpu":
-        return "the model is not on the CPU"
+    if model.embed_tokens.weight.device.type != "cpu" or model.embed_tokens.weight.dtype != torch.float32:
+        return "the model is not on the CPU in float32"
     if layer.embed_dim % _LANES or layer.ffn_embed_dim % _LANES:
         return f"its channels are no multiple of {_LANES}"
     if layer.self_attn.head_dim % 2 or layer.self_attn.head_dim > _WIDEST_HEAD:
         return f"its attention heads have more than {_WIDEST_HEAD} channels"
-    try:
-        kernel()
-    except NotCompiled as error:
-        return str(error)
     return None
+
+
+def without_delay(
+    model: Any, tokens: Tensor, residues: slice, letters: Tensor
+) -> Callable[[Tensor], Tensor] | None:
+    """Make passes ready for a preview, unchecked; None if that cannot be, or has to be compiled first.
+
+    Parameters
+    ----------
+    model
+        fair-esm's; called in inference mode, within `running`.
+    tokens
+        Of the wild type (T,).
+    residues, letters
+        See `CompiledDelta`.
+    """
+    try:
+        check_machine()
+    except NotCompiled:
+        return None
+    if _wrong_shape(model) is not None or not at_hand("delta_pass", FEATURES) or why_not(model) is not None:
+        return None
+    layers = DeltaLayers(model, fast_layers(model), "int8")
+    letter_logits(model, tokens[None], residues, letters, layers)
+    layers.stage = "run"
+    return CompiledDelta(model, layers, residues, letters, _STRONGEST_IN_A_PREVIEW)
 
 
 class CompiledDelta:

@@ -12,8 +12,8 @@ First, for all letters at once:
    residual stream: ΔZ[i, a → m, b] = Σ_layers ⟨∂z[m, b] / ∂o_m, Δo_m(i, a)⟩. What would pass through a third
    residue, or through m's own attention in later layers, is left out.
 
-Then a few letters at every position run through the whole model, in sixteen bits where that is quicker, and
-what the first part missed of them is carried over to the other letters (`letter_filling`).
+Then a few letters at every position run through the whole model, in eight bits or sixteen where that is
+quicker, and what the first part missed of them is carried over to the other letters (`letter_filling`).
 
 Shapes: T tokens, C channels, H heads of D channels, L residues, A letters, n residues of a part.
 
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from catjac_widgets.language_models.backward import BackwardBlock, BackwardHead
+from catjac_widgets.language_models.compiled_delta import without_delay
 from catjac_widgets.language_models.fair_esm_forward import embed, feed_forward, rotary
 from catjac_widgets.language_models.fair_esm_passes import running
 from catjac_widgets.language_models.letter_filling import choose_letters, fill, letter_covariance
@@ -93,6 +94,8 @@ class FirstOrder:
         The type in which gradients are multiplied; the model's by default.
     at_once
         Sequences of one step when letters are run.
+    quick
+        Run letters in eight bits by the compiled kernel, where it is at hand.
 
     Attributes
     ----------
@@ -111,12 +114,13 @@ class FirstOrder:
         rough: LinearLayers | None = None,
         backwards: torch.dtype | None = None,
         at_once: int = 19,
+        quick: bool = False,
     ) -> None:
         self._model, self._tokens, self._residues, self._letters = model, tokens, residues, letters
         self._linear = fast_layers(model)
         self._rough = rough or self._linear
         self._dtype = backwards or model.embed_tokens.weight.dtype
-        self._at_once = at_once
+        self._at_once, self._quick = at_once, quick
         self._where = torch.arange(residues.start, residues.stop, device=tokens.device)  # (L,)
         given = tokens[residues]
         self._visible = given != model.mask_idx  # (L,)
@@ -259,7 +263,9 @@ class FirstOrder:
             covariance = letter_covariance(first[places], places)
             chosen = choose_letters(covariance, stages[-1])[self._wild_type]  # (L, letters)
             known = first.new_zeros(len(first), stages[-1], *first.shape[2:])
-            baseline = self._logits(self._tokens[None])
+            given = self._model, self._tokens, self._residues, self._letters
+            run = (without_delay(*given) if self._quick else None) or self._logits
+            baseline = run(self._tokens[None])
         for start, stop in itertools.pairwise([0, *stages]):
             numbers, rows = torch.meshgrid(torch.arange(start, stop).to(places), places, indexing="ij")
             for number, row in zip(
@@ -269,7 +275,7 @@ class FirstOrder:
                     mutants = self._tokens.repeat(len(row), 1)
                     each = torch.arange(len(row), device=row.device)
                     mutants[each, self._where[row]] = self._letters[chosen[row, number]]
-                    known[row, number] = self._logits(mutants) - baseline
+                    known[row, number] = run(mutants) - baseline
                 yield None
             with torch.inference_mode():
                 self.jacobian = fill(first, known[:, :stop], chosen[:, :stop], self._wild_type, covariance)
@@ -300,6 +306,7 @@ def first_order_jacobians(
         rough=rough,
         backwards=getattr(rough, "dtype", None),
         at_once=at_once,
+        quick=True,
     )
     steps = made.steps(stages)
     while True:

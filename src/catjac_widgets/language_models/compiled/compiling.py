@@ -7,6 +7,7 @@ version. `CATJAC_COMPILER` names another compiler; an empty value asks for none.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 _SOURCES = Path(__file__).parent
@@ -35,15 +37,9 @@ def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
     NotCompiled
         If there is no compiler, or it fails.
     """
-    source = _SOURCES / f"{name}.c"
-    program = compiler()
-    options = [*_OPTIONS, *(f"-m{feature}" for feature in processor)]
+    source, program, options = _SOURCES / f"{name}.c", compiler(), _options(processor)
     try:
-        version = _run([program, "--version"])
-        stamp = hashlib.sha256("\n".join([version, *options]).encode())
-        for part in sorted(_SOURCES.glob("*.[ch]")):
-            stamp.update(part.read_bytes())
-        made = folder() / f"{name}-{stamp.hexdigest()[:16]}.so"
+        made = _place(name, processor, program)
         if not made.exists():
             made.parent.mkdir(parents=True, exist_ok=True)
             # Other processes may be at it too: whole files only ever appear under the final name.
@@ -55,6 +51,39 @@ def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         raise NotCompiled(f"{program} did not compile {source.name}: {said.strip()[:500]}") from error
+
+
+def at_hand(name: str, processor: tuple[str, ...]) -> bool:
+    """Whether `library` need not compile; otherwise that is done in the background, for the next time."""
+    try:
+        if _place(name, processor, compiler()).exists():
+            return True
+        _start_compiling(name, processor)
+    except (NotCompiled, OSError, subprocess.SubprocessError):
+        pass
+    return False
+
+
+@functools.cache
+def _start_compiling(name: str, processor: tuple[str, ...]) -> None:
+    def compile_it() -> None:
+        with contextlib.suppress(NotCompiled):
+            library(name, processor)
+
+    threading.Thread(target=compile_it, name="catjac-compiler", daemon=True).start()
+
+
+@functools.cache
+def _place(name: str, processor: tuple[str, ...], program: str) -> Path:
+    """Where the compiled library lies, or will."""
+    stamp = hashlib.sha256("\n".join([_run([program, "--version"]), *_options(processor)]).encode())
+    for part in sorted(_SOURCES.glob("*.[ch]")):
+        stamp.update(part.read_bytes())
+    return folder() / f"{name}-{stamp.hexdigest()[:16]}.so"
+
+
+def _options(processor: tuple[str, ...]) -> list[str]:
+    return [*_OPTIONS, *(f"-m{feature}" for feature in processor)]
 
 
 @functools.cache
