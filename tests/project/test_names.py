@@ -17,6 +17,7 @@ PROMISED = (
     "models",
     "examples",
     "jacobian",
+    "jacobians",
     "submit",
     "contacts",
     "sensitivity",
