@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import catjac
 import catjac_widgets
@@ -60,7 +60,10 @@ def test_importing_every_module_hides_no_promised_name() -> None:
 import importlib, pkgutil, types
 import catjac, catjac_widgets
 for found in pkgutil.walk_packages(catjac_widgets.__path__, "catjac_widgets."):
-    importlib.import_module(found.name)
+    try:
+        importlib.import_module(found.name)
+    except ModuleNotFoundError as error:
+        assert error.name == "triton", found.name  # comes with torch's CUDA builds
 for package in (catjac, catjac_widgets):
     for name in package.__all__:
         value = getattr(package, name)
@@ -103,5 +106,8 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    for found in pkgutil.walk_packages(catjac_widgets.__path__, "catjac_widgets."):
-        assert (importlib.import_module(found.name).__doc__ or "").strip(), found.name
+    folder = Path(catjac_widgets.__path__[0])
+    for path in folder.rglob("*.py"):
+        # Read, not imported: some need packages that only some machines have.
+        told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        assert told.strip(), path.name
