@@ -100,7 +100,7 @@ def test_tables(shell: InteractiveShell) -> None:
     assert "mini" in str(magic(shell, "models"))
     assert "bpti" in str(magic(shell, "examples"))
     assert "cpu" in str(magic(shell, "device"))
-    assert magic(shell, "cache").limit == catjac.cache.info().limit
+    assert magic(shell, "cache").path == catjac.cache.info().path
     assert "<table" in magic(shell, "device")._repr_html_()
 
 

@@ -218,6 +218,8 @@ class Explorer(SharedState, ipywidgets.VBox):
             self.delivery.deliver()
         self.delivery.deliver()
         self._panels.settle()
+        # Panels that are new have asked for what they show.
+        self.delivery.deliver()
         # What was sent between two cells is in nobody's record then.
         self._panels.send_again()
         return self
