@@ -51,7 +51,8 @@ def test_frames_come_in_order_of_cost_and_end_exact() -> None:
     assert agreement[1] > 0.8
     assert agreement[1] > agreement[0] > 0.5
     # Maps are all of one definition: what a step adds, rows as they are or exact, moves the picture on.
-    assert (np.diff(agreement) > -0.01).all()
+    # (a letter run in eight bits and the exact row of it differ in the fourth digit)
+    assert (np.diff(agreement) > -1e-3).all()
     assert agreement[-1] == pytest.approx(1)
     assert {frame.attrs["order"] for frame in frames[1:]} == {"A"}
 

@@ -96,10 +96,13 @@ def test_explore_brings_the_example_s_structure(shell: InteractiveShell) -> None
         ex.close()
 
 
-def test_tables(shell: InteractiveShell) -> None:
+def test_tables(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    # By default it is a share of the free disk, which others change meanwhile.
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", "3GB")
     assert "mini" in str(magic(shell, "models"))
     assert "bpti" in str(magic(shell, "examples"))
     assert "cpu" in str(magic(shell, "device"))
+    assert magic(shell, "cache").limit == catjac.cache.info().limit == 3_000_000_000
     assert magic(shell, "cache").path == catjac.cache.info().path
     assert "<table" in magic(shell, "device")._repr_html_()
 

@@ -141,12 +141,7 @@ class DeltaRunner(FairEsmRunner):
 
         from catjac_widgets.language_models.delta_layers import STRONGEST_TOKENS, DeltaLayers
 
-        model = adapter.model
-        if altered_modules(model) or adapter.dtype != torch.float32:
-            raise ModelError(
-                f"{adapter.name} is altered or not in float32, and numerics='delta' knows fair-esm's own "
-                "layers in float32 only; use numerics='exact'."
-            )
+        model = model_for_differences(adapter)
         self.exact = FairEsmRunner(adapter, model, tokens, np.float32)
         super().__init__(adapter, model, tokens, np.float32)
         self._compiled: CompiledDelta | None = None
@@ -181,6 +176,24 @@ class DeltaRunner(FairEsmRunner):
 
     def _sample(self) -> torch.Tensor:
         return with_changes(self._tokens, sampled_changes(self._residues, self._columns))
+
+
+def model_for_differences(adapter: FairEsm) -> Any:
+    """Return fair-esm's model, for numerics that multiply differences from the wild type.
+
+    Raises
+    ------
+    ModelError
+        If the model is altered, or not in float32.
+    """
+    import torch
+
+    if altered_modules(adapter.model) or adapter.dtype != torch.float32:
+        raise ModelError(
+            f"{adapter.name} is altered or not in float32, and numerics='delta' knows fair-esm's own "
+            "layers in float32 only; use numerics='exact'."
+        )
+    return adapter.model
 
 
 def sampled_changes(residues: slice, columns: list[int]) -> torch.Tensor:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.fair_esm_passes import running
-from catjac_widgets.language_models.fair_esm_runners import FairEsmRunner, sampled_changes, with_changes
-from catjac_widgets.language_models.plainness import altered_modules
+from catjac_widgets.language_models.fair_esm_runners import (
+    FairEsmRunner,
+    model_for_differences,
+    sampled_changes,
+    with_changes,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -49,12 +52,7 @@ class HalfDeltaRunner(FairEsmRunner):
 
         from catjac_widgets.language_models.half_delta import HalfDelta
 
-        model = adapter.model
-        if altered_modules(model) or adapter.dtype != torch.float32:
-            raise ModelError(
-                f"{adapter.name} is altered or not in float32, and numerics='delta' knows fair-esm's own "
-                "layers in float32 only; use numerics='exact'."
-            )
+        model = model_for_differences(adapter)
         self.exact = FairEsmRunner(adapter, model, tokens, np.float32)
         super().__init__(adapter, model, tokens, np.float32)
         device = model.embed_tokens.weight.device

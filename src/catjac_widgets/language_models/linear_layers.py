@@ -67,17 +67,24 @@ class PackedLayers(LinearLayers):
     ----------
     model
         fair-esm's, float32 on a CPU.
+
+    Attributes
+    ----------
+    dtype
+        In which the weights are laid out.
     """
+
+    dtype = torch.float32
 
     def __init__(self, model: Any) -> None:
         self._packed: dict[int, tuple[Tensor, Tensor | None]] = {}
         for layer in model.layers:
             attention = layer.self_attn
-            self._packed[id(attention)] = _pack(*fused_projections(attention))
+            self._packed[id(attention)] = pack(*fused_projections(attention), self.dtype)
             for dense in (attention.out_proj, layer.fc1, layer.fc2):
-                self._packed[id(dense)] = _pack(dense.weight, dense.bias)
+                self._packed[id(dense)] = pack(dense.weight, dense.bias, self.dtype)
         dense = model.lm_head.dense
-        self._packed[id(dense)] = _pack(dense.weight, dense.bias)
+        self._packed[id(dense)] = pack(dense.weight, dense.bias, self.dtype)
 
     def __call__(self, dense: Any, x: Tensor) -> Tensor:
         """See `LinearLayers.__call__`."""
@@ -144,9 +151,10 @@ def divided(fused: Tensor, heads: int, turn: Tensor | None) -> tuple[Tensor, Ten
     return query, key, value
 
 
-def _pack(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
-    return packed, None if bias is None else bias.detach()
+def pack(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Lay a dense layer out for oneDNN, in `dtype`."""
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous())
+    return packed, None if bias is None else bias.detach().to(dtype)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -194,7 +202,7 @@ def _can_pack(model: Any) -> bool:
     # same name, multiplies as the modules do.
     try:
         x, weight = torch.eye(3, 5), torch.arange(20.0).view(4, 5)
-        packed, bias = _pack(weight, torch.ones(4))
+        packed, bias = pack(weight, torch.ones(4), torch.float32)
         found = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):
         return False

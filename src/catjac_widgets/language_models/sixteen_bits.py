@@ -20,16 +20,17 @@ from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.fair_esm_forward import embed, letter_logits, rotary
 from catjac_widgets.language_models.linear_layers import (
     LinearLayers,
+    PackedLayers,
     divided,
     fast_layers,
-    fused_projections,
+    pack,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class SixteenBitLayers(LinearLayers):
+class SixteenBitLayers(PackedLayers):
     """Dense layers in bfloat16, laid out once for oneDNN; results are bfloat16.
 
     Parameters
@@ -39,16 +40,6 @@ class SixteenBitLayers(LinearLayers):
     """
 
     dtype = torch.bfloat16
-
-    def __init__(self, model: Any) -> None:
-        self._packed: dict[int, tuple[Tensor, Tensor | None]] = {}
-        for layer in model.layers:
-            attention = layer.self_attn
-            self._packed[id(attention)] = _pack(*fused_projections(attention))
-            for dense in (attention.out_proj, layer.fc1, layer.fc2):
-                self._packed[id(dense)] = _pack(dense.weight, dense.bias)
-        dense = model.lm_head.dense
-        self._packed[id(dense)] = _pack(dense.weight, dense.bias)
 
     def __call__(self, dense: Any, x: Tensor) -> Tensor:
         """See `LinearLayers.__call__`."""
@@ -125,15 +116,8 @@ def _pays(weight: Tensor) -> bool:
     # Operations of torch's own compiler: a torch without them, or with others of that name, does without.
     try:
         x, dense = torch.eye(3, 5), torch.arange(20.0).view(4, 5) / 20
-        packed, bias = _pack(dense, torch.ones(4))
+        packed, bias = pack(dense, torch.ones(4), torch.bfloat16)
         found = torch.ops.mkldnn._linear_pointwise(x.bfloat16(), packed, bias, "gelu", [], "none")
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):
         return False
     return torch.allclose(found.float(), F.gelu(F.linear(x, dense, torch.ones(4))), atol=0.02)
-
-
-def _pack(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    weight = weight.detach().to(torch.bfloat16).contiguous()
-    return torch.ops.mkldnn._reorder_linear_weight(weight), (
-        None if bias is None else bias.detach().to(torch.bfloat16)
-    )
