@@ -108,3 +108,17 @@ def data_folder() -> Path:
     if not (Path(folder) / "families").is_dir() or not folder:
         pytest.skip("CATJAC_DATA names no folder with families/")
     return Path(folder)
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Float32 passes on a CPU by the compiled kernel, and by torch as where it cannot be had."""
+    from checkpoints import random_esm2
+
+    from catjac_widgets.language_models import compiled_passes
+
+    if request.param == "torch":
+        monkeypatch.setattr(compiled_passes, "why_not", lambda model: "this test asks for torch")
+    elif (reason := compiled_passes.why_not(random_esm2())) is not None:
+        pytest.skip(reason)
+    return str(request.param)

@@ -16,6 +16,8 @@ from catjac_widgets.masks import Mask
 
 LETTERS = "LAGVSERTIDPKQNFYMHWC"
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def random_residues(length: int, seed: int = 0) -> str:
     return "".join(np.random.default_rng([seed, length]).choice(list(LETTERS), length))

@@ -377,6 +377,7 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
         monkeypatch.setattr(model, "row_bytes", lambda length: settings.get("row_bytes", 1))
         return resources.choose_batch_size(plan, model)
 
+    monkeypatch.setattr(resources, "_threads", lambda: 2)
     assert size() == 114
     monkeypatch.setattr(resources, "total_memory", lambda: 8_000)
     assert size(row_bytes=20) == 38
@@ -385,10 +386,14 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
     assert size(parameters=10**9) == 19
     # Of a long chain not even one row is run whole: nobody is to wait for 19 passes over it.
     monkeypatch.setattr(resources, "total_memory", lambda: 8 * 10**9)
-    assert size("ACDEFGHIKL" * 50, parameters=10**6) == 3
+    assert size("ACDEFGHIKL" * 50, parameters=10**6) == 6
     assert size("ACDEFGHIKL" * 50, parameters=10**9) == 2
     # Eight bits are twice as fast, and waited for as long.
-    assert size("ACDEFGHIKL" * 50, parameters=10**9, numerics="delta-int8") == 5
+    assert size("ACDEFGHIKL" * 50, parameters=10**9, numerics="delta-int8") == 6
+    # As many for each thread, unless that is more than a row.
+    for threads, sequences in ((1, 1), (3, 6), (4, 8), (16, 19)):
+        monkeypatch.setattr(resources, "_threads", lambda threads=threads: threads)
+        assert size("ACDEFGHIKL" * 50, parameters=10**9) == sequences
 
 
 def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,8 @@ def test_float32_is_full_during_a_pass_and_the_setting_comes_back(
         "letter_logits",
         lambda *given: (seen.append(matmul.fp32_precision), original(*given))[1],
     )
-    wrap(random_esm2()).prepare(RESIDUES).wild_type()
+    model = wrap(random_esm2())
+    model.logits(model.encode(RESIDUES)[None])
     assert seen == ["ieee"]
     assert matmul.fp32_precision == "tf32"
     with full_float32, full_float32:

@@ -22,10 +22,12 @@ LARGEST_BATCH = 128
 
 #: A batch on a CPU takes about this long where `_CPU_BATCH_TOKENS` allow it: so long may a drag have to wait.
 _CPU_BATCH_SECONDS = 0.08
-_CPU_OPERATIONS_PER_SECOND = 5e10
 
-#: From so many tokens on, larger batches are hardly faster; a row's 19 sequences are split beyond them.
-_CPU_BATCH_TOKENS = 1300
+#: Of one thread, by the second.
+_CPU_OPERATIONS = 4e10
+
+#: From so many tokens a thread on, larger batches are hardly faster; a row's 19 sequences are split beyond.
+_CPU_BATCH_TOKENS = 750
 
 #: How much faster a CPU multiplies in eight bits, so that as many more sequences are as quick.
 _EIGHT_BITS_FASTER = 2
@@ -127,8 +129,8 @@ def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
 def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None) -> int:
     """Sequences a batch: what was asked, or what fits the device, in whole rows where that is possible.
 
-    It depends on the model and the device's total memory, not on what is free or how fast it was just now, so
-    that a resumed sweep makes the same batches.
+    It depends on the model, the device's total memory and torch's threads, not on what is free or how fast it
+    was just now, so that a resumed sweep makes the same batches.
     """
     if asked is not None:
         return asked
@@ -140,14 +142,24 @@ def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None
         tokens = min(most, max(fewest, int(_GPU_BATCH_OPERATIONS / operations)))
         size, budget = max(whole, tokens // (length + 2)), _gpu_memory(device) // 3
     elif device.type == "cpu":
-        faster = _EIGHT_BITS_FASTER if plan.numerics == "delta-int8" else 1
-        least = min(whole, max(1, faster * _CPU_BATCH_TOKENS // (length + 2)))
-        quick = int(faster * _CPU_BATCH_SECONDS * _CPU_OPERATIONS_PER_SECOND / (operations * (length + 2)))
+        threads = _threads()
+        faster = threads * (_EIGHT_BITS_FASTER if plan.numerics == "delta-int8" else 1)
+        # A sequence is one thread's: none shall be idle while others end.
+        least = -(-max(1, faster * _CPU_BATCH_TOKENS // (length + 2)) // threads) * threads
+        least = min(max(whole, threads), least)
+        quick = int(faster * _CPU_BATCH_SECONDS * _CPU_OPERATIONS / (operations * (length + 2)))
         size, budget = min(LARGEST_BATCH, max(least, quick)), min(total_memory() // 8, _CPU_BATCH_BYTES)
     else:
         size, budget = LARGEST_BATCH, min(total_memory() // 8, 4 * 2**30)
     size = min(size, max(1, int(budget // max(1, model.row_bytes(length)))))
     return size // whole * whole if size >= whole else size
+
+
+def _threads() -> int:
+    """How many threads run passes on a CPU."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _gpu_memory(device: Any) -> int:

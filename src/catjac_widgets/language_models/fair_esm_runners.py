@@ -16,7 +16,7 @@ from catjac_widgets.language_models.protocol import Substitution
 if TYPE_CHECKING:
     import torch
 
-    from catjac_widgets.language_models.compiled_delta import CompiledDelta
+    from catjac_widgets.language_models.compiled_passes import CompiledPasses
     from catjac_widgets.language_models.fair_esm import FairEsm
     from catjac_widgets.language_models.linear_layers import LinearLayers
 
@@ -35,6 +35,8 @@ class FairEsmRunner:
         Of the unchanged input, int64, (T,), on the CPU.
     length
         How many residues it has.
+    not_compiled
+        Why no compiled kernel runs its batches, or None where one does.
     """
 
     def __init__(
@@ -43,7 +45,10 @@ class FairEsmRunner:
         self._adapter, self._model, self._tokens, self._output = adapter, model, tokens, output
         self._residues, self._columns = adapter._residues(tokens), adapter._columns()
         self.length = self._residues.stop - self._residues.start
-        self._linear = self._choose_layers()
+        self._linear: LinearLayers | None = None
+        self._compiled: CompiledPasses | None = None
+        self.not_compiled: str | None = "the model is altered, or runs in float64"
+        self._make_ready()
 
     @property
     def model(self) -> Any:
@@ -103,16 +108,28 @@ class FairEsmRunner:
 
         return torch.tensor(self._columns, device=self._model.embed_tokens.weight.device)
 
-    def _choose_layers(self) -> LinearLayers | None:
+    def _make_ready(self) -> None:
+        """Choose how batches are run."""
         if altered_modules(self._model) or self._output is np.float64:
-            return None
+            return
+        import torch
+
+        from catjac_widgets.language_models.compiled_passes import CompiledPasses, why_not
         from catjac_widgets.language_models.linear_layers import fast_layers
 
-        return fast_layers(self._model)
+        self.not_compiled = why_not(self._model)
+        if self.not_compiled is None:
+            letters = torch.tensor(self._columns)
+            self._compiled = CompiledPasses(self._model, len(self._tokens), self._residues, letters)
+        else:
+            self._linear = fast_layers(self._model)
 
     def _run(self, tokens: torch.Tensor) -> np.ndarray:
         import torch
 
+        if self._compiled is not None:
+            with running(self._model), torch.inference_mode():
+                return self._compiled(tokens).numpy()
         logits = letter_pass(self._model, tokens, self._residues, self._columns, self._linear)
         # By way of torch: numpy knows no bfloat16.
         return logits.to(torch.float64 if self._output is np.float64 else torch.float32).cpu().numpy()
@@ -127,8 +144,6 @@ class DeltaRunner(FairEsmRunner):
         The runner of the same input in float32.
     in_float32
         Names of the layers that stay in float32 on this protein.
-    not_compiled
-        Why the compiled kernel does not run, or None where it does.
 
     Raises
     ------
@@ -137,38 +152,28 @@ class DeltaRunner(FairEsmRunner):
     """
 
     def __init__(self, adapter: FairEsm, tokens: torch.Tensor, kind: str) -> None:
+        model = model_for_differences(adapter)
+        self.exact, self._kind = FairEsmRunner(adapter, model, tokens, np.float32), kind
+        super().__init__(adapter, model, tokens, np.float32)
+
+    def _make_ready(self) -> None:
         import torch
 
+        from catjac_widgets.language_models.compiled_delta import CompiledDelta, why_not
         from catjac_widgets.language_models.delta_layers import STRONGEST_TOKENS, DeltaLayers
+        from catjac_widgets.language_models.fair_esm_forward import AS_THEY_ARE
 
-        model = model_for_differences(adapter)
-        self.exact = FairEsmRunner(adapter, model, tokens, np.float32)
-        super().__init__(adapter, model, tokens, np.float32)
-        self._compiled: CompiledDelta | None = None
-        exact = self._linear
-        assert exact is not None
-        layers = self._linear = DeltaLayers(model, exact, kind)
-        self._wild_type = self._run(tokens[None])[0]
+        # Where the exact runner needs no layers packed for torch, a few passes are not worth packing them.
+        layers = self._linear = DeltaLayers(self._model, self.exact._linear or AS_THEY_ARE, self._kind)
+        self._wild_type = self._run(self._tokens[None])[0]
         layers.stage = "check"
         self._run(self._sample())
         layers.stage = "run"
         self.in_float32 = layers.in_float32
-        self.not_compiled: str | None = "only eight bits on a CPU are"
-        if kind == "int8":
-            from catjac_widgets.language_models.compiled_delta import CompiledDelta, why_not
-
-            self.not_compiled = why_not(model)
-            if self.not_compiled is None:
-                letters = torch.tensor(self._columns)
-                self._compiled = CompiledDelta(model, layers, self._residues, letters, STRONGEST_TOKENS)
-
-    def _run(self, tokens: torch.Tensor) -> np.ndarray:
-        if self._compiled is None:
-            return super()._run(tokens)
-        import torch
-
-        with running(self._model), torch.inference_mode():
-            return self._compiled(tokens).numpy()
+        self.not_compiled = why_not(self._model)
+        if self.not_compiled is None:
+            letters = torch.tensor(self._columns)
+            self._compiled = CompiledDelta(self._model, layers, self._residues, letters, STRONGEST_TOKENS)
 
     def wild_type(self) -> np.ndarray:
         """See `Runner.wild_type`; in float32."""

@@ -128,7 +128,7 @@ def devices() -> Iterator[Finding]:
         yield Finding("device mps", "the GPU of this Mac")
     yield Finding("device cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
     yield Finding("models run on", str(chosen))
-    yield from _eight_bits()
+    yield from _kernels()
     if chosen.type == "cpu" and _has_nvidia_gpu():
         if torch.version.cuda is None:
             yield Finding(
@@ -143,15 +143,17 @@ def devices() -> Iterator[Finding]:
             )
 
 
-def _eight_bits() -> Iterator[Finding]:
+def _kernels() -> Iterator[Finding]:
+    """Tell how a CPU runs passes."""
+    from catjac_widgets.language_models import compiled_delta, compiled_passes
     from catjac_widgets.language_models.compiled.compiling import NotCompiled
-    from catjac_widgets.language_models.compiled_delta import check_machine
 
-    try:
-        check_machine()
-        yield Finding("numerics='delta'", "by a kernel that is compiled at its first use")
-    except NotCompiled as error:
-        yield Finding("numerics='delta'", f"through torch, which is slower: {error}", "note")
+    for numerics, kernel in (("exact", compiled_passes), ("delta", compiled_delta)):
+        try:
+            kernel.check_machine()
+            yield Finding(f"numerics='{numerics}'", "by a kernel that is compiled at its first use")
+        except NotCompiled as error:
+            yield Finding(f"numerics='{numerics}'", f"through torch, which is slower: {error}", "note")
 
 
 def embedded() -> Iterator[Finding]:

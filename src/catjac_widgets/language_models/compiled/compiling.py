@@ -22,22 +22,31 @@ from pathlib import Path
 _SOURCES = Path(__file__).parent
 _OPTIONS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fno-math-errno")
 _PATIENCE_SECONDS = 120
+_GUARD = threading.Lock()
 
 
 class NotCompiled(Exception):
     """The library cannot be had here; the text says why."""
 
 
-@functools.cache
 def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
     """Load `name`.c of this folder, compiled for a processor with those features (gcc's names).
 
     Raises
     ------
     NotCompiled
-        If there is no compiler, or it fails.
+        If there is no compiler, or it fails; the same one is not asked again in this process.
     """
-    source, program, options = _SOURCES / f"{name}.c", compiler(), _options(processor)
+    with _GUARD:
+        found = _library(name, processor, compiler())
+    if isinstance(found, NotCompiled):
+        raise found
+    return found
+
+
+@functools.cache
+def _library(name: str, processor: tuple[str, ...], program: str) -> ctypes.CDLL | NotCompiled:
+    source, options = _SOURCES / f"{name}.c", _options(processor)
     try:
         made = _place(name, processor, program)
         if not made.exists():
@@ -50,7 +59,7 @@ def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
         return ctypes.CDLL(str(made))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        raise NotCompiled(f"{program} did not compile {source.name}: {said.strip()[:500]}") from error
+        return NotCompiled(f"{program} did not compile {source.name}: {said.strip()[:500]}")
 
 
 def at_hand(name: str, processor: tuple[str, ...]) -> bool:
@@ -88,16 +97,19 @@ def _options(processor: tuple[str, ...]) -> list[str]:
 
 @functools.cache
 def folder() -> Path:
-    """Where compiled libraries are kept: in the cache folder, or for this process where nothing is cached."""
+    """Where compiled libraries are kept: in the user's cache folder, else for this process only."""
     import platformdirs
 
-    chosen = os.environ.get("CATJAC_CACHE", "").strip()
-    if chosen.lower() in ("off", "memory"):
-        made = tempfile.mkdtemp(prefix="catjac-")
-        atexit.register(shutil.rmtree, made, ignore_errors=True)
-        return Path(made)
-    known = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("catjac", False))
-    return known / "compiled"
+    wanted = Path(platformdirs.user_cache_dir("catjac", False)) / "compiled"
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        if os.access(wanted, os.W_OK):
+            return wanted
+    except OSError:
+        pass
+    made = tempfile.mkdtemp(prefix="catjac-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def compiler() -> str:

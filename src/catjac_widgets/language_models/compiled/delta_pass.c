@@ -2,16 +2,10 @@
  * product with the difference from the wild type's input (see delta_layers.py, which this follows number by
  * number; the tests compare the two).
  *
- * A few sequences at a time go through all layers, so that what they hold stays in the core's cache. Their
- * tokens are interleaved (row = token * group + sequence), so that the wild type's numbers are read once for
- * all of them. Threads take groups by a shared counter.
- *
  * Needs AVX-512 with VNNI.
  */
 
-#include <stdlib.h>
-
-#include "attention.h"
+#include "byte_products.h"
 
 /* Divide rows [from, to) into those of one term and the strongest of each sequence, of two. */
 static int64_t choose(const Model *m, Work *w, int64_t from, int64_t to, int64_t *strong) {
@@ -62,7 +56,7 @@ static void apply(const Model *m, Work *w, const Dense *dense, int kind, float *
                  .count = ordinary,
                  .order = w->order,
                  .coarse = w->coarse,
-                 .difference = w->difference,
+                 .in = w->difference,
                  .scale = w->scale,
                  .out = out,
                  .cosine = m->cosine,
@@ -84,7 +78,7 @@ static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int6
                       .order = order + from,
                       .coarse = w->coarse,
                       .fine = fine ? fine + from * channels : NULL,
-                      .difference = w->difference,
+                      .in = w->difference,
                       .scale = w->scale,
                       .out = w->hidden,
                       .out_by_place = 1,
@@ -102,7 +96,7 @@ static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int6
                         .order = order + from,
                         .coarse = w->hidden_coarse,
                         .fine = fine ? w->hidden_fine : NULL,
-                        .difference = w->hidden,
+                        .in = w->hidden,
                         .scale = w->scale,
                         .out = w->x,
                         .in_by_place = 1};
@@ -112,7 +106,7 @@ static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int6
 
 /* All layers of one group, whose embeddings are in w->x; logits (group, residues, letters). */
 static void pass(const Model *m, Work *w, float *logits) {
-    int64_t ordinary, strong, channels = m->channels;
+    int64_t ordinary, strong;
     for (int64_t l = 0; l < m->layers; l++) {
         const Layer *layer = m->layer + l;
         prepare(m, w, &layer->projections, &layer->attention_norm, w->x, 0, w->rows, &ordinary, &strong);
@@ -127,68 +121,11 @@ static void pass(const Model *m, Work *w, float *logits) {
     int64_t from = m->first * w->group, to = from + m->residues * w->group;
     prepare(m, w, &m->head, &m->last_norm, w->x, from, to, &ordinary, &strong);
     apply(m, w, &m->head, GELU, w->mixed, ordinary, strong);
-    for (int64_t row = from; row < to; row++) {
-        float *x = w->mixed + row * channels, found[4];
-        normed(&m->head_norm, x, x, channels);
-        int64_t place = row % w->group * m->residues + row / w->group - m->first;
-        for (int64_t a = 0; a < m->letters; a += 4) {
-            /* The letters are padded to a multiple of four. */
-            four_dots(x, m->letter_weight + a * channels, channels, found);
-            for (int64_t k = 0; k < 4 && a + k < m->letters; k++)
-                logits[place * m->letters + a + k] = found[k] + m->letter_bias[a + k];
-        }
-    }
+    read_letters(m, w, logits);
 }
 
-/* Memory for `count` items, on a cache line's bounds; all of it is taken from one block. */
-#define TAKE(pointer, count)                                                                                 \
-    (w->pointer = (void *)(block + used), used += ((count) * sizeof *w->pointer + 127) / 64 * 64)
-
-static size_t divide(const Model *m, Work *w, char *block) {
-    size_t used = 0;
-    int64_t rows = w->rows, channels = m->channels, wide = 0;
-    for (int64_t l = 0; l < m->layers; l++)
-        if (m->layer[l].up.outputs > wide) wide = m->layer[l].up.outputs;
-    TAKE(x, rows * channels);
-    TAKE(projected, rows * 3 * channels);
-    TAKE(mixed, rows * channels);
-    TAKE(difference, rows * channels);
-    TAKE(scale, rows);
-    TAKE(coarse, rows * channels);
-    TAKE(fine, w->group * m->strongest * channels);
-    TAKE(hidden, w->block * wide);
-    TAKE(hidden_coarse, w->block * wide);
-    TAKE(hidden_fine, w->block * wide);
-    TAKE(queries, channels / m->heads * QUERIES);
-    TAKE(scores, m->tokens * QUERIES);
-    TAKE(order, rows);
-    TAKE(strong, w->group * m->strongest);
-    TAKE(is_strong, rows);
-    return used;
-}
-
-/* Take groups of sequences until none is left: x (sequences, tokens, channels) to logits (sequences,
- * residues, letters). Any number of threads may share `next`, which starts at 0. Returns 0, or 1 without
- * memory. */
+/* See `take_groups`. */
 int delta_pass(const Model *m, const float *x, int64_t sequences, int64_t group, int64_t block_rows,
                float *logits, int64_t *next) {
-    Work work = {.group = group, .rows = group * m->tokens, .block = block_rows}, *w = &work;
-    size_t needed = divide(m, w, NULL);
-    char *block = aligned_alloc(64, needed);
-    if (!block) return 1;
-    memset(block, 0, needed);
-    for (;;) {
-        int64_t from = __atomic_fetch_add(next, group, __ATOMIC_RELAXED);
-        if (from >= sequences) break;
-        w->group = sequences - from < group ? sequences - from : group;
-        w->rows = w->group * m->tokens;
-        divide(m, w, block);
-        for (int64_t t = 0; t < m->tokens; t++)
-            for (int64_t g = 0; g < w->group; g++)
-                memcpy(w->x + (t * w->group + g) * m->channels,
-                       x + ((from + g) * m->tokens + t) * m->channels, m->channels * sizeof(float));
-        pass(m, w, logits + from * m->residues * m->letters);
-    }
-    free(block);
-    return 0;
+    return take_groups(m, x, sequences, group, block_rows, logits, next, pass);
 }

@@ -1,4 +1,4 @@
-"""The structures of `delta_pass.c` as ctypes has them, member by member."""
+"""The structures of `model.h` and `products.h` as ctypes has them, member by member."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import ClassVar
 
 
 class Dense(Structure):
-    """A dense layer: addresses of its weights and of the wild type's input and output."""
+    """A dense layer: addresses of its weights and of the wild type's input and output or of its bias."""
 
     _fields_: ClassVar = [
         *((name, c_int64) for name in ("inputs", "outputs", "in_float32")),
         *((name, c_void_p) for name in ("weight", "packed", "offset", "scale", "input", "output")),
+        ("output_stride", c_int64),
     ]
 
 

@@ -1,4 +1,4 @@
-/* Sixteen numbers at a time: functions, norms, rounding. */
+/* Sixteen numbers at a time: functions, norms, dot products. */
 
 #pragma once
 
@@ -71,30 +71,13 @@ static void normed(const Norm *norm, const float *x, float *out, int64_t channel
     }
 }
 
-static void subtract(float *x, const float *base, int64_t channels) {
-    for (int64_t c = 0; c < channels; c += LANES)
-        _mm512_storeu_ps(x + c, _mm512_sub_ps(_mm512_loadu_ps(x + c), _mm512_loadu_ps(base + c)));
-}
-
-static float largest_of(const float *x, int64_t channels) {
-    __m512 most = _mm512_set1_ps(1e-30f);
-    for (int64_t c = 0; c < channels; c += LANES)
-        most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + c)));
-    return _mm512_reduce_max_ps(most);
-}
-
-/* Round a difference to eight bits, and what that leaves to another eight if `fine` is given. */
-static void rounded(const float *difference, float largest, uint8_t *coarse, uint8_t *fine,
-                    int64_t channels) {
-    __m512 factor = _mm512_set1_ps(127.0f / largest), finer = _mm512_set1_ps(254.0f);
-    __m512i shift = _mm512_set1_epi32(128);
-    for (int64_t c = 0; c < channels; c += LANES) {
-        __m512 d = _mm512_mul_ps(_mm512_loadu_ps(difference + c), factor);
-        __m512i steps = _mm512_cvtps_epi32(d);
-        _mm_storeu_si128((__m128i *)(coarse + c), _mm512_cvtepi32_epi8(_mm512_add_epi32(steps, shift)));
-        if (fine) {
-            steps = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(d, _mm512_cvtepi32_ps(steps)), finer));
-            _mm_storeu_si128((__m128i *)(fine + c), _mm512_cvtepi32_epi8(_mm512_add_epi32(steps, shift)));
-        }
+/* Dot products of one row with four rows of a matrix. */
+INLINE void four_dots(const float *x, const float *matrix, int64_t inputs, float *found) {
+    __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (int64_t c = 0; c < inputs; c += LANES) {
+        __m512 value = _mm512_loadu_ps(x + c);
+        for (int k = 0; k < 4; k++)
+            sum[k] = _mm512_fmadd_ps(value, _mm512_loadu_ps(matrix + k * inputs + c), sum[k]);
     }
+    for (int k = 0; k < 4; k++) found[k] = _mm512_reduce_add_ps(sum[k]);
 }

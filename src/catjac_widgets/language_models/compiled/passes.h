@@ -1,0 +1,79 @@
+/* How passes are run: a few sequences at a time go through all layers, so that what they hold stays in the
+ * core's cache. Their tokens are interleaved (row = token * group + sequence), so that a wild type's numbers
+ * are read once for all of them. Threads take groups by a shared counter.
+ */
+
+#pragma once
+
+#include <stdlib.h>
+
+#include "attention.h"
+
+/* The head's last steps, from its dense layer's outputs in w->mixed: logits (group, residues, letters). */
+static void read_letters(const Model *m, Work *w, float *logits) {
+    int64_t channels = m->channels, from = m->first * w->group, to = from + m->residues * w->group;
+    for (int64_t row = from; row < to; row++) {
+        float *x = w->mixed + row * channels, found[4];
+        normed(&m->head_norm, x, x, channels);
+        int64_t place = row % w->group * m->residues + row / w->group - m->first;
+        for (int64_t a = 0; a < m->letters; a += 4) {
+            /* The letters are padded to a multiple of four. */
+            four_dots(x, m->letter_weight + a * channels, channels, found);
+            for (int64_t k = 0; k < 4 && a + k < m->letters; k++)
+                logits[place * m->letters + a + k] = found[k] + m->letter_bias[a + k];
+        }
+    }
+}
+
+/* Memory for `count` items, on a cache line's bounds; all of it is taken from one block. */
+#define TAKE(pointer, count)                                                                                 \
+    (w->pointer = (void *)(block + used), used += ((count) * sizeof *w->pointer + 127) / 64 * 64)
+
+static size_t divide(const Model *m, Work *w, char *block) {
+    size_t used = 0;
+    int64_t rows = w->rows, channels = m->channels, wide = 0;
+    for (int64_t l = 0; l < m->layers; l++)
+        if (m->layer[l].up.outputs > wide) wide = m->layer[l].up.outputs;
+    TAKE(x, rows * channels);
+    TAKE(projected, rows * 3 * channels);
+    TAKE(mixed, rows * channels);
+    TAKE(difference, rows * channels);
+    TAKE(scale, rows);
+    TAKE(coarse, rows * channels);
+    TAKE(fine, w->group * m->strongest * channels);
+    TAKE(hidden, w->block * wide);
+    TAKE(hidden_coarse, w->block * wide);
+    TAKE(hidden_fine, w->block * wide);
+    TAKE(queries, channels / m->heads * QUERIES);
+    TAKE(scores, m->tokens * QUERIES);
+    TAKE(order, rows);
+    TAKE(strong, w->group * m->strongest);
+    TAKE(is_strong, rows);
+    return used;
+}
+
+/* Take groups of sequences until none is left: x (sequences, tokens, channels) to logits (sequences,
+ * residues, letters). Any number of threads may share `next`, which starts at 0. Returns 0, or 1 without
+ * memory. `pass` takes the embeddings of one group from w->x. */
+static int take_groups(const Model *m, const float *x, int64_t sequences, int64_t group, int64_t block_rows,
+                       float *logits, int64_t *next, void (*pass)(const Model *, Work *, float *)) {
+    Work work = {.group = group, .rows = group * m->tokens, .block = block_rows}, *w = &work;
+    size_t needed = divide(m, w, NULL);
+    char *block = aligned_alloc(64, needed);
+    if (!block) return 1;
+    memset(block, 0, needed);
+    for (;;) {
+        int64_t from = __atomic_fetch_add(next, group, __ATOMIC_RELAXED);
+        if (from >= sequences) break;
+        w->group = sequences - from < group ? sequences - from : group;
+        w->rows = w->group * m->tokens;
+        divide(m, w, block);
+        for (int64_t t = 0; t < m->tokens; t++)
+            for (int64_t g = 0; g < w->group; g++)
+                memcpy(w->x + (t * w->group + g) * m->channels,
+                       x + ((from + g) * m->tokens + t) * m->channels, m->channels * sizeof(float));
+        pass(m, w, logits + from * m->residues * m->letters);
+    }
+    free(block);
+    return 0;
+}
