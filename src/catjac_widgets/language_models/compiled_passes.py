@@ -39,7 +39,7 @@ _HIDDEN_NUMBERS = 64 * 1024
 _WIDEST_HEAD, _LANES = 64, 16
 
 
-def compiled_function(name: str, features: tuple[str, ...]) -> Callable[..., int]:
+def compiled_function(name: str, features: tuple[str, ...], *arguments: Any) -> Callable[..., int]:
     """Return the function `name` of `name`.c, compiling it at the first call, which takes some seconds.
 
     Raises
@@ -48,21 +48,39 @@ def compiled_function(name: str, features: tuple[str, ...]) -> Callable[..., int
         If this processor or this machine's compiler cannot have it; the text says why.
     """
     function = getattr(library(name, features), name)
-    function.restype = ctypes.c_int
-    function.argtypes = [
-        ctypes.POINTER(structures.Model),
-        ctypes.c_void_p,
-        *[ctypes.c_int64] * 3,
-        ctypes.c_void_p,
-        ctypes.POINTER(ctypes.c_int64),
-    ]
+    function.restype, function.argtypes = ctypes.c_int, arguments
     return function
 
 
+def passes_function(name: str, features: tuple[str, ...]) -> Callable[..., int]:
+    """Return a compiled function that runs passes; see `compiled_function`."""
+    sizes, counter = [ctypes.c_int64] * 3, ctypes.POINTER(ctypes.c_int64)
+    model = ctypes.POINTER(structures.Model)
+    return compiled_function(name, features, model, ctypes.c_void_p, *sizes, ctypes.c_void_p, counter)
+
+
+def on_threads(work: Callable[[], int], most: int) -> None:
+    """Call `work` on as many threads as torch uses here, `most` at most, until all are done.
+
+    Raises
+    ------
+    MemoryError
+        If one of them returns anything but 0.
+    """
+    threads = min(torch.get_num_threads(), most)
+    if threads == 1:
+        failed = work()
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            failed = max(found.result() for found in [pool.submit(work) for _ in range(threads)])
+    if failed:
+        raise MemoryError("not enough memory for a group of sequences")
+
+
 def kernel() -> Callable[..., int]:
-    """Return the compiled function of float32 passes; see `compiled_function`."""
+    """Return the compiled function of float32 passes; see `passes_function`."""
     check_machine()
-    return compiled_function("exact_pass", FEATURES)
+    return passes_function("exact_pass", FEATURES)
 
 
 def check_machine() -> None:
@@ -160,8 +178,8 @@ class CompiledPasses:
         block = max(6, _HIDDEN_NUMBERS // wide // 6 * 6)
         following = ctypes.c_int64(0)
 
-        def work(_: int) -> int:
-            return self._kernel(
+        on_threads(
+            lambda: self._kernel(
                 ctypes.byref(self._described),
                 x.data_ptr(),
                 sequences,
@@ -169,15 +187,9 @@ class CompiledPasses:
                 block,
                 found.data_ptr(),
                 ctypes.byref(following),
-            )
-
-        if threads == 1:
-            failed = work(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                failed = max(pool.map(work, range(threads)))
-        if failed:
-            raise MemoryError("not enough memory for a group of sequences")
+            ),
+            sequences,
+        )
         return found
 
     def _laid_out(self) -> dict[int, tuple[Tensor, Tensor, int]]:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from catjac_widgets.language_models import compiled_straight
 from catjac_widgets.language_models.backward import BackwardBlock, BackwardHead
 from catjac_widgets.language_models.compiled_delta import without_delay
 from catjac_widgets.language_models.fair_esm_forward import embed, feed_forward, rotary
@@ -49,9 +50,13 @@ PART_BYTES = 4 * 2**20
 #: Scores that grow by more than this are cut: their exponential would overflow.
 MOST_SCORE = 80.0
 
+#: What is left of a softmax's sum, as a share, when its greatest part goes. What less would be divided by it
+#: are the last bits of float32.
+LEAST_SUM = 1e-4
+
 
 @dataclass
-class _Layer:
+class LayerEffects:
     """What is kept of one layer of the wild type, and of the mutants' own tokens in it.
 
     Attributes
@@ -95,7 +100,7 @@ class FirstOrder:
     at_once
         Sequences of one step when letters are run.
     quick
-        Run letters in eight bits by the compiled kernel, where it is at hand.
+        Take compiled kernels where they are at hand: for what goes straight, and for letters in eight bits.
 
     Attributes
     ----------
@@ -126,7 +131,7 @@ class FirstOrder:
         self._visible = given != model.mask_idx  # (L,)
         # Where masked, any letter is as good: none of them is put.
         self._wild_type = (given[:, None] == letters).int().argmax(1)  # (L,)
-        self._layers: list[_Layer] = []
+        self._layers: list[LayerEffects] = []
         self.jacobian: Tensor
 
     def steps(self, stages: Iterable[int]) -> Iterator[int | None]:
@@ -176,7 +181,7 @@ class FirstOrder:
         middle = x + linear(attention.out_proj, mixture.transpose(0, 1).flatten(1))
         own = own + rough(attention.out_proj, own_mixture.transpose(1, 2).flatten(2))
         self._layers.append(
-            _Layer(
+            LayerEffects(
                 query[:, inside],
                 value[:, inside],
                 mixture[:, inside],
@@ -219,17 +224,23 @@ class FirstOrder:
             gradient = head(self._where)  # (L, A, C)
             every = torch.arange(length, device=own.device)
             term = own.new_zeros(length, length, number, number)  # (L of m, L of i, A of i, A of m)
+        fits = compiled_straight.fits(number, self._layers[0].query.shape[-1], own.dtype, own.device)
+        run = compiled_straight.kernel() if self._quick and fits else None
         for layer in reversed(self._layers):
             with torch.inference_mode():
                 gradient, reading = layer.block(gradient, every)
-                self._add(term, layer, reading.to(own.dtype))
+                if run is None:
+                    self._add(term, layer, reading.to(own.dtype))
+                else:
+                    bounds = MOST_SCORE, LEAST_SUM
+                    compiled_straight.add_straight(run, term, layer, reading.to(own.dtype), *bounds)
             yield None
         with torch.inference_mode():
             self._layers.clear()
             term[every, every] = own - own[every, self._wild_type].unsqueeze(1)
             self.jacobian = term.permute(1, 2, 0, 3).contiguous()
 
-    def _add(self, term: Tensor, layer: _Layer, reading: Tensor) -> None:
+    def _add(self, term: Tensor, layer: LayerEffects, reading: Tensor) -> None:
         """Add one layer's effects, as the gradients (L, A, C) of the logits read them, to (L, L, A, A)."""
         length, number, heads = len(term), len(self._letters), len(layer.query)
         apart = reading.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)  # (H, L, A, D)
@@ -241,7 +252,8 @@ class FirstOrder:
             p = layer.weights[:, part].unsqueeze(2)  # (L, n, 1, H)
             scores = layer.query @ layer.key_change[:, :, part].flatten(2)  # (H, L, n A)
             scores = scores.permute(1, 2, 0).contiguous().view(length, -1, number, heads)
-            u = scores.clamp_(max=MOST_SCORE).exp_().sub_(1).mul_(p).add_(1).reciprocal_()
+            u = scores.clamp_(max=MOST_SCORE).exp_().sub_(1).mul_(p).add_(1)
+            u = u.clamp_(min=LEAST_SUM).reciprocal_()
             w = 1 - (1 - p) * u
             of_value = apart.flatten(1, 2) @ layer.value[:, part].transpose(-1, -2)  # (H, L A, n)
             along = of_mixture.unsqueeze(-1) - of_value.unflatten(1, (length, number))  # (H, L, A, n)

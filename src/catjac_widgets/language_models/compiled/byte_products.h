@@ -113,6 +113,18 @@ INLINE void byte_panels(const Product *p, int kind, int pairs) {
     }
 }
 
+/* Rows that do not differ from the wild type have its outputs. */
+INLINE void same(const Product *p, int kind) {
+    const Dense *dense = p->dense;
+    for (int64_t at = 0; at < p->count; at++) {
+        int64_t token = p->order[at] / p->group;
+        const float *base = dense->output + token * dense->output_stride;
+        for (int64_t o = 0; o < dense->outputs; o += LANES) finish(p, kind, _mm512_loadu_ps(base + o), at, token, o);
+    }
+}
+
+static void leave(const Product *p, int kind) { OF_KIND(same, p, kind) }
+
 INLINE void one_term(const Product *p, int kind) { byte_panels(p, kind, 0); }
 INLINE void two_terms(const Product *p, int kind) { byte_panels(p, kind, 1); }
 

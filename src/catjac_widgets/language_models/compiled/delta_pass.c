@@ -7,30 +7,34 @@
 
 #include "byte_products.h"
 
-/* Divide rows [from, to) into those of one term and the strongest of each sequence, of two. */
-static int64_t choose(const Model *m, Work *w, int64_t from, int64_t to, int64_t *strong) {
-    int64_t first = from / w->group, tokens = (to - from) / w->group, ordinary = 0;
-    memset(w->is_strong + from, 0, to - from);
-    *strong = 0;
+enum { ORDINARY, STRONG, STILL };
+
+/* Divide rows [from, to) into those of one term, the strongest of each sequence, of two, and those that do not
+ * differ from the wild type. */
+static void choose(const Model *m, Work *w, const Dense *dense, int64_t from, int64_t to) {
+    int64_t first = from / w->group, tokens = (to - from) / w->group;
+    for (int64_t row = from; row < to; row++) w->kind[row] = w->scale[row] < dense->quiet ? STILL : ORDINARY;
     for (int64_t g = 0; g < w->group; g++)
-        for (int64_t k = 0; k < m->strongest && k < tokens; k++) {
+        for (int64_t k = 0; k < m->strongest; k++) {
             int64_t best = -1;
             for (int64_t t = first; t < first + tokens; t++) {
                 int64_t row = t * w->group + g;
-                if (!w->is_strong[row] && (best < 0 || w->scale[row] > w->scale[best])) best = row;
+                if (w->kind[row] == ORDINARY && (best < 0 || w->scale[row] > w->scale[best])) best = row;
             }
-            w->is_strong[best] = 1;
+            if (best < 0) break;
+            w->kind[best] = STRONG;
         }
+    w->ordinary = w->strong = w->still = 0;
     for (int64_t row = from; row < to; row++) {
-        if (w->is_strong[row]) w->strong[(*strong)++] = (int32_t)row;
-        else w->order[ordinary++] = (int32_t)row;
+        if (w->kind[row] == STRONG) w->strong_rows[w->strong++] = (int32_t)row;
+        else if (w->kind[row] == STILL) w->still_rows[w->still++] = (int32_t)row;
+        else w->order[w->ordinary++] = (int32_t)row;
     }
-    return ordinary;
 }
 
 /* Rows [from, to) of x, normed if there is a norm, minus the wild type's, rounded. */
 static void prepare(const Model *m, Work *w, const Dense *dense, const Norm *norm, const float *x,
-                    int64_t from, int64_t to, int64_t *ordinary, int64_t *strong) {
+                    int64_t from, int64_t to) {
     int64_t channels = m->channels;
     for (int64_t row = from; row < to; row++) {
         float *d = w->difference + row * channels;
@@ -38,22 +42,20 @@ static void prepare(const Model *m, Work *w, const Dense *dense, const Norm *nor
         else memcpy(d, x + row * channels, channels * sizeof(float));
         subtract(d, dense->input + row / w->group * channels, channels);
         w->scale[row] = largest_of(d, channels);
-        rounded(d, w->scale[row], w->coarse + row * channels, NULL, channels);
     }
-    *ordinary = choose(m, w, from, to, strong);
-    for (int64_t k = 0; k < *strong; k++) {
-        int64_t row = w->strong[k];
+    choose(m, w, dense, from, to);
+    for (int64_t k = 0; k < w->ordinary + w->strong; k++) {
+        int64_t strong = k - w->ordinary, row = strong < 0 ? w->order[k] : w->strong_rows[strong];
         rounded(w->difference + row * channels, w->scale[row], w->coarse + row * channels,
-                w->fine + k * channels, channels);
+                strong < 0 ? NULL : w->fine + strong * channels, channels);
     }
 }
 
 /* One dense layer of rows that `prepare` made ready. */
-static void apply(const Model *m, Work *w, const Dense *dense, int kind, float *out, int64_t ordinary,
-                  int64_t strong) {
+static void apply(const Model *m, Work *w, const Dense *dense, int kind, float *out) {
     Product p = {.dense = dense,
                  .group = w->group,
-                 .count = ordinary,
+                 .count = w->ordinary,
                  .order = w->order,
                  .coarse = w->coarse,
                  .in = w->difference,
@@ -62,7 +64,9 @@ static void apply(const Model *m, Work *w, const Dense *dense, int kind, float *
                  .cosine = m->cosine,
                  .sine = m->sine};
     multiply(&p, kind);
-    p.count = strong, p.order = w->strong, p.fine = w->fine;
+    p.count = w->still, p.order = w->still_rows;
+    leave(&p, kind);
+    p.count = w->strong, p.order = w->strong_rows, p.fine = w->fine;
     multiply(&p, kind);
 }
 
@@ -106,21 +110,23 @@ static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int6
 
 /* All layers of one group, whose embeddings are in w->x; logits (group, residues, letters). */
 static void pass(const Model *m, Work *w, float *logits) {
-    int64_t ordinary, strong;
     for (int64_t l = 0; l < m->layers; l++) {
         const Layer *layer = m->layer + l;
-        prepare(m, w, &layer->projections, &layer->attention_norm, w->x, 0, w->rows, &ordinary, &strong);
-        apply(m, w, &layer->projections, TURN, w->projected, ordinary, strong);
+        prepare(m, w, &layer->projections, &layer->attention_norm, w->x, 0, w->rows);
+        apply(m, w, &layer->projections, TURN, w->projected);
         for (int64_t g = 0; g < w->group; g++) attend(m, w, g);
-        prepare(m, w, &layer->attention_output, NULL, w->mixed, 0, w->rows, &ordinary, &strong);
-        apply(m, w, &layer->attention_output, ADD, w->x, ordinary, strong);
-        prepare(m, w, &layer->up, &layer->feed_forward_norm, w->x, 0, w->rows, &ordinary, &strong);
-        feed_forward(layer, w, w->order, ordinary, NULL);
-        feed_forward(layer, w, w->strong, strong, w->fine);
+        prepare(m, w, &layer->attention_output, NULL, w->mixed, 0, w->rows);
+        apply(m, w, &layer->attention_output, ADD, w->x);
+        prepare(m, w, &layer->up, &layer->feed_forward_norm, w->x, 0, w->rows);
+        feed_forward(layer, w, w->order, w->ordinary, NULL);
+        feed_forward(layer, w, w->strong_rows, w->strong, w->fine);
+        Product rest = {
+            .dense = &layer->down, .group = w->group, .count = w->still, .order = w->still_rows, .out = w->x};
+        leave(&rest, ADD);
     }
     int64_t from = m->first * w->group, to = from + m->residues * w->group;
-    prepare(m, w, &m->head, &m->last_norm, w->x, from, to, &ordinary, &strong);
-    apply(m, w, &m->head, GELU, w->mixed, ordinary, strong);
+    prepare(m, w, &m->head, &m->last_norm, w->x, from, to);
+    apply(m, w, &m->head, GELU, w->mixed);
     read_letters(m, w, logits);
 }
 

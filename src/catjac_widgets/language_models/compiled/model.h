@@ -24,9 +24,9 @@ typedef struct {
 } Model;
 
 typedef struct {
-    int64_t group, rows, block;
+    int64_t group, rows, block, ordinary, strong, still;
     float *x, *projected, *mixed, *difference, *hidden, *scale, *queries, *scores;
     uint8_t *coarse, *fine, *hidden_coarse, *hidden_fine;
-    int32_t *order, *strong;
-    char *is_strong;
+    int32_t *order, *strong_rows, *still_rows;
+    char *kind;
 } Work;

@@ -47,8 +47,9 @@ static size_t divide(const Model *m, Work *w, char *block) {
     TAKE(queries, channels / m->heads * QUERIES);
     TAKE(scores, m->tokens * QUERIES);
     TAKE(order, rows);
-    TAKE(strong, w->group * m->strongest);
-    TAKE(is_strong, rows);
+    TAKE(strong_rows, w->group * m->strongest);
+    TAKE(still_rows, rows);
+    TAKE(kind, rows);
     return used;
 }
 

@@ -19,6 +19,7 @@ typedef struct {
     const float *input;     /* the wild type's, (tokens, inputs); or NULL */
     const float *output;    /* what is added: the wild type's, (tokens, outputs), or the bias, (outputs) */
     int64_t output_stride;  /* from one token's to the next's; 0 for a bias */
+    double quiet;           /* rows that differ less from the wild type's are taken for it */
 } Dense;
 
 /* Rows of a dense layer. What goes in and comes out lies by row, or by place in `order`. */

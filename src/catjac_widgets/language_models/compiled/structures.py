@@ -1,8 +1,8 @@
-"""The structures of `model.h` and `products.h` as ctypes has them, member by member."""
+"""The structures of `model.h`, `products.h` and `straight.c` as ctypes has them, member by member."""
 
 from __future__ import annotations
 
-from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_double, c_float, c_int64, c_void_p
 from typing import ClassVar
 
 
@@ -13,6 +13,7 @@ class Dense(Structure):
         *((name, c_int64) for name in ("inputs", "outputs", "in_float32")),
         *((name, c_void_p) for name in ("weight", "packed", "offset", "scale", "input", "output")),
         ("output_stride", c_int64),
+        ("quiet", c_double),
     ]
 
 
@@ -56,4 +57,27 @@ class Model(Structure):
         ("head", Dense),
         ("letter_weight", c_void_p),
         ("letter_bias", c_void_p),
+    ]
+
+
+class Straight(Structure):
+    """What `straight` reads, and the array to which it adds."""
+
+    _fields_: ClassVar = [
+        *((name, c_int64) for name in ("length", "heads", "depth", "letters")),
+        ("most_score", c_float),
+        ("least_sum", c_float),
+        *(
+            (name, c_void_p)
+            for name in (
+                "query",
+                "weights",
+                "of_mixture",
+                "reading",
+                "value",
+                "key_change",
+                "value_change",
+                "term",
+            )
+        ),
     ]
