@@ -52,13 +52,14 @@ FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
 #: What the products of a mode are made of.
 TYPES = {
     "exact": "float32",
+    "exact-torch": "float32",
     "delta-int8": "int8",
     "delta-bfloat16": "bfloat16",
     "delta-float16": "float16",
     "float16": "float16",
 }
 
-ON_CPU = ["exact", "delta-int8", "delta-bfloat16", "preview"]
+ON_CPU = ["exact", "exact-torch", "delta-int8", "delta-bfloat16", "preview"]
 ON_GPU = ["exact", "delta-bfloat16", "delta-float16", "float16", "preview"]
 
 #: How many letters of each position the timed preview runs.

@@ -111,9 +111,10 @@ def test_it_is_as_near_as_torch_is(
         ours, torchs = runner.rows(substitutions), by_torch(runner, substitutions, patch)
         error, torch_error = (float(np.square(found - exact).sum()) for found in (ours, torchs))
         effect = float(np.square(exact - runner.wild_type()).sum())
-        assert np.sqrt(error / max(effect, 1e-20)) < 0.03 or effect < 1e-8
+        # A letter in place of itself has no effect but the last bits of float32.
+        assert np.sqrt(error / max(effect, 1e-20)) < 0.03 or effect < 1e-7
         # What is rounded is the same but for the last bits of float32, which turn a step here and there.
-        assert error < 1.5 * torch_error + 1e-4 * effect + 1e-8
+        assert error < 1.5 * torch_error + 1e-4 * effect + 1e-7
 
 
 @compiled

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.compiled import structures
 from catjac_widgets.language_models.compiled.compiling import NotCompiled, compiler, library
-from catjac_widgets.language_models.fair_esm_forward import embed, rotary
+from catjac_widgets.language_models.fair_esm_forward import positions, rotary
 from catjac_widgets.language_models.linear_layers import MOST_PACKED_BYTES, fused_projections
+from catjac_widgets.language_models.plainness import token_dropout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,6 +145,7 @@ class CompiledPasses:
         turn = rotary(model, tokens)
         blocks = (structures.Layer * len(model.layers))(*(self._layer(layer) for layer in model.layers))
         attention = model.layers[0].self_attn
+        places, norm = positions(model, tokens), getattr(model, "emb_layer_norm_before", None)
         # Padded to a multiple of four, as the kernel reads them.
         padded = F.pad(model.lm_head.weight.detach()[letters], (0, 0, 0, -len(letters) % 4))
         self._letters, self._residues = len(letters), residues.stop - residues.start
@@ -156,6 +158,10 @@ class CompiledPasses:
             residues=self._residues,
             letters=self._letters,
             strongest=self._strongest,
+            mask=model.mask_idx if token_dropout(model) else -1,
+            embedding=self._address(model.embed_tokens.weight * model.embed_scale),
+            positions=None if places is None else self._address(places),
+            first_norm=structures.Norm() if norm is None else self._norm(norm),
             scaling=attention.scaling,
             cosine=None if turn is None else self._turns(turn.real, turn.real),
             sine=None if turn is None else self._turns(-turn.imag, turn.imag),
@@ -169,11 +175,13 @@ class CompiledPasses:
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Logits (B, L, A) of tokens (B, T), on as many threads as torch uses here."""
-        x = embed(self._model, tokens).contiguous()
+        tokens = tokens.contiguous()
         sequences = len(tokens)
         found = torch.empty((sequences, self._residues, self._letters))
+        # As many groups for every thread.
         threads = min(torch.get_num_threads(), sequences)
-        group = max(1, min(sequences // threads, round(_TOKENS_AT_A_TIME / tokens.shape[1])))
+        together = max(1, round(_TOKENS_AT_A_TIME / tokens.shape[1]))
+        groups = min(sequences, threads * -(-sequences // (threads * together)))
         wide = self._model.layers[0].ffn_embed_dim
         block = max(6, _HIDDEN_NUMBERS // wide // 6 * 6)
         following = ctypes.c_int64(0)
@@ -181,14 +189,14 @@ class CompiledPasses:
         on_threads(
             lambda: self._kernel(
                 ctypes.byref(self._described),
-                x.data_ptr(),
+                tokens.data_ptr(),
                 sequences,
-                group,
+                groups,
                 block,
                 found.data_ptr(),
                 ctypes.byref(following),
             ),
-            sequences,
+            threads,
         )
         return found
 

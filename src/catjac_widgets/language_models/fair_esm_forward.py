@@ -90,12 +90,21 @@ def embed(model: Any, tokens: Tensor) -> Tensor:
         # ESM-1b counts in float32 whatever the weights are, ESM-2 in their own precision.
         share = masked.sum(-1).to(torch.float32 if hasattr(model, "args") else x.dtype) / tokens.shape[1]
         x = x * (1 - MASK_SHARE_IN_TRAINING) / (1 - share)[:, None, None]
-    if hasattr(model, "embed_positions"):
-        first = model.padding_idx + 1
-        x = x + model.embed_positions.weight[first : first + tokens.shape[1]]
+    places = positions(model, tokens.shape[1])
+    if places is not None:
+        x = x + places
     if getattr(model, "emb_layer_norm_before", None):
         x = model.emb_layer_norm_before(x)
     return x
+
+
+def positions(model: Any, tokens: int) -> Tensor | None:
+    """Learned positions (T, C), or None for a model without them."""
+    if not hasattr(model, "embed_positions"):
+        return None
+    first = model.padding_idx + 1
+    found: Tensor = model.embed_positions.weight[first : first + tokens]
+    return found
 
 
 def attend(layer: Any, x: Tensor, turn: Tensor | None, linear: LinearLayers = AS_THEY_ARE) -> Tensor:

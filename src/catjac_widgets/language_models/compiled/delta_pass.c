@@ -131,7 +131,7 @@ static void pass(const Model *m, Work *w, float *logits) {
 }
 
 /* See `take_groups`. */
-int delta_pass(const Model *m, const float *x, int64_t sequences, int64_t group, int64_t block_rows,
+int delta_pass(const Model *m, const int64_t *tokens, int64_t sequences, int64_t groups, int64_t block_rows,
                float *logits, int64_t *next) {
-    return take_groups(m, x, sequences, group, block_rows, logits, next, pass);
+    return take_groups(m, tokens, sequences, groups, block_rows, logits, next, pass);
 }

@@ -13,7 +13,11 @@ typedef struct {
 
 typedef struct {
     int64_t tokens, channels, heads, layers, first, residues, letters, strongest;
+    int64_t mask; /* the token that token dropout takes away; or -1 */
     double scaling;
+    const float *embedding; /* (vocabulary, channels) */
+    const float *positions; /* (tokens, channels); or NULL */
+    Norm first_norm;        /* its weight NULL where there is none */
     const float *cosine,
         *sine; /* rotary positions, (tokens, channels), the sine of even channels negative; or NULL */
     const Layer *layer;

@@ -47,9 +47,13 @@ class Model(Structure):
                 "residues",
                 "letters",
                 "strongest",
+                "mask",
             )
         ),
         ("scaling", c_double),
+        ("embedding", c_void_p),
+        ("positions", c_void_p),
+        ("first_norm", Norm),
         ("cosine", c_void_p),
         ("sine", c_void_p),
         ("layer", POINTER(Layer)),
