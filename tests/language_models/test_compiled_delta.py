@@ -211,7 +211,7 @@ def test_two_terms_leave_only_the_weights_error() -> None:
 
 @compiled
 def test_a_model_of_another_shape_goes_by_torch() -> None:
-    for shape, words in (((1, 24, 2), "multiple of 16"), ((1, 144, 1), "more than 64")):
+    for shape, words in (((1, 24, 2), "multiple of 16"), ((1, 144, 1), "or more than 64")):
         residues = residues_of(9)
         runner = runner_of(random_esm2(*shape), residues)
         assert runner.not_compiled is not None

@@ -118,7 +118,7 @@ def wrong_shape(model: Any) -> str | None:
     if layer.embed_dim % _LANES or layer.ffn_embed_dim % _LANES:
         return f"its channels are no multiple of {_LANES}"
     if layer.self_attn.head_dim % 2 or layer.self_attn.head_dim > _WIDEST_HEAD:
-        return f"its attention heads have more than {_WIDEST_HEAD} channels"
+        return f"its attention heads have an odd number of channels, or more than {_WIDEST_HEAD}"
     return None
 
 
