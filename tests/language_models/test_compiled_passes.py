@@ -191,7 +191,8 @@ def test_panels_are_what_the_kernel_reads(outputs: int, inputs: int, seed: int) 
 
 @compiled
 @pytest.mark.parametrize(
-    ("shape", "words"), [((1, 24, 2), "multiple of 16"), ((1, 144, 1), "or more than 64"), (None, "too large")]
+    ("shape", "words"),
+    [((1, 24, 2), "multiple of 16"), ((1, 144, 1), "or more than 64"), (None, "too large")],
 )
 def test_other_models_go_by_torch(shape: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if shape is None:
