@@ -147,7 +147,7 @@ class FairEsm(LanguageModel):
 
         attention = 4 * len(self.model.layers) * (length + 2) ** 2 * self.model.layers[0].embed_dim
         work = 2.0 * self.parameters * (length + 2) + attention
-        speed = 2e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
+        speed = 3e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
         return work / speed
 
     # -- what it does

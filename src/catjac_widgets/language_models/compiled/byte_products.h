@@ -119,7 +119,8 @@ INLINE void same(const Product *p, int kind) {
     for (int64_t at = 0; at < p->count; at++) {
         int64_t token = p->order[at] / p->group;
         const float *base = dense->output + token * dense->output_stride;
-        for (int64_t o = 0; o < dense->outputs; o += LANES) finish(p, kind, _mm512_loadu_ps(base + o), at, token, o);
+        for (int64_t o = 0; o < dense->outputs; o += LANES)
+            finish(p, kind, _mm512_loadu_ps(base + o), at, token, o);
     }
 }
 

@@ -9,8 +9,8 @@
 
 enum { ORDINARY, STRONG, STILL };
 
-/* Divide rows [from, to) into those of one term, the strongest of each sequence, of two, and those that do not
- * differ from the wild type. */
+/* Divide rows [from, to) into those of one term, the strongest of each sequence, of two, and those that do
+ * not differ from the wild type. */
 static void choose(const Model *m, Work *w, const Dense *dense, int64_t from, int64_t to) {
     int64_t first = from / w->group, tokens = (to - from) / w->group;
     for (int64_t row = from; row < to; row++) w->kind[row] = w->scale[row] < dense->quiet ? STILL : ORDINARY;

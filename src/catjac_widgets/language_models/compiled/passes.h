@@ -15,7 +15,8 @@ static void embed(const Model *m, Work *w, const int64_t *tokens) {
     for (int64_t g = 0; g < w->group; g++, tokens += m->tokens) {
         int64_t masks = 0;
         for (int64_t t = 0; t < m->tokens; t++) masks += tokens[t] == m->mask;
-        __m512 kept = _mm512_set1_ps(1 - (float)masks / (float)m->tokens), shown = _mm512_set1_ps(1 - 0.15f * 0.8f);
+        __m512 kept = _mm512_set1_ps(1 - (float)masks / (float)m->tokens);
+        __m512 shown = _mm512_set1_ps(1 - 0.15f * 0.8f);
         for (int64_t t = 0; t < m->tokens; t++) {
             const float *letter = m->embedding + tokens[t] * m->channels;
             float *x = w->x + (t * w->group + g) * m->channels;
@@ -78,8 +79,9 @@ static size_t divide(const Model *m, Work *w, char *block) {
 /* Take groups of sequences until none is left: tokens (sequences, tokens) to logits (sequences, residues,
  * letters). Any number of threads may share `next`, which starts at 0. Returns 0, or 1 without
  * memory. `pass` takes the embeddings of one group from w->x. */
-static int take_groups(const Model *m, const int64_t *tokens, int64_t sequences, int64_t groups, int64_t block_rows,
-                       float *logits, int64_t *next, void (*pass)(const Model *, Work *, float *)) {
+static int take_groups(const Model *m, const int64_t *tokens, int64_t sequences, int64_t groups,
+                       int64_t block_rows, float *logits, int64_t *next,
+                       void (*pass)(const Model *, Work *, float *)) {
     int64_t largest = (sequences + groups - 1) / groups;
     Work work = {.group = largest, .rows = largest * m->tokens, .block = block_rows}, *w = &work;
     char *block = aligned_alloc(64, divide(m, w, NULL));

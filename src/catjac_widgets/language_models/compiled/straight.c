@@ -1,8 +1,8 @@
-/* What a mutated residue i does to every other residue m in one layer, as the gradients of the logits of m read
- * it: step 3 of first_order.py, with its names.
+/* What a mutated residue i does to every other residue m in one layer, as the gradients of the logits of m
+ * read it: step 3 of first_order.py, with its names.
  *
- * Letters lie side by side in two vectors. Some residues m are taken together, so that what belongs to a residue
- * i is fetched once for all of them.
+ * Letters lie side by side in two vectors. Some residues m are taken together, so that what belongs to a
+ * residue i is fetched once for all of them.
  *
  * Needs AVX-512.
  */
@@ -115,14 +115,15 @@ int straight(const Straight *s, int64_t *next) {
                     else if (heads == 2) bring(s, m, i, h, weight, along, change, 2);
                     else bring(s, m, i, h, weight, along, change, 1);
                     const float *reading = s->reading + (m * s->heads + h) * depth * LETTERS;
+                    float *pair = found[m - first];
                     for (int64_t from = 0; from < letters; from += HALF)
-                        add_products(weight, along, heads, change, reading, heads * depth, from, found[m - first]);
+                        add_products(weight, along, heads, change, reading, heads * depth, from, pair);
                 }
             }
             for (int64_t m = first; m < end; m++) {
-                float *term = s->term + (m * s->length + i) * letters * letters;
+                float *term = s->term + (m * s->length + i) * letters * letters, *pair = found[m - first];
                 for (int64_t a = 0; a < letters; a++)
-                    for (int64_t b = 0; b < letters; b++) term[a * letters + b] += found[m - first][a * LETTERS + b];
+                    for (int64_t b = 0; b < letters; b++) term[a * letters + b] += pair[a * LETTERS + b];
             }
         }
     }
