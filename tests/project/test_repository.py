@@ -6,11 +6,12 @@ import json
 import re
 import subprocess
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import catjac
 
@@ -69,13 +70,19 @@ def test_lock_files_name_no_host(repository: Path) -> None:
         ), path
 
 
-def test_constraints_pin_every_dependency(repository: Path) -> None:
+def pins_of(repository: Path) -> dict[str, str]:
+    """Version by name, as the constraints have it."""
     lines = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {}
     for line in filter(lambda text: text and not text.startswith("#"), lines):
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line
         name, _, number = line.partition("==")
         pins[re.sub(r"[-_.]+", "-", name).lower()] = number
+    return pins
+
+
+def test_constraints_pin_every_dependency(repository: Path) -> None:
+    pins = pins_of(repository)
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
         name = re.match(r"[A-Za-z0-9._-]+", requirement)
@@ -84,6 +91,18 @@ def test_constraints_pin_every_dependency(repository: Path) -> None:
         assert plain == "catjac-widgets" or plain in pins, f"{requirement} is not pinned"
     assert pins["torch"] == "2.13.0"
     assert pins["nglview"] == "4.0"
+
+
+def test_constraints_can_be_installed_by_the_first_python_3_11(repository: Path) -> None:
+    """Debian 12's Python is 3.11.2, and packages may ask for a later one."""
+    pins, seen = pins_of(repository), 0
+    for package in distributions():
+        name = re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
+        wanted = package.metadata.get("Requires-Python")
+        if pins.get(name) == package.version.partition("+")[0]:
+            seen += 1
+            assert wanted is None or SpecifierSet(wanted).contains("3.11.0"), f"{name} asks for {wanted}"
+    assert seen > 100
 
 
 def test_notebooks_are_committed_without_outputs(repository: Path) -> None:
