@@ -14,7 +14,7 @@ from catjac_widgets.plots.style import GREY, PALETTE  # noqa: E402
 
 START, END = "<!-- speed table -->", "<!-- end of speed table -->"
 
-MODES = ("exact", "delta-int8", "delta-bfloat16", "delta-float16", "float16", "preview", "exact-torch")
+MODES = ("exact", "exact-torch", "delta-int8", "delta-bfloat16", "delta-float16", "float16", "preview")
 COLOURS = dict(zip(MODES, PALETTE, strict=False))
 
 #: Pixels: of the labels to the left, of the axis, of one mode, and between cells.

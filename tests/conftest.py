@@ -80,6 +80,20 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kernels() -> None:
+    """Have all kernels compiled, where that can be, so that all previews of a test take them or none does."""
+    from catjac_widgets.language_models import compiled_delta, compiled_passes
+    from catjac_widgets.language_models.compiled.compiling import NotCompiled, library
+
+    try:
+        compiled_passes.kernel()
+        library("straight", compiled_passes.FEATURES)
+        compiled_delta.kernel()
+    except NotCompiled:
+        pass
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """Find the repository's root."""
     return Path(__file__).resolve().parents[1]

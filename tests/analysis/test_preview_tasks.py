@@ -19,6 +19,8 @@ from catjac_widgets.language_models.potts import random_potts
 
 WW = catjac.examples()["ww"].sequence
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @pytest.fixture(autouse=True)
 def always(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

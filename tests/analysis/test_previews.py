@@ -18,6 +18,8 @@ from catjac_widgets.language_models.potts import random_potts
 
 WW = catjac.examples()["ww"].sequence
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @pytest.fixture(autouse=True)
 def empty_cache(own_cache: Path) -> None:

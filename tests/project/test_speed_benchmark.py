@@ -44,8 +44,9 @@ def test_it_measures_and_appends(
     readme.write_text("before <!-- speed table -->\nold\n<!-- end of speed table --> after", encoding="utf-8")
     run(speed, monkeypatch, "--models", "8M", "--lengths", "9", "--out", str(out))
     first = speed.read(out)
-    assert [row["mode"] for row in first] == ["exact", "delta-int8", "delta-bfloat16", "preview"]
-    for row, largest in zip(first[:3], (1e-4, 0.03, 0.015), strict=True):
+    every = ["exact", "exact-torch", "delta-int8", "delta-bfloat16", "preview"]
+    assert [row["mode"] for row in first] == every
+    for row, largest in zip(first[:4], (1e-4, 1e-4, 0.03, 0.015), strict=True):
         assert float(row["ratio_lowest"]) <= float(row["ratio"]) <= float(row["ratio_highest"])
         assert float(row["relative_error"]) < largest
         assert int(row["rounds"]) == 3
@@ -53,19 +54,20 @@ def test_it_measures_and_appends(
         assert float(row["of_peak"]) == pytest.approx(share, rel=0.02, abs=0.001)
         assert row["map_spearman"] == ""
     assert first[0]["peak_type"] == "float32"
-    assert first[1]["peak_type"] == "int8"
+    assert first[2]["peak_type"] == "int8"
     assert {row["torch"] for row in first} != {""}
     arguments = ["--modes", "exact", "--out", str(out), "--append"]
     run(speed, monkeypatch, "--models", "8M", "35M", "--lengths", "9", *arguments)
     rows = speed.read(out)
     assert sorted((row["model"], row["mode"]) for row in rows) == [
-        ("35M", "exact"), ("8M", "delta-bfloat16"), ("8M", "delta-int8"), ("8M", "exact"), ("8M", "preview")
-    ]  # fmt: skip
-    assert [row for row in rows if row["mode"] == "delta-int8"] == [first[1]]
+        ("35M", "exact"),
+        *(("8M", mode) for mode in sorted(every)),
+    ]
+    assert [row for row in rows if row["mode"] == "delta-int8"] == [first[2]]
     capsys.readouterr()
     run(speed, monkeypatch, "--table", str(out), "--plot", str(picture), "--readme", str(readme))
     printed = capsys.readouterr().out
-    assert len([line for line in printed.splitlines() if line.startswith("| 8M | 9 residues |")]) == 4
+    assert len([line for line in printed.splitlines() if line.startswith("| 8M | 9 residues |")]) == 5
     drawn = xml.fromstring(picture.read_text(encoding="utf-8"))
     dots = [element for element in drawn.iter() if element.tag.endswith("circle")]
     assert len(dots) == len(rows)
