@@ -7,6 +7,7 @@ version. `CATJAC_COMPILER` names another compiler; an empty value asks for none.
 from __future__ import annotations
 
 import atexit
+import collections
 import contextlib
 import ctypes
 import functools
@@ -22,7 +23,7 @@ from pathlib import Path
 _SOURCES = Path(__file__).parent
 _OPTIONS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fno-math-errno")
 _PATIENCE_SECONDS = 120
-_GUARD = threading.Lock()
+_GUARDS: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
 
 class NotCompiled(Exception):
@@ -37,7 +38,7 @@ def library(name: str, processor: tuple[str, ...]) -> ctypes.CDLL:
     NotCompiled
         If there is no compiler, or it fails; the same one is not asked again in this process.
     """
-    with _GUARD:
+    with _GUARDS[name]:
         found = _library(name, processor, compiler())
     if isinstance(found, NotCompiled):
         raise found
