@@ -14,9 +14,9 @@ import torch
 from checkpoints import random_esm1b, random_esm2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutants import residues_of, same_bits_however_divided, some_mutants
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.language_models import compiled_delta, compiled_passes, delta_layers
+from catjac_widgets.language_models import compiled_delta, delta_layers
 from catjac_widgets.language_models.compiled import compiling
 from catjac_widgets.language_models.delta_layers import Int8Weight, packed, unpacked
 from catjac_widgets.language_models.fair_esm_runners import DeltaRunner
@@ -31,19 +31,6 @@ compiled = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 def a_home_of_its_own(folder: Path) -> dict[str, str]:
     """Variables by which a process takes `folder` for the user's cache folder."""
     return {"XDG_CACHE_HOME": str(folder), "HOME": str(folder)}
-
-
-def residues_of(length: int, seed: int = 0) -> str:
-    return "".join(np.random.default_rng(seed).choice(list(ESM_LETTERS), length))
-
-
-def some_mutants(residues: str, number: int, seed: int = 0) -> list[Substitution]:
-    generator = np.random.default_rng(seed)
-    letters = [*ESM_LETTERS, MASK_LETTER]
-    return [
-        Substitution(int(generator.integers(len(residues))), str(generator.choice(letters)))
-        for _ in range(number)
-    ]
 
 
 def runner_of(model: Any, residues: str, mask: Mask | None = None) -> DeltaRunner:
@@ -145,23 +132,7 @@ def test_each_product_equals_torchs(layer: str, monkeypatch: pytest.MonkeyPatch)
 def test_neither_threads_nor_groups_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     residues = residues_of(37)
     runner = runner_of(random_esm2(2, 64, 4), residues)
-    substitutions = some_mutants(residues, 23)
-    before = torch.get_num_threads()
-    found = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            for tokens in (1, 80, 4000):
-                monkeypatch.setattr(compiled_passes, "_TOKENS_AT_A_TIME", tokens)
-                for numbers in (1, 64 * 1024):
-                    monkeypatch.setattr(compiled_passes, "_HIDDEN_NUMBERS", numbers)
-                    found.append(runner.rows(substitutions))
-    finally:
-        torch.set_num_threads(before)
-    for other in found[1:]:
-        np.testing.assert_array_equal(found[0], other)
-    # Nor does the company of other mutants.
-    np.testing.assert_array_equal(runner.rows(substitutions[5:6])[0], found[0][5])
+    same_bits_however_divided(runner, residues, monkeypatch)
 
 
 @compiled

@@ -12,8 +12,8 @@ import torch
 from checkpoints import random_esm1b, random_esm2
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutants import residues_of, same_bits_however_divided, some_mutants
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.language_models import compiled_passes
 from catjac_widgets.language_models.compiled_passes import CompiledPasses, panels
 from catjac_widgets.language_models.fair_esm_forward import letter_logits
@@ -24,19 +24,6 @@ from catjac_widgets.masks import Mask
 
 REASON = compiled_passes.why_not(random_esm2())
 compiled = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-
-
-def residues_of(length: int, seed: int = 0) -> str:
-    return "".join(np.random.default_rng(seed).choice(list(ESM_LETTERS), length))
-
-
-def some_mutants(residues: str, number: int, seed: int = 0) -> list[Substitution]:
-    generator = np.random.default_rng(seed)
-    letters = [*ESM_LETTERS, MASK_LETTER]
-    return [
-        Substitution(int(generator.integers(len(residues))), str(generator.choice(letters)))
-        for _ in range(number)
-    ]
 
 
 def random_tokens(sequences: int, residues: int, seed: int = 0) -> torch.Tensor:
@@ -135,22 +122,7 @@ def test_masks_and_masked_mutants(make: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_neither_threads_nor_groups_nor_company_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     residues = residues_of(37)
     runner = wrap(random_esm2(2, 64, 4)).prepare(residues)
-    substitutions = some_mutants(residues, 23)
-    before = torch.get_num_threads()
-    found = []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            for tokens in (1, 80, 4000):
-                monkeypatch.setattr(compiled_passes, "_TOKENS_AT_A_TIME", tokens)
-                for numbers in (1, 64 * 1024):
-                    monkeypatch.setattr(compiled_passes, "_HIDDEN_NUMBERS", numbers)
-                    found.append(runner.rows(substitutions))
-    finally:
-        torch.set_num_threads(before)
-    for other in found[1:]:
-        np.testing.assert_array_equal(found[0], other)
-    np.testing.assert_array_equal(runner.rows(substitutions[5:6])[0], found[0][5])
+    same_bits_however_divided(runner, residues, monkeypatch)
     # A residue put in place of itself is the wild type.
     same = runner.rows([Substitution(7, residues[7])])[0]
     np.testing.assert_array_equal(same, runner.wild_type())

@@ -18,6 +18,7 @@ from catjac_widgets.language_models.compiled_passes import (
     CompiledPasses,
     panels,
     passes_function,
+    why_not_by,
     wrong_shape,
 )
 from catjac_widgets.language_models.delta_layers import DeltaLayers, Int8Weight
@@ -62,13 +63,7 @@ def check_machine() -> None:
 
 def why_not(model: Any) -> str | None:
     """Why the kernel cannot run this model, or None if it can."""
-    reason = wrong_shape(model)
-    if reason is None:
-        try:
-            kernel()
-        except NotCompiled as error:
-            return str(error)
-    return reason
+    return why_not_by(kernel, model)
 
 
 def without_delay(

@@ -99,12 +99,17 @@ def check_machine() -> None:
 
 def why_not(model: Any) -> str | None:
     """Why float32 passes of this model are not run by the kernel, or None if they are."""
+    if sum(parameter.nbytes for parameter in model.parameters()) > MOST_PACKED_BYTES:
+        return "its weights are too large to be held twice"
+    return why_not_by(kernel, model)
+
+
+def why_not_by(make: Callable[[], object], model: Any) -> str | None:
+    """Why a kernel, of which `make` raises `NotCompiled` if it cannot be had, does not run this model."""
     reason = wrong_shape(model)
-    if reason is None and sum(parameter.nbytes for parameter in model.parameters()) > MOST_PACKED_BYTES:
-        reason = "its weights are too large to be held twice"
     if reason is None:
         try:
-            kernel()
+            make()
         except NotCompiled as error:
             return str(error)
     return reason
