@@ -6,13 +6,14 @@ import threading
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.engine.job import Progress
 from catjac_widgets.engine.labels import label_jacobian
 from catjac_widgets.engine.plan import Plan, make_plan
 from catjac_widgets.errors import Cancelled
-from catjac_widgets.sequences import Sequence
+from catjac_widgets.sequences import Sequence, as_sequence
 
 RESIDUES = "MKWVTFISLLFLFSSAYSRGVFRRDAHKSEVAHRFKDLGEENFKALVLIAFAQYLQQC"
 
@@ -131,3 +132,10 @@ class StagedJob:
 
 
 __all__ = ["MASK_LETTER", "RESIDUES", "StagedJob", "made_up_jacobian", "plan_of"]
+
+
+def jacobian_of(**options: Any) -> xr.DataArray:
+    """Give the finished Jacobian of a plan with those options."""
+    job = StagedJob(plan_of(options.pop("sequence", as_sequence(RESIDUES, name="made up")), **options))
+    job.finish()
+    return job.partial
