@@ -26,11 +26,11 @@ from speed import show, write  # noqa: E402
 from speed_modes import Plain  # noqa: E402
 
 import catjac  # noqa: E402
-from catjac_widgets.alphabets import ESM_LETTERS  # noqa: E402
-from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
-from catjac_widgets.language_models.half_delta import HalfDelta  # noqa: E402
-from catjac_widgets.language_models.half_delta_runner import HalfDeltaRunner  # noqa: E402
-from catjac_widgets.language_models.protocol import Substitution  # noqa: E402
+from catjac_widgets.language_models.base import Substitution  # noqa: E402
+from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
+from catjac_widgets.language_models.esm.numerics.delta_bfloat16 import HalfDelta  # noqa: E402
+from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner  # noqa: E402
+from catjac_widgets.proteins.alphabets import ESM_LETTERS  # noqa: E402
 
 #: Products and attention of each kind compared; "float16" alone is the model itself in that type.
 KINDS = [

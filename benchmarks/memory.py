@@ -89,7 +89,7 @@ class Steps:
 def to_the_store(length: int, shape: str) -> list[tuple[str, float, str]]:
     """Measure a Jacobian to the store, its map as rows arrive, maps from disk, and a second call."""
     import catjac_widgets as catjac
-    from catjac_widgets.analysis.contact_maps import contacts
+    from catjac_widgets.analysis.contacts.maps import contacts
 
     model, residues = random_model(shape), random_residues(length)
     catjac.jacobian("ACDEFGHIKLMNPQRSTVWY", model, lazy=True, progress=False)
@@ -125,9 +125,9 @@ def some_rows(length: int, shape: str) -> list[tuple[str, float, str]]:
 
 def from_memory(length: int, shape: str) -> list[tuple[str, float, str]]:
     """Measure maps of a tensor in memory (random numbers)."""
-    from catjac_widgets.analysis.contact_maps import contacts
+    from catjac_widgets.analysis.contacts.maps import contacts
     from catjac_widgets.engine.labels import label_jacobian
-    from catjac_widgets.engine.plan import make_plan
+    from catjac_widgets.engine.plans.jacobian import make_plan
 
     letters = "LAGVSERTIDPKQNFYMHWC"
     plan = make_plan(random_residues(length), model=shape, fingerprint="", letters=letters)

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 import catjac
-from catjac_widgets.alignments import read_alignment
-from catjac_widgets.analysis.evaluation import precision_at_l
+from catjac_widgets.analysis.benchmark.precision import precision_at_l
+from catjac_widgets.proteins.alignments import read_alignment
 
 
 def main(folder: Path, output: Path) -> None:

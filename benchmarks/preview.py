@@ -34,12 +34,12 @@ from shapes import SHAPES, random_model, some_residues  # noqa: E402
 from speed import show, write  # noqa: E402
 
 import catjac  # noqa: E402
-from catjac_widgets.analysis.operations import apc, block_norms, zero_diagonal  # noqa: E402
-from catjac_widgets.analysis.previews import approximate_jacobians, preview_label, preview_map  # noqa: E402
-from catjac_widgets.engine.computing import plan_for  # noqa: E402
-from catjac_widgets.engine.plan import Plan  # noqa: E402
-from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
-from catjac_widgets.language_models.protocol import Substitution  # noqa: E402
+from catjac_widgets.analysis.contacts.operations import apc, block_norms, zero_diagonal  # noqa: E402
+from catjac_widgets.analysis.previews.preview import approximate_jacobians, preview_label, preview_map  # noqa: E402
+from catjac_widgets.engine.api import plan_for  # noqa: E402
+from catjac_widgets.engine.plans.jacobian import Plan  # noqa: E402
+from catjac_widgets.language_models.base import Substitution  # noqa: E402
+from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
 
 #: Positions whose substitutions share a batch of the sweep.
 POSITIONS_A_BATCH = 5

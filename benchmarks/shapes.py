@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from catjac_widgets.language_models.devices import place
-from catjac_widgets.language_models.fair_esm import FairEsm
+from catjac_widgets.language_models.esm.adapter import FairEsm
 
 #: Layers, channels, attention heads of ESM-2 (Lin et al., Science 2023, table S1).
 SHAPES = {

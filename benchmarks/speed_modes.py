@@ -16,10 +16,10 @@ from machine import PeakMemory  # noqa: E402
 from plain_loop import plain_row, plain_wild_type  # noqa: E402
 from shapes import in_half, random_model, some_residues  # noqa: E402
 
-from catjac_widgets.engine.computing import plan_for  # noqa: E402
-from catjac_widgets.engine.resources import choose_batch_size  # noqa: E402
-from catjac_widgets.engine.sweep import batches, wild_type_logits  # noqa: E402
-from catjac_widgets.language_models.fair_esm import FairEsm  # noqa: E402
+from catjac_widgets.engine.api import plan_for  # noqa: E402
+from catjac_widgets.engine.compute.memory import choose_batch_size  # noqa: E402
+from catjac_widgets.engine.compute.sweep import batches, wild_type_logits  # noqa: E402
+from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
 
 #: Full batches that are timed at once on a GPU, where the next one is launched before the last is fetched.
 BATCHES_ON_GPU = 4

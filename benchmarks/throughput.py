@@ -26,7 +26,7 @@ import numpy as np
 from measured import Table, machine
 from plain_loop import plain_row, plain_wild_type
 
-from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.base import Substitution
 
 #: One position in so many is run by the plain loop.
 EVERY = 8

@@ -82,8 +82,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def kernels() -> None:
     """Have all kernels compiled, where that can be, so that all previews of a test take them or none does."""
-    from catjac_widgets.language_models import compiled_delta, compiled_passes
-    from catjac_widgets.language_models.compiled.compiling import NotCompiled, library
+    from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
+    from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
+    from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, library
 
     try:
         compiled_passes.kernel()
@@ -129,7 +130,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Float32 passes on a CPU by the compiled kernel, and by torch as where it cannot be had."""
     from checkpoints import random_esm2
 
-    from catjac_widgets.language_models import compiled_passes
+    from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
 
     if request.param == "torch":
         monkeypatch.setattr(compiled_passes, "why_not", lambda model: "this test asks for torch")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from catjac_widgets.alignments import Alignment
-from catjac_widgets.language_models.potts_parameters import PottsParameters
+from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.proteins.alignments import Alignment
 
 
 def sampled_alignment(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.language_models import compiled_passes
-from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.base import Substitution
+from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 
 
 def residues_of(length: int, seed: int = 0) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.language_models.protocol import LanguageModel, Runner, Substitution
-from catjac_widgets.masks import Mask
+from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
 
 
 class PottsRunner:

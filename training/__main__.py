@@ -14,7 +14,7 @@ from .recipe import TRAINED
 from .train import Settings, continued
 
 HERE = Path(__file__).parent
-PACKAGE = HERE.parent / "src" / "catjac_widgets" / "language_models" / "embedded"
+PACKAGE = HERE.parent / "src" / "catjac_widgets" / "language_models" / "esm" / "mini"
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from catjac_widgets.analysis import evaluation
+from catjac_widgets.analysis.benchmark import precision as evaluation
 from catjac_widgets.structures.experimental import structure
 
 from .corruption import aligned_tokens

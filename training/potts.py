@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from catjac_widgets.language_models.pseudo_likelihood import PseudoLikelihood
+from catjac_widgets.language_models.potts.pseudo_likelihood import PseudoLikelihood
 
 from .families import MISSING, Family
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Sequence, as_sequence
 
 
 def labelled(

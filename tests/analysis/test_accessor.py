@@ -6,11 +6,11 @@ import xarray as xr
 from labelled_arrays import random_jacobian, random_sequence
 
 import catjac_widgets.analysis.accessor  # noqa: F401 - registers J.catjac
-from catjac_widgets.analysis.contact_maps import contacts
+from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
 from catjac_widgets.errors import JacobianError, SequenceError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 PAIR = Sequence(
     (Chain("A", "ACDE", ("24", "25", "25A", "26")), Chain("B", "FGH", ("24", "25", "26"))), "pair"

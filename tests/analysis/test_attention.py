@@ -8,11 +8,11 @@ from labelled_arrays import random_sequence
 from stubs import PottsModel, SlowModel
 
 import catjac_widgets
-from catjac_widgets.analysis.attention import contact_head
-from catjac_widgets.engine.computing import submit
+from catjac_widgets.analysis.contacts.head import contact_head
+from catjac_widgets.engine.api import submit
 from catjac_widgets.errors import MaskError, ModelError, SequenceError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 
 @pytest.fixture(scope="module")

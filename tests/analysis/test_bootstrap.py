@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catjac_widgets.analysis.bootstrap import (
+from catjac_widgets.analysis.benchmark.intervals import (
     mean_interval,
     percentiles,
     precision_interval,
@@ -14,7 +14,7 @@ from catjac_widgets.analysis.bootstrap import (
     spearman_interval,
     weighted_precision,
 )
-from catjac_widgets.analysis.evaluation import Scored, scored_pairs
+from catjac_widgets.analysis.benchmark.precision import Scored, scored_pairs
 from catjac_widgets.errors import UsageError
 
 seeds = st.integers(0, 2**32 - 1)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_jacobian, random_sequence
 
-from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.analysis.operations import centre, symmetrise
-from catjac_widgets.engine import block_pairs
+from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.analysis.contacts.operations import centre, symmetrise
+from catjac_widgets.block_math import pairs as block_pairs
 from catjac_widgets.errors import JacobianError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 ORDERS = ["A", "A'", "B", "C", "plain"]
 

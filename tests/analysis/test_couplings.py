@@ -11,9 +11,8 @@ from labelled_potts import sampled_alignment
 from scipy.stats import spearmanr
 
 import catjac_widgets
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.analysis.baselines import coupling_contacts, inverse_covariance
-from catjac_widgets.analysis.couplings import (
+from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance
+from catjac_widgets.analysis.couplings.comparison import (
     couplings_correlation,
     couplings_entries,
     couplings_table,
@@ -21,8 +20,9 @@ from catjac_widgets.analysis.couplings import (
 )
 from catjac_widgets.cli import main
 from catjac_widgets.errors import JacobianError, UsageError
-from catjac_widgets.language_models.potts import random_potts
-from catjac_widgets.language_models.potts_parameters import ALIGNMENT_STATES, PottsParameters
+from catjac_widgets.language_models.potts.adapter import random_potts
+from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 SEQUENCE = "ARNDCQEG"
 

@@ -13,13 +13,12 @@ from checkpoints import random_esm2
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.alignments import Alignment, read_alignment
-from catjac_widgets.analysis import evaluating, evaluation_methods
-from catjac_widgets.analysis.baselines import coupling_contacts, inverse_covariance, mean_field
-from catjac_widgets.analysis.evaluating import evaluate
-from catjac_widgets.analysis.evaluation import evaluate_contacts, precision_at_l
-from catjac_widgets.analysis.evaluation_inputs import find_entries
-from catjac_widgets.analysis.evaluation_table import (
+from catjac_widgets.analysis.benchmark import methods as evaluation_methods
+from catjac_widgets.analysis.benchmark import methods_compared as evaluating
+from catjac_widgets.analysis.benchmark.inputs import find_entries
+from catjac_widgets.analysis.benchmark.methods_compared import evaluate
+from catjac_widgets.analysis.benchmark.precision import evaluate_contacts, precision_at_l
+from catjac_widgets.analysis.benchmark.table import (
     COLUMNS,
     as_dataset,
     evaluation_means,
@@ -27,9 +26,11 @@ from catjac_widgets.analysis.evaluation_table import (
     read_rows,
     version,
 )
+from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance, mean_field
 from catjac_widgets.errors import Cancelled, ModelNotFoundError, SequenceError, StructureError, UsageError
-from catjac_widgets.language_models.embedded import familiarity
-from catjac_widgets.language_models.potts_fit import fit_potts
+from catjac_widgets.language_models.esm.mini.familiarity import familiarity
+from catjac_widgets.language_models.potts.fit import fit_potts
+from catjac_widgets.proteins.alignments import Alignment, read_alignment
 from catjac_widgets.structures.example_proteins import examples
 
 FAST = ("jacobian", "inverse_covariance")

@@ -7,11 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_arrays import random_jacobian
 
-from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.analysis.evaluation import RANGES, auc, evaluate_contacts, precision_at_l, top_contacts
+from catjac_widgets.analysis.benchmark.precision import (
+    RANGES,
+    auc,
+    evaluate_contacts,
+    precision_at_l,
+    top_contacts,
+)
+from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.errors import JacobianError, StructureError, UsageError
-from catjac_widgets.sequences import Chain, Sequence, as_sequence
-from catjac_widgets.structures.residue_labels import residue_coordinates
+from catjac_widgets.proteins.coordinates import residue_coordinates
+from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -12,8 +12,7 @@ from labelled_arrays import random_sequence
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.analysis.likelihood import (
+from catjac_widgets.analysis.likelihood.marginals import (
     marginals,
     pseudo_perplexity,
     substitution_scores,
@@ -22,7 +21,8 @@ from catjac_widgets.analysis.likelihood import (
 from catjac_widgets.analysis.summaries import log_softmax
 from catjac_widgets.errors import MaskError, ModelError, UsageError
 from catjac_widgets.language_models.registry import wrap
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+from catjac_widgets.proteins.masks import Mask
 
 
 class Uniform(PottsModel):

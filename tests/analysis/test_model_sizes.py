@@ -9,11 +9,11 @@ from scipy.stats import spearmanr
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.alignments import read_alignment
-from catjac_widgets.analysis.evaluation import precision_at_l
-from catjac_widgets.analysis.likelihood import pseudo_perplexity
-from catjac_widgets.analysis.model_sizes import scaling
+from catjac_widgets.analysis.benchmark.precision import precision_at_l
+from catjac_widgets.analysis.benchmark.scaling import scaling
+from catjac_widgets.analysis.likelihood.marginals import pseudo_perplexity
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
+from catjac_widgets.proteins.alignments import read_alignment
 from catjac_widgets.structures.example_proteins import examples
 
 NAMES = ("ww", "sh3", "bpti")
@@ -109,7 +109,7 @@ def test_one_bad_protein_does_not_end_it(proteins):
 
 def test_more_probable_proteins_with_better_maps_give_minus_one():
     """A made-up world in which precision falls strictly with perplexity."""
-    from catjac_widgets.analysis.model_sizes import _correlations
+    from catjac_widgets.analysis.benchmark.scaling import _correlations
 
     perplexity = np.array([[2.0, 3, 4, 5, 6, 7]])
     found = _correlations(1 / perplexity, perplexity, perplexity[0] ** 2, {"draws": 100})

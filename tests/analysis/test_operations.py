@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_jacobian, random_sequence
 
-from catjac_widgets.analysis.operations import (
+from catjac_widgets.analysis.contacts.operations import (
     apc,
     block_norms,
     centre,
@@ -18,9 +18,9 @@ from catjac_widgets.analysis.operations import (
     symmetrise,
     zero_diagonal,
 )
-from catjac_widgets.engine import block_pairs
+from catjac_widgets.block_math import pairs as block_pairs
 from catjac_widgets.errors import JacobianError, UsageError
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.masks import Mask
 
 sizes = st.integers(2, 7)
 seeds = st.integers(0, 2**32 - 1)

@@ -10,12 +10,12 @@ import pytest
 from checkpoints import random_esm2
 
 import catjac
-from catjac_widgets.analysis import preview_tasks
-from catjac_widgets.analysis.preview_tasks import PreviewTask, expected_seconds, start_preview
-from catjac_widgets.engine.computing import plan_for
-from catjac_widgets.engine.worker import Priority
+from catjac_widgets.analysis.previews import tasks as preview_tasks
+from catjac_widgets.analysis.previews.tasks import PreviewTask, expected_seconds, start_preview
+from catjac_widgets.engine.api import plan_for
+from catjac_widgets.engine.backends.threads import Priority
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.potts import random_potts
+from catjac_widgets.language_models.potts.adapter import random_potts
 
 WW = catjac.examples()["ww"].sequence
 

@@ -12,9 +12,9 @@ from checkpoints import random_esm2
 from scipy.stats import spearmanr
 
 import catjac
-from catjac_widgets.analysis import previews
+from catjac_widgets.analysis.previews.preview import preview as previews
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
-from catjac_widgets.language_models.potts import random_potts
+from catjac_widgets.language_models.potts.adapter import random_potts
 
 WW = catjac.examples()["ww"].sequence
 

@@ -10,13 +10,13 @@ from checkpoints import random_esm2
 from labelled_arrays import random_sequence
 from stubs import PottsModel
 
-from catjac_widgets.analysis import recovery_runs
-from catjac_widgets.analysis.recovery import recovery, recovery_scan
-from catjac_widgets.analysis.recovery_targets import choose_targets, farthest_points, protocol, runs
-from catjac_widgets.engine.store import cache
+from catjac_widgets.analysis.recovery import runs as recovery_runs
+from catjac_widgets.analysis.recovery.experiments import recovery, recovery_scan
+from catjac_widgets.analysis.recovery.targets import choose_targets, farthest_points, protocol, runs
+from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_one_scan_is_one_entry_and_is_answered_from_the_store(esm2, own_cache):
 
 
 def test_it_can_be_stopped_and_continued(esm2, own_cache, monkeypatch):
-    from catjac_widgets.engine import mask_scan_plan
+    from catjac_widgets.engine.plans import mask_scan as mask_scan_plan
 
     monkeypatch.setattr(mask_scan_plan, "BLOCK_RESIDUES", 4 * 30)
     residues, stop = random_sequence(30, 5), threading.Event()

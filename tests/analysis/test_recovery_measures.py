@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from catjac_widgets.analysis.recovery_measures import (
+from catjac_widgets.analysis.recovery.measures import (
     block_cosine,
     find_jump,
     minimum_segment,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catjac_widgets.analysis.recovery_patterns import (
+from catjac_widgets.analysis.recovery.patterns import (
     PATTERNS,
     Target,
     as_target,
@@ -15,8 +15,8 @@ from catjac_widgets.analysis.recovery_patterns import (
     published_steps,
 )
 from catjac_widgets.errors import MaskError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
 
 
 def chain(length: int) -> Sequence:

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_jacobian, random_sequence
 
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.analysis.operations import centre, symmetrise
+from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.analysis.contacts.operations import centre, symmetrise
 from catjac_widgets.analysis.summaries import entropy, epistasis, log_softmax, sensitivity
 from catjac_widgets.errors import JacobianError
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+from catjac_widgets.proteins.masks import Mask
 
 
 def block_norm(J, i, j):

@@ -12,11 +12,11 @@ from labelled_arrays import random_sequence
 from stubs import PottsModel, SlowModel
 
 import catjac_widgets
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.analysis import contact_maps
-from catjac_widgets.engine.stored import stored_contacts
+from catjac_widgets.analysis.contacts import maps as contact_maps
+from catjac_widgets.engine.cache.stored import stored_contacts
 from catjac_widgets.errors import JacobianError
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+from catjac_widgets.proteins.masks import Mask
 
 
 def test_the_accessor_comes_with_the_first_jacobian():

@@ -14,8 +14,8 @@ Open = Callable[[str], Notebook]
 
 CELLS = (
     "%load_ext catjac\nimport catjac, ipywidgets\n"
-    "from catjac_widgets.widgets.sensitivity_view import Sensitivity\n"
-    "from catjac_widgets.widgets.contact_map import ContactMap\n"
+    "from catjac_widgets.widgets.sensitivity.view import Sensitivity\n"
+    "from catjac_widgets.widgets.contact_map.view import ContactMap\n"
     "import numpy as np, xarray as xr\n"
     "example = catjac.examples()['ww']; L = len(example)\n"
     "summary = xr.Dataset({name: ('pos', np.random.rand(L)) for name in "

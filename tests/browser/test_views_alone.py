@@ -52,7 +52,7 @@ def test_names_are_text_wherever_they_are_shown(open_notebook: Open, server: Ser
     write_notebook(
         server.notebooks / "hostile-views.ipynb",
         "import catjac, dataclasses\n"
-        "from catjac_widgets.sequences import Chain, Sequence\n"
+        "from catjac_widgets.proteins.sequences import Chain, Sequence\n"
         f"hostile = {HOSTILE!r}\n"
         "example = catjac.examples()['ww']\n"
         "chains = tuple(Chain(hostile + str(k), example.sequence.residues) for k in range(2))\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.cache.store import cache
 
 
 @pytest.fixture(autouse=True)

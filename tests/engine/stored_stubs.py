@@ -8,9 +8,9 @@ from typing import Any
 import xarray as xr
 from stubs import PottsModel
 
-from catjac_widgets.engine.computing import jacobian, plan_for
-from catjac_widgets.engine.folder_entry import FolderEntry
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.api import jacobian, plan_for
+from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.store import cache
 
 RESIDUES = "MKTAYIAKQRQISF"
 L = len(RESIDUES)

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from stored_stubs import RESIDUES, L, compute, entry_of
 from stubs import PottsModel
 
-from catjac_widgets.engine import folders, resources
-from catjac_widgets.engine.cache_info import CacheWarning
-from catjac_widgets.engine.computing import submit
-from catjac_widgets.engine.folder_entry import FolderEntry
-from catjac_widgets.engine.store import Cache, cache
-from catjac_widgets.engine.stored import stored_contacts
+from catjac_widgets.engine.api import submit
+from catjac_widgets.engine.cache import folders
+from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.cache.store import Cache, cache
+from catjac_widgets.engine.cache.stored import stored_contacts
+from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.errors import ResourceError, UsageError
 
 # ---- lazy
@@ -241,7 +242,7 @@ def test_the_default_limit_is_a_tenth_of_the_free_disk_at_most(
 def test_the_first_large_write_says_where_and_how_much(
     monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
-    from catjac_widgets.engine import store
+    from catjac_widgets.engine.cache import store
 
     monkeypatch.setattr(store, "_LARGE_BYTES", 10_000)
     job = submit(RESIDUES, PottsModel())
@@ -277,7 +278,7 @@ def test_info_and_clear() -> None:
     )
 )
 def test_sizes(case: tuple[str, float]) -> None:
-    from catjac_widgets.engine.cache_info import parse_size, readable_size
+    from catjac_widgets.engine.cache.info import parse_size, readable_size
 
     assert parse_size(case[0], name="X") == case[1]
     assert readable_size(1234) == "1 kB"

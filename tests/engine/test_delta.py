@@ -12,20 +12,20 @@ from checkpoints import random_esm1b, random_esm2
 from scipy.stats import spearmanr
 
 import catjac
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.engine.numerics_check import sampled_rows
+from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models import compiled_delta
-from catjac_widgets.language_models.delta_layers import Int8Weight
-from catjac_widgets.language_models.linear_layers import (
+from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
+from catjac_widgets.language_models.esm.linear_layers import (
     LinearLayers,
     PackedLayers,
     divided,
     fast_layers,
     fused_projections,
 )
-from catjac_widgets.language_models.potts import random_potts
+from catjac_widgets.language_models.esm.numerics.delta_int8 import Int8Weight
+from catjac_widgets.language_models.potts.adapter import random_potts
 from catjac_widgets.language_models.registry import load_model, wrap
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 
 def residues_of(length: int, seed: int = 0) -> str:
@@ -175,7 +175,7 @@ def test_fused_projections_turn_like_the_model() -> None:
         model = make(1, 48, 4)
         attention = model.layers[0].self_attn
         x = torch.randn(3, 11, 48, generator=torch.Generator().manual_seed(1))
-        from catjac_widgets.language_models.fair_esm_forward import rotary
+        from catjac_widgets.language_models.esm.forward import rotary
 
         turn = rotary(model, 11)
         with torch.inference_mode():
@@ -200,7 +200,7 @@ def test_packed_layers_follow_the_weights() -> None:
 
 def test_large_models_are_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_esm2(1, 32, 2)
-    monkeypatch.setattr("catjac_widgets.language_models.linear_layers.MOST_PACKED_BYTES", 1000)
+    monkeypatch.setattr("catjac_widgets.language_models.esm.linear_layers.MOST_PACKED_BYTES", 1000)
     assert type(fast_layers(model)) is LinearLayers
 
 

@@ -10,9 +10,9 @@ from checkpoints import random_esm1b, random_esm2
 from oracles import in_float64, plain_jacobian, plain_logits, plain_tokens
 from stubs import PottsModel
 
-from catjac_widgets.engine.computing import jacobian
+from catjac_widgets.engine.api import jacobian
 from catjac_widgets.language_models.registry import load_model, wrap
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.masks import Mask
 
 LETTERS = "LAGVSERTIDPKQNFYMHWC"
 
@@ -191,7 +191,7 @@ def test_a_potts_model_does_not_care_for_a_mask_but_for_its_rows() -> None:
 
 
 def test_the_embedded_model() -> None:
-    from catjac_widgets.language_models.embedded import FOLDER, WEIGHTS
+    from catjac_widgets.language_models.esm.mini.familiarity import FOLDER, WEIGHTS
 
     if not (FOLDER / WEIGHTS).is_file():
         pytest.skip("the embedded model's weights are not there yet")

@@ -19,8 +19,8 @@ from checkpoints import random_esm2, write_esm2
 from conftest import Counts
 from stubs import PottsModel, SlowModel
 
-from catjac_widgets.engine.computing import jacobian, submit
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.api import jacobian, submit
+from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import CatjacError, ModelNotFoundError, SequenceError
 from catjac_widgets.language_models import registry
 
@@ -101,8 +101,8 @@ def test_an_unknown_name_or_sequence_fails_at_once() -> None:
 
 SECOND_PROCESS = """
 import sys
-from catjac_widgets.engine.computing import jacobian, submit
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.api import jacobian, submit
+from catjac_widgets.engine.cache.store import cache
 J = jacobian(sys.argv[2], sys.argv[1], progress=False)
 K = submit(sys.argv[2], sys.argv[1]).result(60)
 info = cache.info()
@@ -155,7 +155,7 @@ def test_an_interrupt_keeps_the_rows_and_the_next_call_goes_on(counts: Counts) -
 
 
 def test_an_interrupt_while_reading_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine.folder_entry import FolderEntry
+    from catjac_widgets.engine.cache.folder_entry import FolderEntry
 
     model = PottsModel()
     jacobian(RESIDUES, model, progress=False)
@@ -182,7 +182,7 @@ class Slow(BatchDependentModel):
     def on_rows(self, substitutions):
         time.sleep(0.05)
         super().on_rows(substitutions)
-from catjac_widgets.engine.computing import jacobian
+from catjac_widgets.engine.api import jacobian
 print("go", flush=True)
 jacobian("MKTAYIAKQRQISF" * 4, Slow(), batch_size=57, progress=False)
 print("complete", flush=True)

@@ -13,13 +13,13 @@ import pytest
 from conftest import Counts
 from stubs import FailingModel, HungryModel, PottsModel, SlowModel
 
-from catjac_widgets.engine import resources
-from catjac_widgets.engine.cache_info import CacheWarning
-from catjac_widgets.engine.computing import jacobian, submit
-from catjac_widgets.engine.job import Job, Progress
-from catjac_widgets.engine.worker import Priority, worker_for
+from catjac_widgets.engine.api import jacobian, submit
+from catjac_widgets.engine.backends.threads import Priority, worker_for
+from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.compute import memory as resources
+from catjac_widgets.engine.jobs.job import Job, Progress
 from catjac_widgets.errors import Cancelled, ModelError, ResourceError, UsageError
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKTAYIAKQRQISF"
 L = len(RESIDUES)
@@ -342,7 +342,7 @@ def test_too_much_memory_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyP
 
 
 def test_too_little_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine import folders
+    from catjac_widgets.engine.cache import folders
 
     monkeypatch.setattr(folders, "free_disk", lambda folder: 200_000)
     monkeypatch.setenv("CATJAC_CACHE_LIMIT", "5GB")
@@ -367,7 +367,7 @@ def test_too_much_time_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine.plan import make_plan
+    from catjac_widgets.engine.plans.jacobian import make_plan
 
     def size(residues: str = RESIDUES, numerics: str = "exact", **settings: float) -> int:
         model = PottsModel()
@@ -399,7 +399,7 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
 def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from catjac_widgets.engine.plan import make_plan
+    from catjac_widgets.engine.plans.jacobian import make_plan
 
     class OnGpu(PottsModel):
         device = torch.device("cuda:0")  # type: ignore[assignment]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from catjac_widgets.engine.cache_info import CacheWarning
-from catjac_widgets.engine.kept_maps import KeptMap, kept_map
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.cache.kept_maps import KeptMap, kept_map
+from catjac_widgets.engine.cache.store import cache
 
 
 class Maker:

@@ -10,11 +10,11 @@ import xarray as xr
 from stubs import PottsModel
 
 from catjac_widgets import __version__
-from catjac_widgets.engine.computing import jacobian
+from catjac_widgets.engine.api import jacobian
+from catjac_widgets.engine.cache.stored import plan_of
 from catjac_widgets.engine.labels import label_map
-from catjac_widgets.engine.stored import plan_of
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 NUMBERED = Sequence(
     (Chain("H", "MKTA", ("52", "52A", "53", "60")), Chain("L", "YIW", ("1", "2", "3"))), "pair"

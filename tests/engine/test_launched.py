@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from slow_streams import SlowStreams
 
 import catjac
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.engine.plan import Plan, make_plan
-from catjac_widgets.engine.sweep import batches, sweep, wild_type_logits
+from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
+from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import Cancelled, DeviceError, ModelError
-from catjac_widgets.language_models import compiled_passes, fair_esm_runners, launched_passes
-from catjac_widgets.language_models.fair_esm import FairEsm
-from catjac_widgets.language_models.launched_passes import LaunchedPasses
-from catjac_widgets.language_models.protocol import LaunchingRunner, Substitution
+from catjac_widgets.language_models.base import LaunchingRunner, Substitution
+from catjac_widgets.language_models.esm import runners as fair_esm_runners
+from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
+from catjac_widgets.language_models.esm.cuda import launched as launched_passes
+from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 
 RESIDUES = "MKTAYIAKQRQISF"
 

@@ -16,12 +16,12 @@ import pytest
 from conftest import Counts
 from stubs import BatchDependentModel, FailingModel, PottsModel, SlowModel
 
-from catjac_widgets.engine import many
-from catjac_widgets.engine.computing import jacobian
-from catjac_widgets.engine.many import jacobians
-from catjac_widgets.engine.worker import worker_for
+from catjac_widgets.engine import batch as many
+from catjac_widgets.engine.api import jacobian
+from catjac_widgets.engine.backends.threads import worker_for
+from catjac_widgets.engine.batch import jacobians
 from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
-from catjac_widgets.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.sequences import Sequence, as_sequence
 
 PROTEINS = {"one": "MKTAYIAKQRQISF", "two": "NLYIQWLKDGGPSS", "three": "MKWVTFISLLFLFSSAYS", "four": "ACDEF"}
 ROWS = sum(map(len, PROTEINS.values()))

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from stubs import PottsModel
 
-from catjac_widgets.engine import mask_scan, mask_scan_plan
-from catjac_widgets.engine.mask_scan import MaskScan, scan_masks
-from catjac_widgets.engine.mask_scan_plan import MaskScanPlan
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.cache.store import cache
+from catjac_widgets.engine.jobs import mask_scan
+from catjac_widgets.engine.jobs.mask_scan import MaskScan, scan_masks
+from catjac_widgets.engine.plans import mask_scan as mask_scan_plan
+from catjac_widgets.engine.plans.mask_scan import MaskScanPlan
 from catjac_widgets.errors import Cancelled, MaskError, ModelError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
 
 SEQUENCE = as_sequence("ACDEFGHIKL")
 

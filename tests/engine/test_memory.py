@@ -21,8 +21,8 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 from stubs import PottsModel
 
-from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.engine.computing import jacobian
+from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.engine.api import jacobian
 
 
 class Cheap(PottsModel):

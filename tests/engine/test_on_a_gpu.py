@@ -10,14 +10,14 @@ import torch
 from checkpoints import random_esm1b, random_esm2
 
 import catjac
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.engine.plan import make_plan
-from catjac_widgets.engine.sweep import sweep
-from catjac_widgets.language_models.fair_esm import FairEsm
-from catjac_widgets.language_models.fused_steps import steps_for
-from catjac_widgets.language_models.launched_passes import LaunchedPasses
-from catjac_widgets.language_models.linear_layers import FusedLayers, fast_layers
-from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.engine.compute.sweep import sweep
+from catjac_widgets.engine.plans.jacobian import make_plan
+from catjac_widgets.language_models.base import Substitution
+from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.cuda.fused_steps import steps_for
+from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
+from catjac_widgets.language_models.esm.linear_layers import FusedLayers, fast_layers
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 

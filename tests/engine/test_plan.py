@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.engine.plan import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 
 def a_plan(sequence: Any = "MKTAYIAK", **options: Any) -> Plan:

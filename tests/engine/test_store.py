@@ -17,11 +17,11 @@ from oracles import order_a
 from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import BatchDependentModel, FailingModel, PottsModel
 
-from catjac_widgets.engine.cache_info import CacheWarning
-from catjac_widgets.engine.computing import submit
-from catjac_widgets.engine.store import cache
-from catjac_widgets.engine.stored import stored_contacts
-from catjac_widgets.masks import Mask
+from catjac_widgets.engine.api import submit
+from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.cache.store import cache
+from catjac_widgets.engine.cache.stored import stored_contacts
+from catjac_widgets.proteins.masks import Mask
 
 # ---- what is on disk
 
@@ -233,8 +233,8 @@ WRITER = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[1])
 from stubs import BatchDependentModel
-from catjac_widgets.engine.computing import jacobian
-from catjac_widgets.engine.store import cache
+from catjac_widgets.engine.api import jacobian
+from catjac_widgets.engine.cache.store import cache
 made = jacobian("MKTAYIAKQRQISF" * 3, BatchDependentModel(), progress=False, batch_size=38)
 info = cache.info()
 print(info.rows_computed, info.rows_read, float(np.abs(made.values).sum()))

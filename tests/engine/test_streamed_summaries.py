@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import letter_centred_norms, order_a
 
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.engine import block_pairs
-from catjac_widgets.engine.plan import Plan, make_plan
-from catjac_widgets.engine.summaries import Accumulator, average_product_corrected
+from catjac_widgets.block_math import pairs as block_pairs
+from catjac_widgets.engine.compute.summaries import Accumulator, average_product_corrected
+from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 
 def a_plan(

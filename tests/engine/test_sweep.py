@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stubs import BatchDependentModel, FailingModel, HungryModel, PottsModel
 
-from catjac_widgets.engine.plan import Plan, make_plan
-from catjac_widgets.engine.sweep import batches, sweep, wild_type_logits
+from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
+from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import DeviceError, ModelError
 
 RESIDUES = "MKTAYIAKQRQISF"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from catjac_widgets.engine import worker as worker_module
-from catjac_widgets.engine.worker import Priority, Worker, worker_for
+from catjac_widgets.engine.backends import threads as worker_module
+from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_process_that_ends_in_the_middle_of_a_sweep_ends_quietly() -> None:
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from stubs import SlowModel
-from catjac_widgets.engine.computing import submit
+from catjac_widgets.engine.api import submit
 model = SlowModel(seconds=0.05)
 job = submit("MKTAYIAKQRQISF" * 4, model, cache=False)
 model.running.wait(20)

@@ -11,8 +11,8 @@ import torch
 from checkpoints import random_esm1b, random_esm2
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models import fair_esm_forward
-from catjac_widgets.language_models.plainness import altered_modules, full_float32
+from catjac_widgets.language_models.esm import forward as fair_esm_forward
+from catjac_widgets.language_models.esm.stock import altered_modules, full_float32
 from catjac_widgets.language_models.registry import resolve_model, wrap
 
 RESIDUES = "MKTAYIAKQRQISFVK"

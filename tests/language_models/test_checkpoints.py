@@ -25,7 +25,7 @@ from checkpoints import (
 )
 
 from catjac_widgets.errors import CheckpointError, DependencyError, ModelError
-from catjac_widgets.language_models.fair_esm import FairEsm
+from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.registry import identify, load_model
 
 RESIDUES = "MKTAYIAKQRQISFVK"

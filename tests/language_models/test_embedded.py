@@ -13,11 +13,11 @@ import pytest
 import torch
 from checkpoints import write_embedded
 
-from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import CheckpointError, SequenceError
-from catjac_widgets.language_models import embedded
 from catjac_widgets.language_models.devices import choose_device, cpu_threads
+from catjac_widgets.language_models.esm.mini import familiarity as embedded
 from catjac_widgets.language_models.registry import identify, load_model, models
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"
 WW = "KLPPGWEKRMSRSSGRVYYFNHITNASQWERPSG"

@@ -14,12 +14,12 @@ from esm.rotary_embedding import RotaryEmbedding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.language_models import embedded
-from catjac_widgets.language_models.fair_esm import FairEsm
-from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.base import Substitution
+from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.mini import familiarity as embedded
 from catjac_widgets.language_models.registry import load_model
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
 
 BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"
 
@@ -154,7 +154,7 @@ def test_contacts_come_in_parts_where_memory_is_short(monkeypatch: pytest.Monkey
     adapter, residues = FairEsm(MODELS["ESM-2"]), "MKTAYIAKQRQISFVK"
     masks: list[Mask | None] = [None, *(Mask.hiding(residues, [(k, k + 3)]) for k in (1, 5, 9))]
     whole = adapter.contact_probabilities(residues, masks)
-    monkeypatch.setattr("catjac_widgets.language_models.fair_esm.CONTACT_BATCH_BYTES", 1)
+    monkeypatch.setattr("catjac_widgets.language_models.esm.adapter.CONTACT_BATCH_BYTES", 1)
     np.testing.assert_allclose(adapter.contact_probabilities(residues, masks), whole, rtol=0, atol=1e-6)
 
 

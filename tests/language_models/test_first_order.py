@@ -12,15 +12,18 @@ import torch.nn.functional as F
 from checkpoints import random_esm1b, random_esm2
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models import first_order
-from catjac_widgets.language_models.backward import (
+from catjac_widgets.language_models.base import FirstOrderModel, Substitution
+from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.first_order import approximation as first_order
+from catjac_widgets.language_models.esm.first_order.approximation import FirstOrder
+from catjac_widgets.language_models.esm.first_order.backward import (
     BackwardBlock,
     BackwardHead,
     BackwardNorm,
     gelu_slope,
 )
-from catjac_widgets.language_models.fair_esm import FairEsm
-from catjac_widgets.language_models.fair_esm_forward import (
+from catjac_widgets.language_models.esm.first_order.bfloat16 import rough_logits
+from catjac_widgets.language_models.esm.forward import (
     AS_THEY_ARE,
     attend,
     embed,
@@ -28,10 +31,7 @@ from catjac_widgets.language_models.fair_esm_forward import (
     read_out,
     rotary,
 )
-from catjac_widgets.language_models.first_order import FirstOrder
-from catjac_widgets.language_models.protocol import FirstOrderModel, Substitution
-from catjac_widgets.language_models.sixteen_bits import rough_logits
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKVLAWGQ"
 MODELS = {

@@ -13,15 +13,15 @@ from checkpoints import random_esm1b, random_esm2
 from scipy.stats import spearmanr
 
 import catjac
-from catjac_widgets.alphabets import ESM_LETTERS
-from catjac_widgets.language_models.fair_esm import FairEsm
-from catjac_widgets.language_models.fair_esm_forward import letter_logits
-from catjac_widgets.language_models.fused_steps import Steps, agree, steps_for
-from catjac_widgets.language_models.half_delta import half_weights
-from catjac_widgets.language_models.half_delta_runner import HalfDeltaRunner
-from catjac_widgets.language_models.linear_layers import FusedLayers, LinearLayers
-from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.base import Substitution
+from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.cuda.fused_steps import Steps, agree, steps_for
+from catjac_widgets.language_models.esm.forward import letter_logits
+from catjac_widgets.language_models.esm.linear_layers import FusedLayers, LinearLayers
+from catjac_widgets.language_models.esm.numerics.delta_bfloat16 import half_weights
+from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
 from catjac_widgets.language_models.registry import load_model
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 CPU = torch.device("cpu")
 
@@ -182,7 +182,7 @@ def test_triton_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     if not cuda:
         # Triton's own interpreter stands in for a GPU.
         monkeypatch.setenv("TRITON_INTERPRET", "1")
-    from catjac_widgets.language_models.triton_steps import TritonSteps
+    from catjac_widgets.language_models.esm.cuda.triton_steps import TritonSteps
 
     assert agree(TritonSteps(), Steps(), torch.device("cuda") if cuda else CPU)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from catjac_widgets.language_models import letter_filling
-from catjac_widgets.language_models.letter_filling import choose_letters, fill, letter_covariance
+from catjac_widgets.language_models.esm.first_order import kriging as letter_filling
+from catjac_widgets.language_models.esm.first_order.kriging import choose_letters, fill, letter_covariance
 
 LENGTH, LETTERS = 6, 7
 

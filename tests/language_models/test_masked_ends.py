@@ -12,10 +12,10 @@ from checkpoints import random_esm1b, random_esm2
 from stubs import PottsModel
 
 from catjac_widgets.errors import MaskError, ModelError, ModelNotFoundError
-from catjac_widgets.language_models.masked_ends import masked_ends
-from catjac_widgets.language_models.protocol import Substitution
+from catjac_widgets.language_models.base import Substitution
+from catjac_widgets.language_models.esm.masked_ends import masked_ends
 from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKTAYIAKQRQISFVKSHFS"
 MASKS = [None, Mask.hiding(RESIDUES, [(3, 9)]), Mask.showing(RESIDUES, [(20, 20)])]

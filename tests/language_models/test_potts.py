@@ -6,16 +6,16 @@ import torch
 from labelled_potts import random_parameters, sampled_alignment
 
 import catjac_widgets
-from catjac_widgets.alphabets import ALIGNMENT_LETTERS
-from catjac_widgets.analysis.contact_maps import contacts
+from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
-from catjac_widgets.language_models.potts import Potts, PottsSource, random_potts
-from catjac_widgets.language_models.potts_files import read_potts
-from catjac_widgets.language_models.potts_fit import fit_potts
-from catjac_widgets.language_models.potts_parameters import ALIGNMENT_STATES, PottsParameters
-from catjac_widgets.language_models.potts_sampling import sample_potts
+from catjac_widgets.language_models.potts.adapter import Potts, PottsSource, random_potts
+from catjac_widgets.language_models.potts.files import read_potts
+from catjac_widgets.language_models.potts.fit import fit_potts
+from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters
+from catjac_widgets.language_models.potts.sampling import sample_potts
 from catjac_widgets.language_models.registry import identify, load_model
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS
+from catjac_widgets.proteins.masks import Mask
 
 
 def test_its_jacobian_is_its_couplings(own_cache):
@@ -39,7 +39,7 @@ def test_rows_equal_whole_passes():
     model = random_potts(6, letters=ALIGNMENT_LETTERS, seed=2)
     mask = Mask.hiding(6, [(2, 2)])
     runner = model.prepare("ARNDCQ", mask)
-    from catjac_widgets.language_models.protocol import MASK_LETTER, Substitution
+    from catjac_widgets.language_models.base import MASK_LETTER, Substitution
 
     np.testing.assert_allclose(
         runner.wild_type(), model.logits(model.encode("ARNDCQ", mask)[None])[0], atol=1e-5
@@ -142,7 +142,7 @@ def test_an_alignment_named_as_a_model(tmp_path, own_cache, monkeypatch):
     def never(*_args, **_options):
         raise AssertionError("it was fitted before")
 
-    monkeypatch.setattr("catjac_widgets.language_models.potts_fit.fit_potts", never)
+    monkeypatch.setattr("catjac_widgets.language_models.potts.fit.fit_potts", never)
     again = PottsSource(str(path)).load(torch.device("cpu"), torch.float32)
     np.testing.assert_array_equal(again.potts.couplings, fitted.couplings)
     assert again.potts.residual == pytest.approx(fitted.residual)

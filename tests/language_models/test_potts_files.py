@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from labelled_potts import random_parameters
 
-from catjac_widgets.alphabets import ALIGNMENT_LETTERS
 from catjac_widgets.errors import CheckpointError
-from catjac_widgets.language_models.potts_files import read_potts
+from catjac_widgets.language_models.potts.files import read_potts
+from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS
 
 
 def test_files_of_plmc(tmp_path):

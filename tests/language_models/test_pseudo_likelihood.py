@@ -5,8 +5,8 @@ import pytest
 import torch
 from labelled_potts import sampled_alignment
 
-from catjac_widgets.language_models.potts_fit import fit_potts
-from catjac_widgets.language_models.pseudo_likelihood import PseudoLikelihood, minimise
+from catjac_widgets.language_models.potts.fit import fit_potts
+from catjac_widgets.language_models.potts.pseudo_likelihood import PseudoLikelihood, minimise
 
 WEIGHTS = torch.from_numpy(np.random.default_rng(1).uniform(0.2, 1, 6))
 TARGETS = torch.from_numpy(np.random.default_rng(1).integers(3, size=(6, 3)))
@@ -57,7 +57,7 @@ def test_the_gradient_against_finite_differences_and_the_value_against_a_loop(fe
 
 
 def test_sums_of_rows_equal_the_product(monkeypatch):
-    from catjac_widgets.language_models import pseudo_likelihood
+    from catjac_widgets.language_models.potts import pseudo_likelihood
 
     random = np.random.default_rng(3)
     targets = torch.from_numpy(random.integers(4, size=(200, 5)))

@@ -21,9 +21,10 @@ import torch
 from checkpoints import random_esm1b, random_esm2, write_esm1b, write_esm2, write_safetensors
 
 from catjac_widgets.errors import CheckpointError, DeviceError, ModelNotFoundError, ResourceError, UsageError
-from catjac_widgets.language_models import catalogue, checkpoints, devices, downloads, registry
+from catjac_widgets.language_models import catalogue, devices, downloads, registry
 from catjac_widgets.language_models.catalogue import CATALOGUE
-from catjac_widgets.language_models.fair_esm import FairEsm
+from catjac_widgets.language_models.esm import checkpoints
+from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.registry import identify, load_model, models, resolve_model
 
 SMALL = "esm2_t6_8M_UR50D"

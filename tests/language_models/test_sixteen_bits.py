@@ -6,11 +6,15 @@ import pytest
 import torch
 from checkpoints import random_esm1b, random_esm2
 
-from catjac_widgets.language_models import sixteen_bits
-from catjac_widgets.language_models.fair_esm import FairEsm
-from catjac_widgets.language_models.fair_esm_forward import letter_logits
-from catjac_widgets.language_models.linear_layers import fast_layers
-from catjac_widgets.language_models.sixteen_bits import SixteenBitLayers, rough_layers, rough_logits
+from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.first_order import bfloat16 as sixteen_bits
+from catjac_widgets.language_models.esm.first_order.bfloat16 import (
+    SixteenBitLayers,
+    rough_layers,
+    rough_logits,
+)
+from catjac_widgets.language_models.esm.forward import letter_logits
+from catjac_widgets.language_models.esm.linear_layers import fast_layers
 
 RESIDUES = "MKVLAWGQ"
 

@@ -9,10 +9,10 @@ from bokeh.models import ColorBar, FactorRange, Legend, Scatter
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.analysis.double_mutants import double_mutants
-from catjac_widgets.analysis.evaluation_table import COLUMNS, NUMBERS, as_dataset, evaluation_means
-from catjac_widgets.analysis.likelihood import substitution_scores
-from catjac_widgets.analysis.model_sizes import AGAINST
+from catjac_widgets.analysis.benchmark.scaling import AGAINST
+from catjac_widgets.analysis.benchmark.table import COLUMNS, NUMBERS, as_dataset, evaluation_means
+from catjac_widgets.analysis.likelihood.double_mutants import double_mutants
+from catjac_widgets.analysis.likelihood.marginals import substitution_scores
 from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.plots.evaluation import plot_evaluation
 from catjac_widgets.plots.scaling import _ticks, plot_scaling

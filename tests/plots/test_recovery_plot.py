@@ -9,7 +9,7 @@ import xarray as xr
 from bokeh.models import HoverTool, Legend
 from bokeh.models.glyphs import Line, Scatter, Text, VArea
 
-from catjac_widgets.analysis.recovery_patterns import PATTERNS
+from catjac_widgets.analysis.recovery.patterns import PATTERNS
 from catjac_widgets.errors import UsageError
 from catjac_widgets.plots.recovery import NAMES, plot_recovery
 from catjac_widgets.plots.style import save_html

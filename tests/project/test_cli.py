@@ -18,7 +18,7 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 import catjac
-from catjac_widgets.analysis.evaluation import top_contacts
+from catjac_widgets.analysis.benchmark.precision import top_contacts
 from catjac_widgets.cli import main, outputs
 from catjac_widgets.cli.lab import address, has_browser
 
@@ -272,7 +272,7 @@ def test_doctor_looks_at_this_installation() -> None:
 def test_doctor_names_the_classic_traps(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from catjac_widgets.notebook import diagnosis
+    from catjac_widgets import installation as diagnosis
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -290,7 +290,7 @@ def test_doctor_names_the_classic_traps(elsewhere: Path, monkeypatch: pytest.Mon
 
 
 def test_doctor_sees_the_wrong_esm(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.notebook import diagnosis
+    from catjac_widgets import installation as diagnosis
 
     known = {"esm": "3.2.1", "nglview": "4.0.1"}
     monkeypatch.setattr(diagnosis, "_version", known.get)

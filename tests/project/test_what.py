@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import catjac
-from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import CatjacError, SequenceError, UsageError
-from catjac_widgets.notebook.what import example_names, find_protein, read_pasted
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+from catjac_widgets.structures.specification import example_names, find_protein, read_pasted
 
 UBIQUITIN = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
 

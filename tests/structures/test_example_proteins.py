@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from catjac_widgets.alphabets import ESM_LETTERS
 from catjac_widgets.errors import UsageError
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 from catjac_widgets.structures.example_proteins import examples
 from catjac_widgets.structures.experimental import structure
 

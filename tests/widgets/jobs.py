@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.alphabets import ESM_LETTERS, MASK_LETTER
-from catjac_widgets.engine.job import Progress
+from catjac_widgets.engine.jobs.job import Progress
 from catjac_widgets.engine.labels import label_jacobian
-from catjac_widgets.engine.plan import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import Cancelled
-from catjac_widgets.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
+from catjac_widgets.proteins.sequences import Sequence, as_sequence
 
 RESIDUES = "MKWVTFISLLFLFSSAYSRGVFRRDAHKSEVAHRFKDLGEENFKALVLIAFAQYLQQC"
 
@@ -47,7 +47,7 @@ def made_up_jacobian(plan: Plan, seed: int = 0) -> np.ndarray:
 
 
 class StagedJob:
-    """Behaves as `catjac_widgets.engine.job.Job`; `give`, `finish`, `fail` are the test's."""
+    """Behaves as `catjac_widgets.engine.jobs.job.Job`; `give`, `finish`, `fail` are the test's."""
 
     def __init__(self, plan: Plan, J: np.ndarray | None = None) -> None:
         self.plan = plan

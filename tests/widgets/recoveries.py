@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.masks import Mask
+from catjac_widgets.proteins.masks import Mask
 
 
 def made_up_recovery(

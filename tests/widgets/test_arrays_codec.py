@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from catjac_widgets.widgets.arrays import DTYPES, decode, encode
+from catjac_widgets.widgets.base.arrays import DTYPES, decode, encode
 
 
 @given(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catjac_widgets.widgets.state import STATIC
+from catjac_widgets.widgets.base.state import STATIC
 
 BUNDLES = (
     "catjac.css",

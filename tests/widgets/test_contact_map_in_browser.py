@@ -9,11 +9,11 @@ import pytest
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
-from catjac_widgets.analysis.evaluation import precision_at_l
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence, as_sequence
-from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.explorer import Explorer
+from catjac_widgets.analysis.benchmark.precision import precision_at_l
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.widgets.contact_map.view import ContactMap
+from catjac_widgets.widgets.explorer.view import Explorer
 
 pytestmark = pytest.mark.browser
 

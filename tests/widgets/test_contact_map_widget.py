@@ -10,9 +10,15 @@ import xarray as xr
 from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.contact_map import CONTACT, NO_CONTACT, UNRESOLVED, ContactMap, native_contacts
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.contact_map.view import (
+    CONTACT,
+    NO_CONTACT,
+    UNRESOLVED,
+    ContactMap,
+    native_contacts,
+)
 
 
 def labelled(length: int = 5) -> xr.DataArray:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from catjac_widgets.widgets.delivery import Delivery
+from catjac_widgets.widgets.base.delivery import Delivery
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -12,12 +12,11 @@ import xarray as xr
 from jobs import RESIDUES, jacobian_of
 
 import catjac
-from catjac_widgets.alphabets import MASK_LETTER
 from catjac_widgets.errors import JacobianError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.jacobian_slice import JacobianSlice
-from catjac_widgets.widgets.slice_values import (
+from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.jacobian_slice.values import (
     FORMS,
     LETTER_ORDERS,
     QUANTITIES,
@@ -26,6 +25,7 @@ from catjac_widgets.widgets.slice_values import (
     row_of,
     slice_of,
 )
+from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 

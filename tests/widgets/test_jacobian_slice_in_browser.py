@@ -13,11 +13,11 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
 import catjac
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence, as_sequence
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.jacobian_slice import JacobianSlice
-from catjac_widgets.widgets.slice_values import LETTER_ORDERS, QUANTITIES
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.widgets.explorer.view import Explorer
+from catjac_widgets.widgets.jacobian_slice.values import LETTER_ORDERS, QUANTITIES
+from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 
 pytestmark = pytest.mark.browser
 

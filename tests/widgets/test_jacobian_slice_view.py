@@ -14,16 +14,16 @@ from jobs import RESIDUES, StagedJob, jacobian_of, plan_of
 from notebook_page import Wire
 
 import catjac
-from catjac_widgets.alphabets import MASK_LETTER
 from catjac_widgets.errors import JacobianError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.jacobian_slice import JacobianSlice
-from catjac_widgets.widgets.slice_values import (
+from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.explorer.view import Explorer
+from catjac_widgets.widgets.jacobian_slice.values import (
     LETTER_ORDERS,
     slice_of,
 )
+from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 

@@ -11,7 +11,7 @@ from long_session import LongSession, Usage
 from notebook_page import Wire
 
 from catjac_widgets.language_models.registry import KEPT_MODELS
-from catjac_widgets.widgets.sequence_mask import SequenceMask
+from catjac_widgets.widgets.sequence_mask.view import SequenceMask
 
 pytestmark = pytest.mark.timeout(900)
 

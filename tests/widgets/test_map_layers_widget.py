@@ -13,11 +13,11 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import Chain, Sequence, as_sequence
-from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.labels import structure_names
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.widgets.base.labels import structure_names
+from catjac_widgets.widgets.contact_map.view import ContactMap
+from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 LENGTH = len(SEQUENCE)

@@ -13,12 +13,12 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError, UsageError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets import mean_block
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.jacobian_slice import JacobianSlice
-from catjac_widgets.widgets.mean_block import MeanBlock, mean_block_of
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.explorer.view import Explorer
+from catjac_widgets.widgets.jacobian_slice import mean_block
+from catjac_widgets.widgets.jacobian_slice.mean_block import MeanBlock, mean_block_of
+from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 LENGTH = len(SEQUENCE)

@@ -11,9 +11,9 @@ from notebook_page import Wire
 from catjac_widgets.analysis.summaries import sensitivity
 from catjac_widgets.errors import UsageError
 from catjac_widgets.structures.example_proteins import examples
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.explorer_layout import NO_ATOMS, NO_STRUCTURE, PANELS
-from catjac_widgets.widgets.sensitivity_view import stacked
+from catjac_widgets.widgets.explorer.panels import NO_ATOMS, NO_STRUCTURE, PANELS
+from catjac_widgets.widgets.explorer.view import Explorer
+from catjac_widgets.widgets.sensitivity.view import stacked
 
 
 def lying(ex: Explorer) -> tuple[list[Any], list[Any]]:

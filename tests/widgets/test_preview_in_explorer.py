@@ -12,11 +12,11 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
 import catjac
-from catjac_widgets.analysis import preview_tasks
-from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.explorer import Explorer
+from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.analysis.previews import tasks as preview_tasks
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 LENGTH = len(RESIDUES)

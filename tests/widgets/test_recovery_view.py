@@ -8,12 +8,12 @@ import pytest
 from notebook_page import NotebookPage, Wire
 from recoveries import made_up_recovery, runs
 
-from catjac_widgets.analysis.recovery_patterns import as_target, patterned_masks
+from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
 from catjac_widgets.errors import Cancelled, MaskError, ModelError, UsageError
-from catjac_widgets.language_models.potts import random_potts
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.recovery_view import (
+from catjac_widgets.language_models.potts.adapter import random_potts
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.recovery.view import (
     RecoveryCurve,
     described,
     flank_lengths,

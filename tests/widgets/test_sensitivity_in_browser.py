@@ -11,9 +11,9 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
 from catjac_widgets.analysis.summaries import sensitivity
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.sensitivity_view import Sensitivity
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.contact_map.view import ContactMap
+from catjac_widgets.widgets.sensitivity.view import Sensitivity
 
 pytestmark = pytest.mark.browser
 

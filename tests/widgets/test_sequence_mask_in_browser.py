@@ -9,10 +9,10 @@ import pytest
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.sequence_mask import SequenceMask
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.explorer.view import Explorer
+from catjac_widgets.widgets.sequence_mask.view import SequenceMask
 
 pytestmark = pytest.mark.browser
 
@@ -235,7 +235,7 @@ def test_a_drag_may_leave_the_track_and_be_as_fast_as_it_likes(notebook: Noteboo
 
 
 def test_flanks_are_those_of_recovery_and_end_with_their_chain(notebook: NotebookPage) -> None:
-    from catjac_widgets.analysis.recovery_patterns import as_target, patterned_masks
+    from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
 
     chains = as_sequence(f"{RESIDUES[:30]}:{RESIDUES[30:]}")
     runs = [(22, 26), (33, 38)]

@@ -11,15 +11,15 @@ import pytest
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
-from catjac_widgets.analysis.contact_frames import ContactFrames
-from catjac_widgets.engine.worker import Priority, worker_for
+from catjac_widgets.analysis.contacts.head_frames import ContactFrames
+from catjac_widgets.engine.backends.threads import Priority, worker_for
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.language_models.registry import load_model
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import as_sequence
-from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.explorer import Explorer
-from catjac_widgets.widgets.sequence_mask import MASKED_HEAD_LABEL, SequenceMask
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.widgets.contact_map.view import ContactMap
+from catjac_widgets.widgets.explorer.view import Explorer
+from catjac_widgets.widgets.sequence_mask.view import MASKED_HEAD_LABEL, SequenceMask
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 LENGTH = len(SEQUENCE)

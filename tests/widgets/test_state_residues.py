@@ -6,7 +6,7 @@ import traitlets
 from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.widgets.contact_map import ContactMap
+from catjac_widgets.widgets.contact_map.view import ContactMap
 
 
 def test_chosen_residues_are_runs_within_the_sequence(wire: Wire) -> None:

@@ -14,10 +14,10 @@ from notebook_page import Wire
 from catjac_widgets.errors import StructureError, UsageError
 from catjac_widgets.structures.example_proteins import examples
 from catjac_widgets.structures.experimental import structure
-from catjac_widgets.widgets import structure_view
-from catjac_widgets.widgets.contact_map import ContactMap
-from catjac_widgets.widgets.structure_scene import Scene, shade
-from catjac_widgets.widgets.structure_view import MISSING, StructureView
+from catjac_widgets.widgets.contact_map.view import ContactMap
+from catjac_widgets.widgets.structure import view as structure_view
+from catjac_widgets.widgets.structure.scene import Scene, shade
+from catjac_widgets.widgets.structure.view import MISSING, StructureView
 
 
 def atoms_of(text: str) -> Any:

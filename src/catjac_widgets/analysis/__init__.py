@@ -1,1 +1,1 @@
-"""Floor 3: pure functions from labelled arrays to labelled arrays."""
+"""Analyses of Jacobians and maps: from labelled arrays to labelled arrays."""

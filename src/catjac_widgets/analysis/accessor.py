@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis import contact_maps, labels, summaries
+from catjac_widgets.analysis import labels, summaries
+from catjac_widgets.analysis.contacts import maps as contact_maps
 from catjac_widgets.errors import JacobianError, SequenceError
-from catjac_widgets.sequences import Sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 Number = int | str
 

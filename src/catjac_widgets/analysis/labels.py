@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.alphabets import MASK_LETTER
 from catjac_widgets.errors import JacobianError, MaskError
-from catjac_widgets.masks import Mask
-from catjac_widgets.sequences import CHAIN_NAMES, Chain, Sequence
+from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.sequences import CHAIN_NAMES, Chain, Sequence
 
 #: The four axes of a Jacobian, in the order in which every routine here sees them.
 AXES = ("pos_in", "aa_in", "pos_out", "aa_out")

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.contact_maps import contacts
-from catjac_widgets.analysis.operations import block_norms
+from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.analysis.contacts.operations import block_norms
 from catjac_widgets.errors import JacobianError
 
 

@@ -46,7 +46,7 @@ def couplings_command(
         if plot.suffix != ".html":
             raise UsageError(f"The plot {plot} does not end in .html; name it out.html.")
         check_output(plot, force)
-    from catjac_widgets.analysis.couplings import couplings_table
+    from catjac_widgets.analysis.couplings.comparison import couplings_table
 
     table = couplings_table(_files(alignments), model, couplings=couplings, progress=not quiet)  # type: ignore[arg-type]
     with replacing(output) as path:

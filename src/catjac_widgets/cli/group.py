@@ -22,13 +22,13 @@ from catjac_widgets.errors import (
 #: Where each subcommand lives, imported when it is used, so that ``catjac --help`` is quick.
 _COMMANDS = {
     "cache": "listings",
-    "contacts": "computing",
+    "contacts": "jacobian",
     "couplings": "couplings",
     "demo": "demo",
     "doctor": "listings",
-    "evaluate": "evaluating",
+    "evaluate": "evaluate",
     "examples": "listings",
-    "jacobian": "computing",
+    "jacobian": "jacobian",
     "lab": "lab",
     "models": "listings",
 }

@@ -49,7 +49,7 @@ def cache_clear(older_than: str | None) -> None:
 @click.pass_context
 def doctor_command(context: click.Context) -> None:
     """Look for what is wrong with this installation."""
-    from catjac_widgets.notebook.diagnosis import examine
+    from catjac_widgets.installation import examine
 
     report = examine()
     click.echo(str(report))

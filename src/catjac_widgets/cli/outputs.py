@@ -17,7 +17,7 @@ from catjac_widgets.errors import UsageError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from catjac_widgets.sequences import Sequence
+    from catjac_widgets.proteins.sequences import Sequence
 
 #: Bytes of rows that are written at a time.
 _PART_BYTES = 64 * 2**20
@@ -91,7 +91,7 @@ def paths_for(output: Path, what: str) -> tuple[list[Sequence], dict[str, Path]]
     UsageError
         If there is no such file or folder, or two records would share a file.
     """
-    from catjac_widgets.sequences import read_fasta
+    from catjac_widgets.proteins.sequences import read_fasta
 
     path = Path(os.path.expanduser(what))
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""The engine: what to run (plan), running it (sweep), keeping it (store), in the background (job)."""
+"""The engine: what to run (plans), running it (compute), keeping it (cache), in the background (jobs)."""

@@ -12,7 +12,7 @@ from catjac_widgets._version import __version__
 if TYPE_CHECKING:
     import xarray as xr
 
-    from catjac_widgets.engine.plan import Plan
+    from catjac_widgets.engine.plans.jacobian import Plan
 
 DIMS = ("pos_in", "aa_in", "pos_out", "aa_out")
 

@@ -1,1 +1,1 @@
-"""Floor 1: language models, from tokens to logits. They know nothing of Jacobians, caches or widgets."""
+"""Language models: from tokens to logits. They know nothing of Jacobians, caches or widgets."""

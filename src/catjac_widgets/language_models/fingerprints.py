@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.plainness import altered_modules, token_dropout
+from catjac_widgets.language_models.esm.stock import altered_modules, token_dropout
 
 if TYPE_CHECKING:
     import torch

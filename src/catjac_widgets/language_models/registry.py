@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catjac_widgets.errors import ModelError, ModelNotFoundError
+from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.catalogue import (
     CATALOGUE,
     CatalogueEntry,
@@ -19,7 +20,6 @@ from catjac_widgets.language_models.catalogue import (
     in_bytes,
 )
 from catjac_widgets.language_models.identity import ModelIdentity
-from catjac_widgets.language_models.protocol import LanguageModel
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ class FileSource:
 
     def identity(self) -> ModelIdentity:
         """See `Source`."""
-        from catjac_widgets.language_models.checkpoints import facts_of
+        from catjac_widgets.language_models.esm.checkpoints import facts_of
 
         facts = facts_of(self.file())
         return ModelIdentity(
@@ -58,9 +58,9 @@ class FileSource:
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`."""
-        from catjac_widgets.language_models.checkpoints import load_checkpoint
         from catjac_widgets.language_models.devices import place
-        from catjac_widgets.language_models.fair_esm import FairEsm
+        from catjac_widgets.language_models.esm.adapter import FairEsm
+        from catjac_widgets.language_models.esm.checkpoints import load_checkpoint
 
         identity = self.identity()
         model, alphabet = load_checkpoint(self.file())
@@ -92,7 +92,7 @@ class HubSource(FileSource):
 
     def identity(self) -> ModelIdentity:
         """See `Source`; a published file never changes, so one seen before need not be there any more."""
-        from catjac_widgets.language_models.checkpoints import last_facts_of
+        from catjac_widgets.language_models.esm.checkpoints import last_facts_of
 
         path = hub_folder() / f"{self.name}.pt"
         known = None if path.is_file() else last_facts_of(path)
@@ -198,7 +198,7 @@ def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> Langua
     """
     if isinstance(model, LanguageModel):
         return model
-    from catjac_widgets.language_models.fair_esm import FairEsm
+    from catjac_widgets.language_models.esm.adapter import FairEsm
 
     return FairEsm(model, alphabet, name=name or "")
 
@@ -254,12 +254,12 @@ def identify(model: Any) -> ModelIdentity:
 
 def models() -> ModelTable:
     """List the models known by name: family, parameters; embedded, in the cache, or to be downloaded."""
-    from catjac_widgets.language_models.embedded import FOLDER, WEIGHTS
+    from catjac_widgets.language_models.esm.mini.familiarity import FOLDER, WEIGHTS
 
     folder = hub_folder()
     rows: list[dict[str, Any]] = []
     if (FOLDER / WEIGHTS).is_file():
-        from catjac_widgets.language_models.checkpoints import sizes_of
+        from catjac_widgets.language_models.esm.checkpoints import sizes_of
 
         rows.append({"name": "mini", **sizes_of(FOLDER / WEIGHTS), "status": "embedded"})
     for entry in CATALOGUE.values():
@@ -280,7 +280,7 @@ def models() -> ModelTable:
 def _source(name: str | Path) -> Source:
     text = str(name).strip()
     if text == "mini":
-        from catjac_widgets.language_models.embedded import embedded_file
+        from catjac_widgets.language_models.esm.mini.familiarity import embedded_file
 
         return FileSource("mini", embedded_file())
     if not isinstance(name, Path) and text in CATALOGUE:
@@ -289,11 +289,11 @@ def _source(name: str | Path) -> Source:
     if colon and prefix in PREFIXES:
         return PREFIXES[prefix](rest)
     if colon and prefix == "potts":
-        from catjac_widgets.language_models.potts import PottsSource
+        from catjac_widgets.language_models.potts.adapter import PottsSource
 
         return PottsSource(rest)
     if colon and prefix == "masked_ends":
-        from catjac_widgets.language_models.masked_ends import MaskedEndsSource
+        from catjac_widgets.language_models.esm.masked_ends import MaskedEndsSource
 
         return MaskedEndsSource(rest, _source(rest))
     if colon and prefix in _LATER:

@@ -48,7 +48,7 @@ def suggestions(before: list[str], word: str) -> list[str]:
     if before[0] == "cache":
         return ["info", "clear"]
     if before[0] in ("explore", "jacobian"):
-        from catjac_widgets.notebook.what import example_names
+        from catjac_widgets.structures.specification import example_names
 
         return [*example_names(), "pdb:", "uniprot:", *_OPTIONS]
     return []

@@ -105,7 +105,7 @@ class CatjacMagics(Magics):
         return catjac_widgets.cache.info()
 
     def _device(self, arguments: Any, cell: str | None) -> Any:
-        from catjac_widgets.notebook.diagnosis import Report, devices
+        from catjac_widgets.installation import Report, devices
 
         return Report(devices())
 
@@ -114,8 +114,8 @@ class CatjacMagics(Magics):
 
     def _protein(self, arguments: Any, cell: str | None) -> tuple[Any, dict[str, Any]]:
         """Find the protein meant, and the options that `explore` and `jacobian` share."""
-        from catjac_widgets.masks import Mask
-        from catjac_widgets.notebook.what import find_protein, read_pasted
+        from catjac_widgets.proteins.masks import Mask
+        from catjac_widgets.structures.specification import find_protein, read_pasted
 
         if cell is None:
             what = " ".join(arguments.what)

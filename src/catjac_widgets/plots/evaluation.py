@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.analysis.evaluation_methods import METHODS
-from catjac_widgets.analysis.evaluation_table import evaluation_means
+from catjac_widgets.analysis.benchmark.methods import METHODS
+from catjac_widgets.analysis.benchmark.table import evaluation_means
 from catjac_widgets.errors import UsageError
 from catjac_widgets.plots.style import GREY, PALETTE, TICK_SIZE, add_note, figure, tidy_legend
 
@@ -152,7 +152,7 @@ def _groups(part: xr.Dataset) -> list[str]:
 
 
 def _separation(span: str) -> str:
-    from catjac_widgets.analysis.evaluation import RANGES
+    from catjac_widgets.analysis.benchmark.precision import RANGES
 
     first, last = RANGES.get(span, (6, None))
     return f"|i − j| ≥ {first}" if last is None else f"|i − j| from {first} to {last - 1}"

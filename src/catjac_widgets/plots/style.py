@@ -106,7 +106,7 @@ def showing_itself(model: Any) -> Any:
     def display() -> None:
         from bokeh.io import show
 
-        from catjac_widgets.widgets.bokeh_panel import send_script
+        from catjac_widgets.widgets.base.bokeh_panel import send_script
 
         send_script()
         show(model)

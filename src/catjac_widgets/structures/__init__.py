@@ -1,1 +1,1 @@
-"""Floor 3: experimental structures and the example proteins."""
+"""Experimental structures and the example proteins."""

@@ -14,7 +14,7 @@ from importlib.resources.abc import Traversable
 import xarray as xr
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.sequences import Chain, Sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.structures.experimental import Structure
 from catjac_widgets.structures.reading import parse_atoms
 from catjac_widgets.structures.residues import resolved_chains

@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.errors import SequenceError, StructureError, UsageError
-from catjac_widgets.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.coordinates import residue_coordinates
+from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
 from catjac_widgets.structures.geometry import CUTOFF, Atoms, distance_matrix, representatives
 from catjac_widgets.structures.mapping import MINIMUM_COVERAGE, MINIMUM_IDENTITY, Match, match_chain
 from catjac_widgets.structures.reading import download, read_atoms
-from catjac_widgets.structures.residue_labels import residue_coordinates
 from catjac_widgets.structures.residues import UNKNOWN, ResolvedChain, resolved_chains
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def download(pdb_id: str) -> AtomArray:
     StructureError
         If it is no PDB id, there is no such entry, or there is no network.
     """
-    from catjac_widgets.engine.store import cache
+    from catjac_widgets.engine.cache.store import cache
 
     if not _PDB_ID.fullmatch(pdb_id):
         raise StructureError(f"{pdb_id!r} is no PDB id; an id has four characters, as in pdb:1A3A.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.alphabets import ESM_LETTERS, THREE_TO_ONE
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, THREE_TO_ONE
 
 if TYPE_CHECKING:
     from biotite.structure import AtomArray

@@ -1,1 +1,1 @@
-"""Floor 4: one class a view, one shared state, the explorer that lays them out."""
+"""The views, one folder each, and the explorer that lays them out."""

@@ -1,0 +1,1 @@
+"""Contact maps against experimental structures, over many proteins."""

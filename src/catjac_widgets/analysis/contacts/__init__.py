@@ -1,0 +1,1 @@
+"""Contact maps: from a Jacobian, from the contact head, between chains."""

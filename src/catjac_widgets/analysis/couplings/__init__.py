@@ -1,0 +1,1 @@
+"""Linear models of an alignment, and a Jacobian against their couplings."""

@@ -1,0 +1,1 @@
+"""Contact maps that come at once and become exact."""

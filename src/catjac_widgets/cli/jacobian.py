@@ -1,0 +1,194 @@
+"""``catjac jacobian`` and ``catjac contacts``: from a sequence to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from catjac_widgets.cli.outputs import (
+    check_output,
+    is_for_each,
+    paths_for,
+    replacing,
+    write_map,
+    write_netcdf,
+    write_zarr,
+)
+from catjac_widgets.errors import UsageError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.argument("what"),
+    click.option("--model", "-m", default="mini", show_default=True, help="Model name or checkpoint path."),
+    click.option("--device", help="cuda, cuda:1, mps or cpu; the fastest there is by default."),
+    click.option("--variant", type=click.Choice(["full", "fast"]), default="full", show_default=True),
+    click.option("--visible", metavar="RANGES", help="What the model sees: 12-22,80-90; the rest is masked."),
+    click.option("--chain", help="The structure's chain, where there are several."),
+    click.option("--record", help="Name or number of the FASTA record, where there are several."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Sequences a forward pass."),
+    click.option("--no-cache", is_flag=True, help="Neither read nor keep rows."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress bar."),
+    click.option("--force", is_flag=True, help="Overwrite the output."),
+)
+
+
+def _with_options(function: Function) -> Function:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command("jacobian")
+@_with_options
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="OUT.zarr or OUT.nc; FOLDER/{name}.zarr for each record of a FASTA file.",
+)
+@click.option("--positions", metavar="RANGES", help="Only rows of these positions: 1-20,35.")
+def jacobian_command(output: Path, positions: str | None, force: bool, **options: Any) -> None:
+    """Compute the categorical Jacobian of WHAT and write it as zarr or netCDF."""
+    if output.suffix not in (".zarr", ".nc"):
+        raise UsageError(f"The output {output} ends in neither .zarr nor .nc; name it out.zarr.")
+    write = write_zarr if output.suffix == ".zarr" else write_netcdf
+    if is_for_each(output):
+        write_each(output, write, force=force, positions=positions, **options)
+        return
+    check_output(output, force)
+    J = _jacobian(positions=positions, **options)
+    with replacing(output) as path:
+        write(J, path)
+    click.echo(f"{output}: {' × '.join(map(str, J.shape))}, {J.attrs['model']}")
+
+
+@click.command("contacts")
+@_with_options
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="OUT.csv (pairs) or OUT.npz (the map); FOLDER/{name}.csv for each record of a FASTA file.",
+)
+@click.option("--separation", type=click.IntRange(min=1), default=6, show_default=True, help="Least |i − j|.")
+@click.option("--top", type=click.IntRange(min=1), help="How many pairs; all with -o, otherwise 20.")
+def contacts_command(
+    output: Path | None, separation: int, top: int | None, force: bool, **options: Any
+) -> None:
+    """Predict the contacts of WHAT from its Jacobian (order A, APC): the best pairs, or the whole map."""
+    if output is not None and output.suffix not in (".csv", ".npz"):
+        raise UsageError(f"The output {output} ends in neither .csv nor .npz; name it out.csv.")
+    for_each = output is not None and is_for_each(output)
+    if output is not None and not for_each:
+        check_output(output, force)
+    from catjac_widgets import contacts
+    from catjac_widgets.analysis.benchmark.precision import top_contacts
+
+    def write(C: xr.DataArray, path: Path) -> None:
+        if path.suffix == ".npz":
+            write_map(C, path)
+        else:
+            top_contacts(C, top or C.size, separation).to_csv(path, index=False)
+
+    if output is not None and for_each:
+        write_each(output, lambda J, path: write(contacts(J), path), force=force, **options)
+        return
+    C = contacts(_jacobian(positions=None, **options))
+    if output is None:
+        for pair in top_contacts(C, top or 20, separation).itertuples():
+            click.echo(f"{pair.residue_i:>8} {pair.residue_j:>8} {pair.score:9.4f}")
+        return
+    with replacing(output) as path:
+        write(C, path)
+    click.echo(f"{output}: {C.attrs.get('model', options['model'])}, {C.sizes['pos_i']} residues")
+
+
+def _jacobian(
+    *,
+    what: str,
+    model: str,
+    device: str | None,
+    variant: str,
+    visible: str | None,
+    positions: str | None,
+    chain: str | None,
+    record: str | None,
+    batch_size: int | None,
+    no_cache: bool,
+    quiet: bool,
+) -> xr.DataArray:
+    from catjac_widgets import jacobian, load_model
+    from catjac_widgets.proteins.masks import Mask
+    from catjac_widgets.structures.specification import find_protein
+
+    protein = find_protein(what, chain=chain, record=record)
+    mask = None if visible is None else Mask.parse(protein.sequence, visible)
+    rows = None if positions is None else Mask.parse(protein.sequence, positions).visible.tolist()
+    # With a name alone, a result that is in the cache loads no checkpoint.
+    return jacobian(
+        protein.sequence,
+        model if device is None else load_model(model, device=device),
+        positions=rows,
+        mask=mask,
+        variant=variant,
+        batch_size=batch_size,
+        cache=not no_cache,
+        progress=not quiet,
+    )
+
+
+def write_each(
+    output: Path,
+    write: Callable[[xr.DataArray, Path], None],
+    *,
+    what: str,
+    model: str,
+    device: str | None,
+    variant: str,
+    batch_size: int | None,
+    no_cache: bool,
+    quiet: bool,
+    force: bool,
+    **others: Any,
+) -> None:
+    """Write one file for each record of a FASTA file, leaving out those that are there already.
+
+    Raises
+    ------
+    UsageError
+        If WHAT is no such file, or an option speaks of one protein.
+    """
+    asked = next((name for name, value in others.items() if value is not None), None)
+    if asked is not None:
+        raise UsageError(f"--{asked} is about one protein, and {output} asks for each record; leave one out.")
+    from catjac_widgets import jacobians, load_model
+
+    records, paths = paths_for(output, what)
+    todo = {name: path for name, path in paths.items() if force or not path.exists()}
+    found: Iterator[xr.DataArray] = iter(())
+    if todo:
+        found = jacobians(
+            [record for record in records if record.name in todo],
+            model if device is None else load_model(model, device=device),
+            variant=variant,
+            batch_size=batch_size,
+            cache=not no_cache,
+            progress=not quiet,
+        )
+    written = 0
+    try:
+        for J in found:
+            with replacing(todo[J.attrs["sequence_name"]]) as path:
+                write(J, path)
+            written += 1
+    finally:
+        there = f", {len(paths) - len(todo)} were there already" if len(todo) < len(paths) else ""
+        click.echo(f"{output}: {written} of {len(paths)} written{there}")

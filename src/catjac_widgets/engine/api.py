@@ -1,0 +1,340 @@
+"""The categorical Jacobian: how every residue's logits answer to every substitution."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.cache.store import cache as the_cache
+from catjac_widgets.engine.jobs.job import Job
+from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from catjac_widgets.language_models.base import LanguageModel
+    from catjac_widgets.proteins.masks import Mask
+    from catjac_widgets.proteins.sequences import Sequence
+
+#: Work that takes no longer shows no progress bar.
+_SHOW_AFTER_SECONDS = 0.5
+
+#: How long an interrupt waits for the batch in flight.
+_INTERRUPT_SECONDS = 10.0
+
+
+def jacobian(
+    sequence: Sequence | str | Path,
+    model: str | Path | LanguageModel | tuple[Any, Any] = "mini",
+    *,
+    positions: Iterable[int] | int | None = None,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
+    variant: str = "full",
+    numerics: str = "exact",
+    batch_size: int | None = None,
+    linker: str = "",
+    unknown: Mapping[str, str] | None = None,
+    cache: bool = True,
+    lazy: bool | str = "auto",
+    progress: bool = True,
+    rows: str = "visible",
+) -> xr.DataArray:
+    """Compute the categorical Jacobian of a sequence, or read it from the cache.
+
+    ``J[i, a, j, b] = z_jb(x with x_i ← a) − z_jb(x)``: the logits z of residue j for letter b, with letter a
+    put at position i, minus those of the wild type x. Positive means that the letter became more favourable.
+    The numbers are raw: neither centred nor symmetrised.
+
+    Parameters
+    ----------
+    sequence
+        Residues, pasted FASTA, chains joined by ":", the `pathlib.Path` of a FASTA file, or a `Sequence`.
+    model
+        A name or checkpoint path, a model of `catjac.load_model` or `catjac.wrap`, or ``(model, alphabet)``.
+        With a name, an answer from the cache loads no checkpoint.
+    positions
+        1-based positions to substitute at; all by default.
+    mask
+        Which residues the model may not see (`catjac.Mask`, or one bool a residue, True = masked). The
+        baseline is then the masked input, and rows at masked positions are NaN.
+    variant
+        "full" substitutes every letter; "fast" masks each position instead (one pass a position,
+        ``aa_in`` is ``["<mask>"]``).
+    numerics
+        "exact" (float32); "delta" (near-exact and faster: layers multiply differences from the wild type in
+        eight bits on a CPU, in bfloat16 on a GPU; "delta-int8", "delta-bfloat16" and "delta-float16" ask for
+        one kind); "float64" (slow, for checks). How far "delta" is off is measured on 2 % of the rows if 64
+        or more are asked for, and stands in the attribute ``numerics_error`` as a share of the Jacobian's
+        size; else that says "not estimated". It was not tried on pretrained ESM-2.
+    batch_size
+        Sequences run at once; chosen from the device's memory by default and halved when that runs out.
+    linker
+        Residues put between chains for the model, for instance ``"G" * 25``; their rows and columns are
+        dropped.
+    unknown
+        What to put for letters that the model does not know, for instance ``{"U": "C"}``.
+    cache
+        Whether rows are kept for, and taken from, other calls.
+    lazy
+        Whether to return an array that reads from the cache folder when it is used; "auto": above 1 GB.
+    progress
+        Whether to show a progress bar (on stderr, if it takes longer than half a second).
+    rows
+        "visible"; "all" also substitutes at masked positions, where the model offers that.
+
+    Returns
+    -------
+    xarray.DataArray
+        "jacobian", dims (pos_in, aa_in, pos_out, aa_out), float32 (float64 for that numerics), shape
+        (positions, A, L, A), in logits. Positions are 1-based, letters in the model's order; chain, number,
+        wild_type and residue ride along on both sides, and `wild_type_logits` (pos_out, aa_out) is the
+        baseline.
+
+    Raises
+    ------
+    SequenceError, MaskError, UsageError
+        If the request makes no sense.
+    ModelError
+        If the model cannot be found, loaded or run.
+    ResourceError
+        If it would take more memory, disk or time than is sensible; says how much.
+    Cancelled
+        If a colleague cancels the work. An interrupt (Ctrl-C, the notebook's stop button) raises
+        KeyboardInterrupt; the rows done are kept in both cases, and calling again continues.
+
+    References
+    ----------
+    Zhang, Wayment-Steele, Brixi, Wang, Kern, Ovchinnikov: Protein language models learn evolutionary
+    statistics of interacting sequence motifs. PNAS 121 (2024) e2406285121.
+    """
+    job, resolved = make_job(
+        sequence,
+        model,
+        options={
+            "positions": positions,
+            "mask": mask,
+            "variant": variant,
+            "numerics": numerics,
+            "linker": linker,
+            "unknown": unknown,
+            "rows": rows,
+        },
+        batch_size=batch_size,
+        cache=cache,
+        lazy=lazy,
+        priority=Priority.SCREEN,
+    )
+    worker: Worker | None = None
+    try:
+        if not job.read_here():
+            worker = worker_of(resolved)
+            if worker.owns_this_thread():
+                while not job.step():
+                    pass
+            else:
+                job.start_on(worker)
+                _wait(job, progress)
+    except KeyboardInterrupt:
+        job.cancel()
+        if worker is None:
+            job.step()
+        else:
+            job.wait(_INTERRUPT_SECONDS)
+        done = job.progress
+        if done.state == "done":
+            return job.result()
+        raise KeyboardInterrupt(job.kept_message("interrupted")) from None
+    return job.result()
+
+
+def submit(
+    sequence: Sequence | str | Path,
+    model: str | Path | LanguageModel | tuple[Any, Any] = "mini",
+    *,
+    positions: Iterable[int] | int | None = None,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
+    variant: str = "full",
+    numerics: str = "exact",
+    batch_size: int | None = None,
+    linker: str = "",
+    unknown: Mapping[str, str] | None = None,
+    cache: bool = True,
+    lazy: bool | str = "auto",
+    rows: str = "visible",
+    priority: Priority = Priority.BACKGROUND,
+) -> Job:
+    """Compute a categorical Jacobian in the background.
+
+    Parameters
+    ----------
+    priority
+        How urgent it is among other work of the same device.
+    sequence, model, positions, mask, variant, numerics, batch_size, linker, unknown, cache, lazy, rows
+        See `jacobian`.
+
+    Returns
+    -------
+    Job
+        With ``progress``, ``partial``, ``cancel()`` and ``result()``.
+
+    Raises
+    ------
+    CatjacError
+        As `jacobian`, for what can be told before the work starts; the rest is raised by ``result()``.
+    """
+    job, resolved = make_job(
+        sequence,
+        model,
+        options={
+            "positions": positions,
+            "mask": mask,
+            "variant": variant,
+            "numerics": numerics,
+            "linker": linker,
+            "unknown": unknown,
+            "rows": rows,
+        },
+        batch_size=batch_size,
+        cache=cache,
+        lazy=lazy,
+        priority=priority,
+    )
+    start(job, resolved, cache=cache)
+    return job
+
+
+def start(job: Job, model: Any, *, cache: bool) -> Worker:
+    """Queue a job on the worker of its model's device, and return that."""
+    entry = the_cache.find(job.plan) if cache else None
+    # Where nothing is left for the device to do: answer beside it, and without importing torch to name it.
+    answered = entry is not None and entry.done().issuperset(job.plan.wanted)
+    worker = worker_for("cache") if answered else worker_of(model)
+    job.start_on(worker)
+    return worker
+
+
+def make_job(
+    sequence: Sequence | str | Path,
+    model: Any,
+    *,
+    options: dict[str, Any],
+    batch_size: int | None,
+    cache: bool,
+    lazy: bool | str,
+    priority: Priority,
+) -> tuple[Job, Any]:
+    """Check a request and make its job, not yet queued; the model as `plan_for` gives it.
+
+    Parameters
+    ----------
+    sequence, model, batch_size, cache, lazy, priority
+        See `submit`.
+    options
+        As of `plan_for`.
+    """
+    if batch_size is not None and (
+        isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1
+    ):
+        raise UsageError(
+            f"batch_size={batch_size!r} is not a number of sequences; leave it out or give 1 or more."
+        )
+    plan, resolved = plan_for(sequence, model, **options)
+    job = Job(plan, resolved, batch_size=batch_size, use_cache=cache, lazy=lazy, priority=priority)
+    return job, resolved
+
+
+def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: Any) -> tuple[Plan, Any]:
+    """Make the plan of a request without loading a model that is given by name.
+
+    Parameters
+    ----------
+    sequence, model
+        See `jacobian`.
+    **options
+        positions, mask, variant, numerics, linker, unknown and rows, as of `jacobian`.
+
+    Returns
+    -------
+    plan : Plan
+    model : str, Path or LanguageModel
+        The name as it was, anything else as a `LanguageModel`.
+    """
+    from catjac_widgets.language_models.registry import identify, resolve_model
+
+    resolved = model if isinstance(model, str | Path) else resolve_model(model)
+    identity = identify(resolved)
+    if options.get("numerics") == "delta":
+        options["numerics"] = _delta_of(resolved)
+    plan = make_plan(
+        sequence,
+        model=identity.name,
+        fingerprint=identity.fingerprint,
+        letters=identity.letters,
+        max_residues=identity.max_residues,
+        **options,
+    )
+    if plan.rows == "all" and plan.mask:
+        raise ModelError(
+            f"{identity.name} does not offer rows='all' (substitutions at masked positions, with the number "
+            "of masks held constant); leave it out."
+        )
+    return plan, resolved
+
+
+def _delta_of(model: Any) -> str:
+    """Name the coarse numbers that the model's device multiplies fastest."""
+    from catjac_widgets.language_models.devices import likely_device
+
+    device = likely_device() if isinstance(model, str | Path) else str(model.device)
+    return "delta-int8" if device.startswith("cpu") else "delta-bfloat16"
+
+
+def worker_of(model: Any) -> Worker:
+    """Return the worker of the device that a model is on, or would be loaded to."""
+    if isinstance(model, str | Path):
+        from catjac_widgets.language_models.devices import likely_device
+
+        return worker_for(likely_device())
+    return worker_for(model.device)
+
+
+def _wait(job: Job, progress: bool) -> None:
+    """Wait for a job, with a bar once it has taken a while; interruptible."""
+    started = time.monotonic()
+    while not job.wait(0.02 if time.monotonic() - started < 0.1 else 0.1):
+        if progress and time.monotonic() - started > _SHOW_AFTER_SECONDS:
+            return _wait_with_bar(job)
+    return None
+
+
+def _wait_with_bar(job: Job) -> None:
+    from tqdm.auto import tqdm
+
+    now = job.progress
+    name = job.plan.sequence.name or f"{job.plan.length} residues"
+    with tqdm(
+        total=now.rows_total,
+        initial=now.rows_done,
+        unit="row",
+        file=sys.stderr,
+        dynamic_ncols=True,
+    ) as bar:
+        # In a notebook tqdm takes what it is made with for markup, and a name is whatever a FASTA file says.
+        bar.set_description(f"Jacobian of {name}, {job.plan.model}")
+        while True:
+            finished = job.wait(0.1)
+            now = job.progress
+            bar.update(now.rows_done - bar.n)
+            if now.state == "running" and now.rows_done == 0:
+                bar.set_postfix_str(now.message)
+            elif bar.postfix:
+                bar.set_postfix_str("")
+            if finished:
+                return

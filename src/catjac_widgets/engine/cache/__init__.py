@@ -1,0 +1,1 @@
+"""Keeping what was computed: cache entries in a folder or in memory."""

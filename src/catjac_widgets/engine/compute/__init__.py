@@ -1,0 +1,1 @@
+"""Running a plan: batches of forward passes as plain generators; no thread, no store."""

@@ -1,0 +1,173 @@
+"""What a request would take, in memory and time, told before it starts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets.errors import ResourceError
+
+if TYPE_CHECKING:
+    from catjac_widgets.engine.plans.jacobian import Plan
+    from catjac_widgets.language_models.base import LanguageModel
+
+#: Above this, a Jacobian is opened from the cache without being loaded.
+LAZY_BYTES = 10**9
+
+HOURS_VARIABLE = "CATJAC_MAX_HOURS"
+DEFAULT_MAX_HOURS = 24.0
+
+#: Sequences a batch at most where the device is no GPU; beyond it small models gain nothing.
+LARGEST_BATCH = 128
+
+#: A batch on a CPU takes about this long where `_CPU_BATCH_TOKENS` allow it: so long may a drag have to wait.
+_CPU_BATCH_SECONDS = 0.08
+
+#: Of one thread, by the second.
+_CPU_OPERATIONS = 4e10
+
+#: From so many tokens a thread on, larger batches are hardly faster; a row's 19 sequences are split beyond.
+_CPU_BATCH_TOKENS = 750
+
+#: How much faster a CPU multiplies in eight bits, so that as many more sequences are as quick.
+_EIGHT_BITS_FASTER = 2
+
+#: Memory that the passes of one batch may take on a CPU, where it is also everybody else's.
+_CPU_BATCH_BYTES = 512 * 2**20
+
+#: Tokens that keep a GPU's multiprocessors busy, at least and at most: many for a narrow model, whose
+#: products are small; for a wide one as many as `_GPU_BATCH_OPERATIONS` allow, so that a batch stays short.
+_GPU_BATCH_TOKENS = 2**13, 2**16
+_GPU_BATCH_OPERATIONS = 2e13
+
+
+def total_memory() -> int:
+    """Bytes of memory that this machine, or the container it runs in, has."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        total = 8 * 2**30
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
+def available_memory() -> int:
+    """Bytes of memory that can be had now without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return min(int(fields["MemAvailable"].split()[0]) * 1024, total_memory())
+    except (OSError, KeyError, ValueError):
+        return total_memory() // 2
+
+
+def check_memory(plan: Plan) -> None:
+    """Refuse a Jacobian that would not fit into memory.
+
+    Raises
+    ------
+    ResourceError
+        With the size, what is available, and what to do.
+    """
+    needed, available = plan.result_bytes, available_memory()
+    if needed > 0.8 * available:
+        raise ResourceError(
+            f"The Jacobian takes {_gigabytes(needed)} of memory but {_gigabytes(available)} are free; "
+            "pass lazy=True to read it from the cache piece by piece, positions= for some rows, "
+            "or variant='fast' for a twentieth of it."
+        )
+
+
+def check_disk(plan: Plan, limit: int, free: int) -> None:
+    """Refuse a Jacobian that has to lie on disk and would not fit there.
+
+    Raises
+    ------
+    ResourceError
+        With the size, the limit, and what to do.
+    """
+    needed = plan.store_bytes
+    if needed > limit:
+        raise ResourceError(
+            f"The Jacobian takes {_gigabytes(needed)} on disk but the cache may hold {_gigabytes(limit)}; "
+            "set CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."
+        )
+    if needed > free:
+        raise ResourceError(
+            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; "
+            "free some space, set CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
+        )
+
+
+def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
+    """Estimate the seconds that `rows` rows take, and refuse more than is sensible.
+
+    Raises
+    ------
+    ResourceError
+        With the estimate, and what to do.
+    """
+    sequences = rows * plan.substitutions_per_row
+    seconds = sequences * model.seconds_per_sequence(len(plan.model_residues))
+    allowed = float(os.environ.get(HOURS_VARIABLE, "") or DEFAULT_MAX_HOURS)
+    if seconds > allowed * 3600:
+        raise ResourceError(
+            f"The Jacobian needs about {seconds / 3600:.0f} hours with {plan.model} on {model.device} "
+            f"({sequences:,} sequences); use variant='fast', positions=, a smaller model or a GPU, or allow "
+            f"more with {HOURS_VARIABLE}."
+        )
+    return seconds
+
+
+def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None) -> int:
+    """Sequences a batch: what was asked, or what fits the device, in whole rows where that is possible.
+
+    It depends on the model, the device's total memory and torch's threads, not on what is free or how fast it
+    was just now, so that a resumed sweep makes the same batches.
+    """
+    if asked is not None:
+        return asked
+    device, length = model.device, len(plan.model_residues)
+    whole = plan.substitutions_per_row
+    operations = 2.0 * max(1, model.parameters)  # a token
+    if device.type == "cuda":
+        fewest, most = _GPU_BATCH_TOKENS
+        tokens = min(most, max(fewest, int(_GPU_BATCH_OPERATIONS / operations)))
+        size, budget = max(whole, tokens // (length + 2)), _gpu_memory(device) // 3
+    elif device.type == "cpu":
+        threads = _threads()
+        faster = threads * (_EIGHT_BITS_FASTER if plan.numerics == "delta-int8" else 1)
+        # A sequence is one thread's: none shall be idle while others end.
+        least = -(-max(1, faster * _CPU_BATCH_TOKENS // (length + 2)) // threads) * threads
+        least = min(max(whole, threads), least)
+        quick = int(faster * _CPU_BATCH_SECONDS * _CPU_OPERATIONS / (operations * (length + 2)))
+        size, budget = min(LARGEST_BATCH, max(least, quick)), min(total_memory() // 8, _CPU_BATCH_BYTES)
+    else:
+        size, budget = LARGEST_BATCH, min(total_memory() // 8, 4 * 2**30)
+    size = min(size, max(1, int(budget // max(1, model.row_bytes(length)))))
+    return size // whole * whole if size >= whole else size
+
+
+def _threads() -> int:
+    """How many threads run passes on a CPU."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _gpu_memory(device: Any) -> int:
+    """Bytes of memory that a GPU has."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

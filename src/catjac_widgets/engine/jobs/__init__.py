@@ -1,0 +1,1 @@
+"""Work in the background that can be watched and stopped."""

@@ -1,0 +1,1 @@
+"""What to run, and the key under which it is kept."""

@@ -1,0 +1,347 @@
+"""Plans: which substitutions to run, for whom, and the key under which the rows are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from catjac_widgets.errors import MaskError, SequenceError, UsageError
+from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.masks import Mask, as_mask
+from catjac_widgets.proteins.sequences import Sequence, as_sequence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catjac_widgets.language_models.base import Substitution
+
+#: Changes whenever the rows, or how they lie on disk, would differ for the same request.
+FORMAT_VERSION = 1
+
+VARIANTS = ("full", "fast")
+#: "delta" stands for the kind that suits the device, and is none itself.
+NUMERICS = ("exact", "delta", "delta-int8", "delta-bfloat16", "delta-float16", "float64")
+ROWS = ("visible", "all")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One categorical Jacobian to compute: everything that decides its values, and which rows were asked for.
+
+    Attributes
+    ----------
+    sequence
+        The residues and chains asked about (L residues, without linker).
+    mask
+        Which of them the model may not see.
+    linker
+        Residues put between chains for the model; their rows and columns are dropped.
+    variant
+        "full" (all letters at each position) or "fast" (the position masked).
+    numerics
+        "exact" (float32), "float64", or "delta-int8", "delta-bfloat16", "delta-float16" (differences from the
+        wild type in few bits).
+    rows
+        "visible", or "all" to substitute at masked positions too.
+    positions
+        1-based positions asked for, in the order asked.
+    model, fingerprint, letters
+        The model's name, what identifies its outputs, and the letters of its logits in its own order.
+    """
+
+    sequence: Sequence
+    mask: Mask
+    linker: str
+    variant: str
+    numerics: str
+    rows: str
+    positions: tuple[int, ...]
+    model: str
+    fingerprint: str
+    letters: str
+
+    @property
+    def length(self) -> int:
+        """L, the number of residues without linker."""
+        return len(self.sequence)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the Jacobian's numbers."""
+        return np.dtype(np.float64 if self.numerics == "float64" else np.float32)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether rows are near the exact ones, but not within the tolerance of float32."""
+        return self.numerics.startswith("delta")
+
+    @cached_property
+    def letters_in(self) -> tuple[str, ...]:
+        """The letters of `aa_in`."""
+        return (MASK_LETTER,) if self.variant == "fast" else tuple(self.letters)
+
+    # How the rows lie in an entry, see `Kept`.
+    rows_name: ClassVar[str] = "jacobian"
+    rows_dims: ClassVar[tuple[str, ...]] = ("pos_in", "aa_in", "pos_out", "aa_out")
+    chunk_length: ClassVar[int] = 1
+
+    @property
+    def rows_shape(self) -> tuple[int, ...]:
+        """Shape (L, A_in, L, A_out) of the whole Jacobian."""
+        return self.length, *self.row_shape
+
+    def selection(self, index: int) -> int:
+        """Where the row of a 0-based position lies along `pos_in`."""
+        return index
+
+    @property
+    def beside_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Shape and dimension names of each array that is kept beside the rows."""
+        a_in, length, a_out = self.row_shape
+        error: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {"numerics_error": ((1,), ("estimate",))}
+        return (error if self.is_coarse else {}) | {
+            "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
+            "contacts": ((length, length), ("pos_i", "pos_j")),
+            "block_norms": ((length, length), ("pos_in", "pos_out")),
+            "mean_over_pos_in": ((a_in, length, a_out), ("aa_in", "pos_out", "aa_out")),
+            "mean_over_pos_out": ((length, a_in, a_out), ("pos_in", "aa_in", "aa_out")),
+        }
+
+    @property
+    def row_shape(self) -> tuple[int, int, int]:
+        """Shape (A_in, L, A_out) of one row."""
+        return len(self.letters_in), self.length, len(self.letters)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return math.prod(self.row_shape) * self.dtype.itemsize
+
+    @property
+    def store_bytes(self) -> int:
+        """Bytes of all rows that the entry can hold."""
+        return self.row_bytes * len(self.runnable)
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of the array asked for."""
+        return self.row_bytes * len(self.positions)
+
+    # ---- what the model sees
+
+    @property
+    def model_residues(self) -> str:
+        """The residues given to the model: chains joined by the linker."""
+        return self.linker.join(chain.residues for chain in self.sequence.chains)
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """Where the L residues lie (0-based) among those given to the model."""
+        shift = len(self.linker) * self.sequence.chain_index
+        return np.arange(self.length) + shift
+
+    @property
+    def model_mask(self) -> Mask | None:
+        """The mask over what is given to the model (a linker is visible), None where nothing is masked."""
+        if not self.mask:
+            return None
+        masked = np.zeros(len(self.model_residues), dtype=bool)
+        masked[self.kept] = self.mask.array
+        return Mask.from_array(masked)
+
+    # ---- what is run
+
+    @cached_property
+    def runnable(self) -> tuple[int, ...]:
+        """All 0-based positions that have a row under this mask, whether asked for or not."""
+        if self.rows == "all":
+            return tuple(range(self.length))
+        return tuple(int(index) for index in np.flatnonzero(~self.mask.array))
+
+    @cached_property
+    def wanted(self) -> tuple[int, ...]:
+        """The 0-based positions that have a row and were asked for, ascending."""
+        asked = {position - 1 for position in self.positions}
+        return tuple(index for index in self.runnable if index in asked)
+
+    def substitutions(self, index: int) -> list[Substitution]:
+        """List what is run for the row of that 0-based position; the wild type is not."""
+        from catjac_widgets.language_models.base import Substitution
+
+        where = int(self.kept[index])
+        if self.variant == "fast":
+            return [Substitution(where, MASK_LETTER)]
+        skipped = "" if self.mask.masked[index] else self.sequence.residues[index]
+        return [Substitution(where, letter) for letter in self.letters if letter != skipped]
+
+    @property
+    def substitutions_per_row(self) -> int:
+        """How many sequences one row takes."""
+        return 1 if self.variant == "fast" else len(self.letters) - (0 if self.rows == "all" else 1)
+
+    def groups(self, batch_size: int) -> list[tuple[int, ...]]:
+        """Divide the positions asked for into those that share a batch.
+
+        The division is fixed over all runnable positions, so that it depends on the key and the batch size
+        only; what is done already never changes a batch.
+        """
+        size = max(1, batch_size // self.substitutions_per_row)
+        wanted = set(self.wanted)
+        groups = (self.runnable[k : k + size] for k in range(0, len(self.runnable), size))
+        chosen = (tuple(index for index in group if index in wanted) for group in groups)
+        return [group for group in chosen if group]
+
+    # ---- how it is kept
+
+    @cached_property
+    def key_content(self) -> dict[str, Any]:
+        """What `key.json` says: everything that decides the values, and not the device."""
+        return {
+            "format": FORMAT_VERSION,
+            "sequence": str(self.sequence),
+            "linker": self.linker,
+            "visible": str(self.mask),
+            "variant": self.variant,
+            "numerics": self.numerics,
+            "tf32": False,
+            "dtype": self.dtype.name,
+            "letters": self.letters,
+            # The adapter writes the weights' hash, token dropout and BOS/EOS policy into its fingerprint.
+            "model_fingerprint": self.fingerprint,
+        }
+
+    @cached_property
+    def key_json(self) -> str:
+        """`key_content` as canonical JSON text."""
+        return json.dumps(self.key_content, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of `key_json`, in hexadecimal."""
+        return hashlib.sha256(self.key_json.encode()).hexdigest()
+
+    def with_positions(self, positions: Iterable[int] | None) -> Plan:
+        """Return the same plan for other 1-based positions (None = all)."""
+        return replace(self, positions=check_positions(positions, self.length))
+
+
+def make_plan(
+    sequence: Sequence | str | Path,
+    *,
+    model: str,
+    fingerprint: str,
+    letters: str,
+    max_residues: int | None = None,
+    positions: Iterable[int] | int | None = None,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
+    variant: str = "full",
+    numerics: str = "exact",
+    linker: str = "",
+    unknown: Mapping[str, str] | None = None,
+    rows: str = "visible",
+) -> Plan:
+    """Check a request and make its plan; nothing is computed and no model is needed.
+
+    Parameters
+    ----------
+    sequence
+        Anything `as_sequence` reads.
+    model, fingerprint, letters, max_residues
+        What the model's identity says.
+    positions
+        1-based positions whose rows are wanted; all by default.
+    mask
+        `Mask` or one bool a residue; nothing masked by default.
+    variant, numerics, linker, unknown, rows
+        See `catjac.jacobian`.
+
+    Raises
+    ------
+    SequenceError
+        Unreadable, fewer than two residues, or more than the model takes.
+    MaskError
+        A mask of another length, or one that leaves nothing visible.
+    UsageError
+        A position, variant, numerics, linker or rows that is none of the allowed ones.
+    """
+    for value, allowed, name in (
+        (variant, VARIANTS, "variant"),
+        (numerics, NUMERICS, "numerics"),
+        (rows, ROWS, "rows"),
+    ):
+        if value not in allowed:
+            raise UsageError(
+                f"{name}={value!r} is unknown; use {' or '.join(repr(word) for word in allowed)}."
+            )
+    linker = str(linker or "").upper()
+    wrong = next((letter for letter in linker if letter not in letters), None)
+    if wrong is not None:
+        raise UsageError(
+            f"The linker contains {wrong!r}, which {model} does not know; use for instance 'G' * 25."
+        )
+    made = as_sequence(sequence, unknown=unknown, letters=letters)
+    if len(made) < 2:
+        raise SequenceError("The sequence has one residue; a Jacobian needs at least two.")
+    if len(made.chains) == 1:
+        linker = ""  # It would sit between chains, and must not make another key where there is one chain.
+    total = len(made) + len(linker) * (len(made.chains) - 1)
+    if max_residues is not None and total > max_residues:
+        counted = f"{total} residues" + (" with its linkers" if linker else "")
+        raise SequenceError(
+            f"The sequence has {counted}, but {model} takes at most {max_residues}; "
+            "cut it into domains or choose a model that takes more."
+        )
+    checked_mask = as_mask(mask, made)
+    if rows == "visible" and all(checked_mask.masked):
+        raise MaskError(
+            "The mask hides every residue, so there is no row to compute; leave some residues visible."
+        )
+    return Plan(
+        sequence=made,
+        mask=checked_mask,
+        linker=linker,
+        variant=variant,
+        numerics=numerics,
+        rows=rows,
+        positions=check_positions(positions, len(made)),
+        model=model,
+        fingerprint=fingerprint,
+        letters=letters,
+    )
+
+
+def check_positions(positions: Iterable[int] | int | None, length: int) -> tuple[int, ...]:
+    """Return 1-based positions as a tuple; None means all.
+
+    Raises
+    ------
+    UsageError
+        If there is none, one is no whole number, lies outside 1 … L, or comes twice.
+    """
+    if positions is None:
+        return tuple(range(1, length + 1))
+    listed = [positions] if isinstance(positions, int | np.integer) else list(positions)
+    if not listed:
+        raise UsageError("positions is empty; give 1-based positions, or leave it out for all of them.")
+    made = []
+    for position in listed:
+        if isinstance(position, bool | np.bool_) or not isinstance(position, int | np.integer):
+            raise UsageError(
+                f"positions holds {position!r}; give whole 1-based positions such as range(1, 21)."
+            )
+        if not 1 <= position <= length:
+            raise UsageError(
+                f"Position {position} is outside the sequence's 1–{length}; positions count from 1."
+            )
+        made.append(int(position))
+    if len(set(made)) < len(made):
+        twice = next(position for position in made if made.count(position) > 1)
+        raise UsageError(f"Position {twice} was asked for twice; give each position once.")
+    return tuple(made)

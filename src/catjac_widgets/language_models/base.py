@@ -1,0 +1,213 @@
+"""What every language model offers to the engine, whatever its family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from catjac_widgets.proteins.alphabets import MASK_LETTER
+
+if TYPE_CHECKING:
+    import torch
+
+    from catjac_widgets.proteins.masks import Mask
+
+
+@dataclass(frozen=True)
+class Substitution:
+    """One change of the input: the letter to put (or `MASK_LETTER`) at a 0-based residue index."""
+
+    position: int
+    letter: str
+
+
+class LanguageModel(ABC):
+    """A model that turns residues into logits.
+
+    Attributes
+    ----------
+    name
+        What a person calls it.
+    letters
+        The letters of the logits, in the model's own order (A of them).
+    max_residues
+        The longest sequence it takes, or None.
+    causal
+        Whether position j sees only positions before it.
+    """
+
+    name: str
+    letters: str
+    max_residues: int | None
+    causal: bool = False
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Text that changes whenever the outputs may (weights, policies, code). Part of the cache key."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """How many parameters it has."""
+
+    @abstractmethod
+    def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
+        """Tokens of one sequence, int64, shape (T,), on the CPU; masked residues become the mask token."""
+
+    @abstractmethod
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits of equally long sequences, (B, T) to (B, L, A): residue rows and letter columns only."""
+
+    @abstractmethod
+    def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
+        """Make a runner for substitutions of one sequence under one mask.
+
+        Parameters
+        ----------
+        numerics
+            "exact" (float32, TF32 off), "float64" (a copy of the model, for tests), or, where the model
+            offers it, "delta-int8", "delta-bfloat16" or "delta-float16": coarse products of differences from
+            the wild type; such a runner has an attribute `exact`, the exact runner of the same input.
+
+        Raises
+        ------
+        UsageError, ModelError
+            For numerics that the model does not offer.
+        """
+
+    def letters_at(self, position: int) -> str:
+        """Letters that may be put at that 0-based residue index."""
+        return self.letters
+
+    def row_bytes(self, length: int) -> int:
+        """Estimated memory, in bytes, that one sequence of `length` residues takes during a forward pass."""
+        return 4 * length * 4096
+
+    def seconds_per_sequence(self, length: int) -> float:
+        """Rough estimate of the time one sequence takes in a batch; the engine refines it while it runs."""
+        return 2.0 * self.parameters * (length + 2) / 5e10
+
+
+class Runner(Protocol):
+    """A model made ready for one sequence and one mask."""
+
+    def wild_type(self) -> np.ndarray:
+        """Logits of the unchanged input, float32 (or float64), shape (L, A)."""
+        ...
+
+    def rows(self, substitutions: list[Substitution]) -> np.ndarray:
+        """Logits of the input with each one substitution made, shape (B, L, A)."""
+        ...
+
+
+class Launched(Protocol):
+    """A batch that is under way on a device."""
+
+    def result(self) -> np.ndarray:
+        """Wait for the batch and return it, shape (B, R, A); good until the next launch of its runner.
+
+        Raises
+        ------
+        RuntimeError
+            Whatever went wrong on the device meanwhile.
+        """
+        ...
+
+
+@runtime_checkable
+class LaunchingRunner(Protocol):
+    """A runner that can start the next batch before the last one is fetched, so that its device never waits.
+
+    At most two batches may be under way, and they are fetched in the order of their launches.
+    """
+
+    def launch(
+        self, substitutions: list[Substitution], size: int, baseline: np.ndarray, residues: np.ndarray
+    ) -> Launched:
+        """Start a batch whose result is its logits minus `baseline`.
+
+        Parameters
+        ----------
+        substitutions
+            One a sequence.
+        size
+            How many sequences a full batch has; a smaller one may be filled up to it.
+        baseline
+            Logits (R, A) to subtract; its type is that of the result.
+        residues
+            0-based indices of the R residues of the result, among the L of the model's input.
+        """
+        ...
+
+
+@runtime_checkable
+class ContactHead(Protocol):
+    """A model with a supervised contact head on its attention maps."""
+
+    def contact_probabilities(self, residues: str, masks: list[Mask | None]) -> np.ndarray:
+        """Contact probabilities, float32, shape (len(masks), L, L), symmetric, in (0, 1)."""
+        ...
+
+
+@runtime_checkable
+class WholeVocabulary(Protocol):
+    """A model that tells the logits of everything in its vocabulary, special tokens included.
+
+    Attributes
+    ----------
+    vocabulary
+        Its V tokens as text; the letters of `LanguageModel.letters` are among them.
+    """
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
+
+    def vocabulary_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits of equally long sequences, (B, T) to (B, L, V): residue rows, every column."""
+        ...
+
+
+@runtime_checkable
+class FirstOrderModel(Protocol):
+    """A model that can tell its Jacobian approximately, in much less time than the exact one takes."""
+
+    def first_order(
+        self, residues: str, mask: Mask | None = None, stages: Iterable[int] = (3,)
+    ) -> Iterator[tuple[int, np.ndarray] | None]:
+        """Approximate Jacobians (L, A, L, A), float32: with no mutant run, then with some of each row.
+
+        The iterator gives (letters run, Jacobian) pairs, first for none, then for each of `stages`, which
+        ascend; and None between steps, where it may be left.
+        Rows of masked residues are of no meaning.
+
+        Raises
+        ------
+        ModelError
+            At once, if this very model cannot.
+        """
+        ...
+
+
+__all__ = [
+    "MASK_LETTER",
+    "ContactHead",
+    "FirstOrderModel",
+    "LanguageModel",
+    "Launched",
+    "LaunchingRunner",
+    "Runner",
+    "Substitution",
+    "WholeVocabulary",
+]

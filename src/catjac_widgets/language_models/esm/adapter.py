@@ -1,0 +1,301 @@
+"""Adapter for fair-esm's models: ESM-2, ESM-1b and ESM-1v (and ESM-1 through its own forward pass)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catjac_widgets.errors import ModelError, SequenceError, UsageError
+from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.base import LanguageModel, Runner
+from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
+from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
+from catjac_widgets.language_models.esm.runners import DeltaRunner, FairEsmRunner
+from catjac_widgets.language_models.esm.stock import altered_modules, fair_esm, lock_of, regression_is_fitted
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+
+if TYPE_CHECKING:
+    import torch
+
+    from catjac_widgets.proteins.masks import Mask
+
+#: Numbers in which `numerics="delta-…"` multiplies differences.
+DELTA_KINDS = ("int8", "bfloat16", "float16")
+
+#: Most memory that the attention maps of one layer may take when the contact head runs over several masks, on
+#: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
+CONTACT_BATCH_BYTES, ON_GPU = 256 * 1024**2, 16
+
+#: At most how long one step of a preview takes, between which other work may run, by the rough estimate of
+#: `seconds_per_sequence`.
+STEP_SECONDS = 0.5
+
+
+class FairEsm(LanguageModel):
+    """A fair-esm model with its alphabet, used where it is: never moved, left in the mode it was found in.
+
+    Parameters
+    ----------
+    model
+        `esm.model.esm2.ESM2`, `esm.model.esm1.ProteinBertModel`, or one made of either (fine-tuned, hooked,
+        subclassed). For fair-esm's own classes the pass of `fair_esm_forward` stands in for the model's;
+        whatever is altered runs through the model's own `forward`.
+    alphabet
+        fair-esm's `Alphabet`; the model's own, or ESM-1b's, by default.
+    name
+        What a person calls it.
+    file_fingerprint
+        The fingerprint of the file that it was loaded from; holds while no weight and no setting changes.
+    contact_head
+        Whether the contact head's regression was loaded; None looks at its weights.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        alphabet: Any = None,
+        *,
+        name: str = "",
+        file_fingerprint: str | None = None,
+        contact_head: bool | None = None,
+    ) -> None:
+        esm = fair_esm()
+        if not all(
+            hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")
+        ):
+            raise ModelError(
+                f"A {type(model).__name__} is not a model of fair-esm; pass an ESM2 or ProteinBertModel "
+                "with its alphabet."
+            )
+        if alphabet is None:
+            version = getattr(model, "model_version", "ESM-1b")
+            alphabet = getattr(model, "alphabet", None) or esm.Alphabet.from_architecture(version)
+        if not hasattr(alphabet, "get_idx"):
+            raise ModelError(
+                f"A {type(alphabet).__name__} is not an alphabet of fair-esm; pass the one that came with "
+                "the model."
+            )
+        self.model, self.alphabet = model, alphabet
+        self.name = name or f"{type(model).__name__} in memory"
+        # The model's own order of letters is that of its vocabulary.
+        self.letters = "".join(sorted(ESM_LETTERS, key=alphabet.get_idx))
+        self._tokens = {letter: alphabet.get_idx(letter) for letter in self.letters}
+        self._first = int(bool(model.prepend_bos))
+        positions = getattr(getattr(model, "embed_positions", None), "max_positions", None)
+        self.max_residues = (
+            None if positions is None else positions - self._first - int(bool(model.append_eos))
+        )
+        self._contact_head = contact_head
+        self._file_fingerprint = file_fingerprint
+        self._loaded_as = self._state() if file_fingerprint else None
+
+    # -- what it is
+
+    @property
+    def fingerprint(self) -> str:
+        """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it."""
+        if self._file_fingerprint and not self.changed:
+            return f"{self._file_fingerprint}{self._precision()}"
+        return fingerprints.of_model(self.model)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a model that came from a file is no longer what the file holds."""
+        return self._loaded_as is not None and self._loaded_as != self._state()
+
+    @property
+    def device(self) -> torch.device:
+        """Where its embeddings are."""
+        return self.model.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its embeddings."""
+        return self.model.embed_tokens.weight.dtype
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it has; tied ones count once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def has_contact_head(self) -> bool:
+        """Whether it has a contact head whose regression was fitted, not left at its random start."""
+        if self._contact_head is not None:
+            return self._contact_head
+        head = getattr(self.model, "contact_head", None)
+        if head is None:
+            return False
+        return regression_is_fitted(head.regression.weight, head.regression.bias)
+
+    def row_bytes(self, length: int) -> int:
+        """See `LanguageModel.row_bytes`."""
+        layer = self.model.layers[0]
+        tokens, size = length + 2, self.model.embed_tokens.weight.element_size()
+        # Residual, norm, queries, keys, values, mixture; and the wide hidden layer before and after GELU.
+        dense = tokens * (8 * layer.embed_dim + 2 * layer.ffn_embed_dim) * size
+        # The model's own forward returns every head's attention as float32, before and after softmax.
+        maps = 3 * 4 * layer.attention_heads * tokens**2 if altered_modules(self.model) else 0
+        return dense + maps + 4 * length * len(self.letters)
+
+    def seconds_per_sequence(self, length: int) -> float:
+        """See `LanguageModel.seconds_per_sequence`."""
+        import torch
+
+        attention = 4 * len(self.model.layers) * (length + 2) ** 2 * self.model.layers[0].embed_dim
+        work = 2.0 * self.parameters * (length + 2) + attention
+        speed = 3e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
+        return work / speed
+
+    # -- what it does
+
+    def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
+        """See `LanguageModel.encode`.
+
+        Raises
+        ------
+        SequenceError
+            If there is no residue, one that is none of `letters`, or more than `max_residues`.
+        """
+        import torch
+
+        if not residues:
+            raise SequenceError("The sequence is empty; give at least two residues.")
+        if self.max_residues is not None and len(residues) > self.max_residues:
+            raise SequenceError(
+                f"The sequence has {len(residues)} residues but {self.name} takes at most "
+                f"{self.max_residues}; use a part of it, or an ESM-2 model."
+            )
+        for index, letter in enumerate(residues):
+            if letter not in self._tokens:
+                raise SequenceError(
+                    f"residue {index + 1} is {letter!r}; {self.name} knows {', '.join(self.letters)}."
+                )
+        hidden = mask.masked if mask is not None else (False,) * len(residues)
+        tokens = [
+            self.alphabet.mask_idx if masked else self._tokens[letter]
+            for letter, masked in zip(residues, hidden, strict=True)
+        ]
+        start = [self.alphabet.cls_idx] * self._first
+        end = [self.alphabet.eos_idx] * int(bool(self.model.append_eos))
+        return torch.tensor(start + tokens + end, dtype=torch.int64)
+
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `LanguageModel.logits`; on the model's device and in its dtype."""
+        return letter_pass(self.model, tokens, self._residues(tokens), self._columns())
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """See `WholeVocabulary`."""
+        return tuple(self.alphabet.all_toks)
+
+    def vocabulary_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `WholeVocabulary.vocabulary_logits`."""
+        return letter_pass(self.model, tokens, self._residues(tokens), list(range(len(self.vocabulary))))
+
+    def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
+        """See `LanguageModel.prepare`; on a GPU, batches of unaltered models are launched ahead."""
+        tokens = self.encode(residues, mask)
+        if numerics == "float64":
+            return FairEsmRunner(self, _float64_copy(self.model), tokens, np.float64)
+        kind = numerics.removeprefix("delta-")
+        if numerics == "exact":
+            runner = FairEsmRunner(self, self.model, tokens, np.float32)
+        elif numerics == "delta-int8":
+            runner = DeltaRunner(self, tokens, kind)
+        elif kind in DELTA_KINDS and kind != numerics:
+            runner = HalfDeltaRunner(self, tokens, kind)
+        else:
+            raise UsageError(f"numerics is 'exact', 'delta' or 'float64', not {numerics!r}.")
+        if self.device.type != "cuda" or altered_modules(self.model):
+            return runner
+        from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
+        from catjac_widgets.language_models.esm.cuda.streams import streams_of
+
+        return LaunchedPasses(runner, streams_of(self.device))
+
+    def contact_probabilities(self, residues: str, masks: list[Mask | None]) -> np.ndarray:
+        """See `ContactHead.contact_probabilities`; equals fair-esm's `predict_contacts`.
+
+        Raises
+        ------
+        ModelError
+            If the model has no contact head, or one that was never fitted.
+        """
+        import torch
+
+        if not self.has_contact_head:
+            raise ModelError(
+                f"{self.name} has no fitted contact head (its '-contact-regression.pt' was not found beside "
+                "the checkpoint, or it never had one); use contacts of the Jacobian, or a model that has one."
+            )
+        tokens = torch.stack([self.encode(residues, mask) for mask in masks or [None]])
+        heads = self.model.layers[0].attention_heads
+        allowed = CONTACT_BATCH_BYTES * (1 if self.device.type == "cpu" else ON_GPU)
+        size = max(1, allowed // (16 * heads * tokens.shape[1] ** 2))
+        parts = [contact_pass(self.model, part, self._residues(part)) for part in tokens.split(size)]
+        return torch.cat(parts).numpy()[: len(masks)]
+
+    def first_order(
+        self, residues: str, mask: Mask | None = None, stages: Iterable[int] = (3,)
+    ) -> Iterator[tuple[int, np.ndarray] | None]:
+        """See `FirstOrderModel.first_order`.
+
+        Raises
+        ------
+        ModelError
+            If the model is altered, or in half precision.
+        """
+        import torch
+
+        from catjac_widgets.language_models.esm.first_order.approximation import first_order_jacobians
+
+        if altered_modules(self.model) or self.dtype not in (torch.float32, torch.float64):
+            raise ModelError(
+                f"{self.name} is altered or in half precision, and previews know fair-esm's own layers in "
+                "float32 only."
+            )
+        tokens = self.encode(residues, mask)
+        at_once = int(min(46, max(1, STEP_SECONDS / self.seconds_per_sequence(len(residues)))))
+        return first_order_jacobians(
+            self.model, tokens, self._residues(tokens), self._columns(), stages, at_once
+        )
+
+    # -- inside
+
+    def _residues(self, tokens: torch.Tensor) -> slice:
+        return slice(self._first, tokens.shape[-1] - int(bool(self.model.append_eos)))
+
+    def _columns(self) -> list[int]:
+        return list(self._tokens.values())
+
+    def _precision(self) -> str:
+        import torch
+
+        return "" if self.dtype == torch.float32 else f"+{str(self.dtype).removeprefix('torch.')}"
+
+    def _state(self) -> tuple[Any, ...]:
+        settings = tuple(fingerprints.policies(self.model).items())
+        return fingerprints.weights_stamp(self.model), settings, tuple(fingerprints.code_identity(self.model))
+
+
+def _float64_copy(model: Any) -> Any:
+    """Copy a model to float64, on the CPU where the device has none; the model itself stays as it is."""
+    from esm.rotary_embedding import RotaryEmbedding
+
+    if any("forward" in vars(module) for module in model.modules()):
+        raise ModelError(
+            "The model cannot be copied to float64 because the forward of a module was replaced; "
+            "subclass the module instead, or use numerics='exact'."
+        )
+    with lock_of(model):
+        made = copy.deepcopy(model)
+    made = (made.cpu() if model.embed_tokens.weight.device.type == "mps" else made).double()
+    for module in made.modules():
+        if isinstance(module, RotaryEmbedding):
+            # Its remembered tables were made in the former precision.
+            module._seq_len_cached = None
+    return made

@@ -1,0 +1,272 @@
+"""Reading checkpoints safely: fair-esm's `.pt` files and safetensors, never by running code in them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import pickle
+import re
+import threading
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catjac_widgets.errors import CheckpointError
+from catjac_widgets.language_models.esm.stock import fair_esm, regression_is_fitted
+from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
+
+_ALLOWING = threading.Lock()
+_REGRESSION = ("contact_head.regression.weight", "contact_head.regression.bias")
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What can be said of a checkpoint before it is loaded.
+
+    Attributes
+    ----------
+    fingerprint
+        Text made of the SHA-256 of its file, and of its contact-regression file where there is one.
+    letters
+        The letters of its logits in its own order.
+    max_residues
+        The longest sequence, or None.
+    contact_head
+        Whether fitted weights of a contact head come with it.
+    """
+
+    fingerprint: str
+    letters: str
+    max_residues: int | None
+    contact_head: bool
+
+
+def regression_file(path: Path) -> Path:
+    """Name the file with the contact head's regression that belongs beside a `.pt` checkpoint."""
+    return path.with_name(f"{path.stem}-contact-regression.pt")
+
+
+def facts_of(path: Path) -> CheckpointFacts:
+    """Look at a checkpoint without building its model; remembered until the file changes.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, truncated, unsafe or of another format.
+    """
+    files = _files(path)
+    known = file_memory.get(files)
+    if known is not None:
+        try:
+            return CheckpointFacts(**known)
+        except TypeError:
+            pass  # written by another version: look again
+    # The arrays that are looked at are small, and numpy is there long before torch.
+    contents = _read_safetensors(path, "np") if path.suffix == ".safetensors" else _read(path)
+    positions = next(
+        (v.shape[0] for k, v in contents.weights.items() if k.endswith("embed_positions.weight")), None
+    )
+    digest = ":".join(sha256_of_file(file) for file in files)
+    facts = CheckpointFacts(
+        fingerprint=f"file:{digest}",
+        # All of fair-esm's vocabularies have the amino acids in this order (a test compares).
+        letters=ESM_LETTERS,
+        # Learned positions: two rows stand for padding, two more for the start and end tokens.
+        max_residues=None if positions is None else positions - 4,
+        contact_head=_has_fitted_regression(contents),
+    )
+    file_memory.put(files, vars(facts))
+    return facts
+
+
+def last_facts_of(path: Path) -> CheckpointFacts | None:
+    """Tell what was known of a checkpoint, and of its regression, before its file was taken away."""
+    known = file_memory.last([path, regression_file(path)]) or file_memory.last([path])
+    try:
+        return CheckpointFacts(**known) if known else None
+    except TypeError:
+        return None
+
+
+def sizes_of(path: Path) -> dict[str, Any]:
+    """Family, parameters, layers and bytes of a safetensors checkpoint, from its header alone."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="np") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a dict
+    return {
+        "family": "ESM-1b" if "embed_positions.weight" in shapes else "ESM-2",
+        "parameters": sum(
+            math.prod(shape) for name, shape in shapes.items() if not name.endswith("inv_freq")
+        ),
+        "layers": 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("layers.")),
+        "bytes": path.stat().st_size,
+    }
+
+
+def load_checkpoint(path: Path) -> tuple[Any, Any]:
+    """Build the model that a checkpoint holds, on the CPU, in evaluation mode: (model, alphabet).
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, truncated, unsafe or of another format.
+    """
+    contents = _read(path)
+    esm = fair_esm()
+    try:
+        with warnings.catch_warnings():
+            # fair-esm warns where there is no regression; we refuse the contact head instead.
+            warnings.simplefilter("ignore")
+            if contents.settings is not None:
+                model, alphabet = _from_settings(contents)
+            else:
+                regression = contents.regression
+                # fair-esm tells its two formats apart by the file's name; ours goes by the content.
+                stem = "esm2" if "cfg" in contents.data else "esm1"
+                model, alphabet = esm.pretrained.load_model_and_alphabet_core(stem, contents.data, regression)
+    except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path.name} does not hold the weights that its settings describe ({reason})."
+        ) from error
+    return model.eval().requires_grad_(True), alphabet
+
+
+@dataclass
+class _Contents:
+    """A checkpoint's parts: fair-esm's dictionary, or the settings of a safetensors file; and its weights."""
+
+    weights: dict[str, Any]
+    architecture: str
+    data: dict[str, Any]
+    regression: dict[str, Any] | None = None
+    settings: dict[str, str] | None = None
+
+
+def _has_fitted_regression(contents: _Contents) -> bool:
+    weights = contents.weights if contents.regression is None else contents.regression["model"]
+    weight, bias = (weights.get(key) for key in _REGRESSION)
+    return weight is not None and bias is not None and regression_is_fitted(weight, bias)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}; check the path.")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path.name} is empty; download it again.")
+    beside = regression_file(path)
+    return [path, beside] if path.suffix != ".safetensors" and beside.is_file() else [path]
+
+
+def _read(path: Path) -> _Contents:
+    files = _files(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    data = _weights_only(path)
+    weights = data.get("model") if isinstance(data, dict) else None
+    if not isinstance(weights, dict) or not ({"cfg", "args"} & set(data)):
+        raise CheckpointError(
+            f"{path.name} is not a checkpoint of fair-esm (an ESM-2, ESM-1b or ESM-1v file)."
+        )
+    architecture = "ESM-1b" if "cfg" in data else str(getattr(data["args"], "arch", "unknown"))
+    if architecture not in ("ESM-1b", "roberta_large", "protein_bert_base"):
+        raise CheckpointError(
+            f"{path.name} holds a model of the kind {architecture!r}; "
+            "of fair-esm's models ESM-2, ESM-1b, ESM-1v and ESM-1 work."
+        )
+    regression = _weights_only(files[1]) if len(files) > 1 else None
+    if regression is not None and not (
+        isinstance(regression, dict) and isinstance(regression.get("model"), dict)
+    ):
+        raise CheckpointError(f"{files[1].name} is not a contact regression of fair-esm; download it again.")
+    return _Contents(weights, architecture, data, regression)
+
+
+def _weights_only(path: Path) -> Any:
+    """Unpickle tensors, containers and `argparse.Namespace`; anything else is refused before it runs."""
+    import torch
+
+    packed = zipfile.is_zipfile(path)
+    if not packed and path.open("rb").read(2) == b"PK":
+        raise CheckpointError(f"{path.name} is truncated; download it again.")
+    try:
+        # torch keeps the list of allowed globals for the whole process.
+        with _ALLOWING, torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)|global[s]?:? ([\w.]+\.[\w.]+)", str(error))
+        if found and not str(error).startswith("invalid load key"):
+            name = next(filter(None, found.groups()))
+            raise CheckpointError(
+                f"{path.name} holds code ({name}) beside weights and was not opened; "
+                "use a file from a source you trust."
+            ) from error
+        raise CheckpointError(
+            f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
+        ) from error
+
+
+def _read_safetensors(path: Path, framework: str = "pt") -> _Contents:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework=framework) as file:
+            settings = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except TypeError:
+        if framework == "np":  # numpy knows no bfloat16
+            return _read_safetensors(path)
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} is truncated or not a safetensors file; download it again."
+        ) from error
+    if "embed_tokens.weight" not in weights or "layers.0.fc1.weight" not in weights:
+        raise CheckpointError(
+            f"{path.name} does not hold the weights of a fair-esm model (embed_tokens, layers …)."
+        )
+    return _Contents(weights, settings.get("alphabet", "ESM-1b"), {}, None, settings)
+
+
+def _from_settings(contents: _Contents) -> tuple[Any, Any]:
+    """Build ESM-2, or ESM-1b where positions are learned, from a plain state_dict and its sizes."""
+    esm = fair_esm()
+    weights, settings = contents.weights, contents.settings or {}
+    layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
+    width = int(weights["embed_tokens.weight"].shape[1])
+    heads = settings.get("attention_heads")
+    if heads is None:
+        raise ValueError("its header does not say attention_heads")
+    if (int(settings.get("num_layers", layers)), int(settings.get("embed_dim", width))) != (layers, width):
+        raise ValueError(f"its header and its {layers} layers of width {width} disagree")
+    alphabet = esm.Alphabet.from_architecture(contents.architecture)
+    dropout = settings.get("token_dropout", "true").lower() in ("true", "1")
+    if "embed_positions.weight" in weights:
+        arguments = argparse.Namespace(
+            arch="roberta_large", layers=layers, embed_dim=width, attention_heads=int(heads),
+            token_dropout=dropout,
+            ffn_embed_dim=int(weights["layers.0.fc1.weight"].shape[0]),
+            max_positions=int(weights["embed_positions.weight"].shape[0]) - alphabet.padding_idx - 1,
+            emb_layer_norm_before="emb_layer_norm_before.weight" in weights,
+        )  # fmt: skip
+        model = esm.ProteinBertModel(arguments, alphabet)
+    else:
+        model = esm.ESM2(layers, width, int(heads), alphabet, dropout)
+    result = model.load_state_dict(weights, strict=False)
+    # Tied weights, rotary frequencies (computed) and the contact head may be left out.
+    missing = [
+        key
+        for key in result.missing_keys
+        if key != "lm_head.weight" and not key.endswith("rot_emb.inv_freq") and key not in _REGRESSION
+    ]
+    if missing or result.unexpected_keys:
+        raise ValueError(f"missing {missing[:3]}, unexpected {list(result.unexpected_keys)[:3]}")
+    return model, alphabet

@@ -1,0 +1,123 @@
+"""Forward passes in bfloat16, for previews: quick where the processor multiplies sixteen bits, and coarse.
+
+Dense layers and attention multiply in bfloat16; states between layers, norms and the last layer of letters
+stay in float32. A Jacobian from such passes is off by some 20 % (the difference of two rounded numbers) and
+its contact map keeps its order: see ``benchmarks/preview.csv``. Nothing exact is made of it.
+
+Shapes: B sequences, T tokens, C channels, H heads of D channels, L residues, A letters.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.esm.forward import embed, letter_logits, rotary
+from catjac_widgets.language_models.esm.linear_layers import (
+    LinearLayers,
+    PackedLayers,
+    divided,
+    fast_layers,
+    pack,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class SixteenBitLayers(PackedLayers):
+    """Dense layers in bfloat16, laid out once for oneDNN; results are bfloat16.
+
+    Parameters
+    ----------
+    model
+        fair-esm's, float32 on a CPU.
+    """
+
+    dtype = torch.bfloat16
+
+    def __call__(self, dense: Any, x: Tensor) -> Tensor:
+        """See `LinearLayers.__call__`."""
+        weight, bias = self._packed[id(dense)]
+        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), weight, bias, "none", [], "")
+
+    def gelu(self, dense: Any, x: Tensor) -> Tensor:
+        """Apply one dense layer and GELU."""
+        weight, bias = self._packed[id(dense)]
+        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), weight, bias, "gelu", [], "none")
+
+    def projections(self, attention: Any, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """See `LinearLayers.projections`; float32, of numbers multiplied in bfloat16."""
+        return divided(self(attention, x).float(), attention.num_heads, turn)
+
+    def attend(self, attention: Any, x: Tensor, turn: Tensor | None) -> Tensor:
+        """Mixtures (B, T, C) of one attention block, bfloat16; `x` and `turn` as of `projections`."""
+        fused = self(attention, x).unflatten(-1, (3, attention.num_heads, -1))  # (B, T, 3, H, D)
+        pairs = fused[:, :, :2].float()
+        root = attention.scaling**0.5
+        if turn is None:
+            pairs *= root
+        else:
+            torch.view_as_complex(pairs.unflatten(-1, (-1, 2))).mul_((turn * root)[:, None, None])
+        query, key = pairs.permute(2, 0, 3, 1, 4).to(self.dtype, memory_format=torch.contiguous_format)
+        value = fused[:, :, 2].transpose(1, 2).contiguous()  # (B, H, T, D)
+        weights = torch.bmm(query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)).exp_()
+        mixed = torch.bmm(weights, value.flatten(0, 1)).div_(weights.sum(-1, keepdim=True))
+        return mixed.view_as(value).transpose(1, 2).flatten(2)
+
+
+def rough_logits(
+    model: Any, tokens: Tensor, residues: slice, letters: Tensor, linear: LinearLayers
+) -> Tensor:
+    """Logits (B, L, A) as of `letter_logits`; in bfloat16 with `SixteenBitLayers`.
+
+    The softmax of attention runs without subtracting its maximum, so that a score above 88 gives NaN.
+    """
+    if not isinstance(linear, SixteenBitLayers):
+        return letter_logits(model, tokens, residues, letters, linear)
+    x = embed(model, tokens)
+    turn = rotary(model, tokens.shape[1])
+    for layer in model.layers:
+        attention = layer.self_attn
+        x += linear(attention.out_proj, linear.attend(attention, layer.self_attn_layer_norm(x), turn))
+        x += linear(layer.fc2, linear.gelu(layer.fc1, layer.final_layer_norm(x)))
+    head = model.lm_head
+    x = linear.gelu(head.dense, model.emb_layer_norm_after(x[:, residues])).float()
+    return F.linear(head.layer_norm(x), head.weight[letters], head.bias[letters])
+
+
+_PACKED: weakref.WeakKeyDictionary[Any, tuple[Any, LinearLayers]] = weakref.WeakKeyDictionary()
+_GUARD = threading.Lock()
+
+
+def rough_layers(model: Any) -> LinearLayers:
+    """Return bfloat16 layers where the processor multiplies them faster than float32, else `fast_layers`.
+
+    What is packed is kept as long as the model lives and its weights stay the same.
+    """
+    with _GUARD:
+        stamp = fingerprints.weights_stamp(model)
+        known = _PACKED.get(model)
+        if known is None or known[0] != stamp:
+            known = stamp, SixteenBitLayers(model) if _pays(model.embed_tokens.weight) else fast_layers(model)
+            _PACKED[model] = known
+        return known[1]
+
+
+def _pays(weight: Tensor) -> bool:
+    quick = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or quick is None or not quick():
+        return False
+    # Operations of torch's own compiler: a torch without them, or with others of that name, does without.
+    try:
+        x, dense = torch.eye(3, 5), torch.arange(20.0).view(4, 5) / 20
+        packed, bias = pack(dense, torch.ones(4), torch.bfloat16)
+        found = torch.ops.mkldnn._linear_pointwise(x.bfloat16(), packed, bias, "gelu", [], "none")
+    except (RuntimeError, AttributeError, TypeError, NotImplementedError):
+        return False
+    return torch.allclose(found.float(), F.gelu(F.linear(x, dense, torch.ones(4))), atol=0.02)

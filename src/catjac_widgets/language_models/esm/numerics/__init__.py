@@ -1,0 +1,1 @@
+"""How the passes of mutants are computed: one module a mode."""

@@ -1,0 +1,1 @@
+"""Potts models: parameter files, fit, pseudo-likelihood, sampling, and the adapter to the engine."""

@@ -1,0 +1,240 @@
+"""The files that people keep Potts models in: our own, and those of GREMLIN, plmc and CCMpred."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from catjac_widgets.errors import CheckpointError
+from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters
+
+#: GREMLIN_CPP's alphabets, by their number of states.
+_GREMLIN_LETTERS = {21: ALIGNMENT_STATES, 5: "AUCG-", 3: "01-"}
+
+
+def read_potts(path: str | Path) -> PottsParameters:
+    """Read a Potts model from a file.
+
+    Parameters
+    ----------
+    path
+        ``.npz`` or ``.safetensors`` of `PottsParameters.save`; ``.params``, ``.model`` or ``.Jij`` of plmc
+        (binary, version 2, single or double precision); ``.raw`` of CCMpred; ``.mrf`` or ``.gremlin`` of
+        GREMLIN. The text files may be packed (``.gz``).
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read or is none of these.
+    """
+    path = Path(path).expanduser()
+    readers: dict[str, Callable[[Path], PottsParameters]] = {
+        ".npz": _read_npz,
+        ".safetensors": _read_safetensors,
+        ".params": read_plmc,
+        ".model": read_plmc,
+        ".Jij": read_plmc,
+        ".raw": read_ccmpred,
+        ".mrf": read_gremlin,
+        ".gremlin": read_gremlin,
+    }
+    ending = Path(path.name.removesuffix(".gz")).suffix
+    if ending not in readers:
+        raise CheckpointError(f"{path.name} is no Potts model; give one of {', '.join(readers)}.")
+    try:
+        return readers[ending](path)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{path.name} cannot be read as a Potts model ({error}).") from error
+
+
+def _read_npz(path: Path) -> PottsParameters:
+    with np.load(path, allow_pickle=False) as stored:
+        return _from_arrays(
+            dict(stored), {"letters": str(stored["letters"]), "sequence": str(stored["sequence"])}
+        )
+
+
+def _read_safetensors(path: Path) -> PottsParameters:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as stored:
+        arrays = {name: stored.get_tensor(name) for name in ("fields", "couplings", "columns", "neff")}
+        return _from_arrays(arrays, stored.metadata() or {})
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> PottsParameters:
+    neff, *residual = (float(value) for value in arrays["neff"])
+    return PottsParameters(
+        arrays["fields"],
+        arrays["couplings"],
+        texts["letters"],
+        texts["sequence"],
+        tuple(int(column) for column in arrays["columns"]),
+        neff,
+        *residual,
+    )
+
+
+def read_plmc(path: str | Path) -> PottsParameters:
+    """Read the binary parameter file of plmc (Hopf et al. 2017), version 2, single or double precision.
+
+    Five int32 (columns, states, valid and invalid sequences, iterations), five numbers (the last is the
+    effective number of sequences), the alphabet, the sequences' weights, the target's residues and numbers,
+    frequencies and fields (columns, states), then for all pairs i < j the pair frequencies, and for all pairs
+    the couplings, each (states of i, states of j).
+
+    Raises
+    ------
+    CheckpointError
+        If its size is not what its header says.
+
+    References
+    ----------
+    The layout is that of plmc's own reader, ``scripts/read_params.m``.
+    """
+    content = Path(path).read_bytes()
+    if len(content) < 20:
+        raise CheckpointError(f"{Path(path).name} is too short for a plmc file; fetch it again.")
+    K, q, valid, invalid, _ = (int(value) for value in np.frombuffer(content, "<i4", 5))
+    pairs = K * (K - 1) // 2
+    numbers = 5 + valid + invalid + 2 * K * q + 2 * pairs * q * q
+    texts = 20 + q + K + 4 * K
+    kinds = {texts + numbers * size: f"<f{size}" for size in (4, 8)} if min(K, q, valid, invalid) >= 0 else {}
+    if len(content) not in kinds:
+        raise CheckpointError(
+            f"{Path(path).name} is no plmc file of version 2, or is cut short: {len(content)} bytes do not "
+            "fit its header."
+        )
+    kind, at = kinds[len(content)], 20
+
+    def take(count: int, dtype: str) -> np.ndarray:
+        nonlocal at
+        found = np.frombuffer(content, dtype, count, at)
+        at += count * np.dtype(dtype).itemsize
+        return found
+
+    neff = float(take(5, kind)[4])
+    letters = take(q, "S1").astype("U1")
+    take(valid + invalid, kind)
+    target = "".join(take(K, "S1").astype("U1"))
+    take(K, "<i4")
+    take(K * q, kind)
+    fields = take(K * q, kind).reshape(K, q).astype(np.float64)
+    take(pairs * q * q, kind)
+    blocks = take(pairs * q * q, kind).reshape(pairs, q, q).astype(np.float64)
+    # Without a focus sequence, the target is all gaps.
+    known = target.upper() if len(target) == K and all(residue.isalpha() for residue in target) else ""
+    couplings = np.zeros((K, q, K, q))
+    first, second = np.triu_indices(K, 1)
+    couplings[first, :, second, :] = blocks
+    couplings[second, :, first, :] = blocks.transpose(0, 2, 1)
+    return PottsParameters(fields, couplings, "".join(letters), known, neff=neff)
+
+
+def read_ccmpred(path: str | Path) -> PottsParameters:
+    """Read a text file of CCMpred (Seemayer et al. 2014, option ``-r``): K lines of 20 fields, then blocks.
+
+    Each block follows a line ``# i j`` (0-based) and has 21 lines of 21 couplings (letters of i, letters of
+    j); letters ARND…V and the gap. A line ``#>META>``, which builds with JSON support add, is skipped. The
+    gap's field, which the file does not hold, is 0.
+
+    Raises
+    ------
+    CheckpointError
+        If a line or block is missing or of another length.
+
+    References
+    ----------
+    The layout is that of CCMpred's ``write_raw``.
+    """
+    name, q = Path(path).name, len(ALIGNMENT_STATES)
+    lines = [line for line in _lines(path) if not line.startswith("#>")]
+    first = next((k for k, line in enumerate(lines) if line.startswith("#")), len(lines))
+    fields = np.array([_numbers(line, q - 1, name) for line in lines[:first]])
+    K = len(fields)
+    expected = K + K * (K - 1) // 2 * (q + 1)
+    if not K or len(lines) != expected:
+        raise CheckpointError(f"{name} has {len(lines)} lines where {expected} are due for {K} columns.")
+    couplings = np.zeros((K, q, K, q))
+    for start in range(first, len(lines), q + 1):
+        i, j = _pair(lines[start], name, K)
+        block = np.array([_numbers(line, q, name) for line in lines[start + 1 : start + 1 + q]])
+        couplings[i, :, j, :] = block
+        couplings[j, :, i, :] = block.T
+    return PottsParameters(np.hstack([fields, np.zeros((K, 1))]), couplings)
+
+
+def read_gremlin(path: str | Path) -> PottsParameters:
+    """Read a text file of GREMLIN_CPP (option ``-mrf_o``): fields ``V[i] …`` and pairs ``W[i][j] …``.
+
+    The numbers i and j (0-based) are columns of the whole alignment; those that are missing had too many
+    gaps. 21 states are ARND…V and the gap, 5 are AUCG-, 3 are 01-. Pairs that are not there are not coupled.
+
+    Raises
+    ------
+    CheckpointError
+        If a line is of another form or length.
+
+    References
+    ----------
+    The layout is that of GREMLIN_CPP's README and ``Mrf::save``.
+    """
+    name = Path(path).name
+    fields: dict[int, list[float]] = {}
+    blocks: dict[tuple[int, int], list[float]] = {}
+    for line in _lines(path):
+        tag, _, rest = line.partition(" ")
+        one = re.fullmatch(r"V\[(\d+)\]", tag)
+        two = re.fullmatch(r"W\[(\d+)\]\[(\d+)\]", tag)
+        if one:
+            fields[int(one[1])] = [float(word) for word in rest.split()]
+        elif two:
+            blocks[int(two[1]), int(two[2])] = [float(word) for word in rest.split()]
+        else:
+            raise CheckpointError(f"{name} is no GREMLIN file: a line begins with {tag[:20]!r}.")
+    columns = sorted(fields)
+    states = {len(values) for values in fields.values()}
+    q = states.pop() if len(states) == 1 else 0
+    if q not in _GREMLIN_LETTERS or any(len(values) != q * q for values in blocks.values()):
+        raise CheckpointError(
+            f"{name} is no GREMLIN file, or is cut short: lines V hold 21, 5 or 3 numbers, W their square."
+        )
+    if not {i for pair in blocks for i in pair} <= set(columns):
+        raise CheckpointError(f"{name} couples columns that have no line V; fetch it again.")
+    place = {column: k for k, column in enumerate(columns)}
+    K = len(columns)
+    couplings = np.zeros((K, q, K, q))
+    for (i, j), values in blocks.items():
+        block = np.array(values).reshape(q, q)
+        couplings[place[i], :, place[j], :] = block
+        couplings[place[j], :, place[i], :] = block.T
+    return PottsParameters(np.array([fields[column] for column in columns]), couplings, _GREMLIN_LETTERS[q])
+
+
+def _lines(path: str | Path) -> list[str]:
+    content = Path(path).read_bytes()
+    text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _numbers(line: str, count: int, name: str) -> list[float]:
+    words = line.split()
+    if len(words) != count:
+        raise CheckpointError(f"{name} has a line of {len(words)} numbers where {count} are due.")
+    return [float(word) for word in words]
+
+
+def _pair(line: str, name: str, length: int) -> tuple[int, int]:
+    words = line.lstrip("# ").split()
+    if not line.startswith("#") or len(words) < 2 or not all(word.isdigit() for word in words[:2]):
+        raise CheckpointError(f"{name} has the line {line[:40]!r} where '# i j' is due.")
+    i, j = int(words[0]), int(words[1])
+    if not 0 <= i < j < length:
+        raise CheckpointError(f"{name} couples columns {i} and {j} of {length}.")
+    return i, j

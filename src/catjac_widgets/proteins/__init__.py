@@ -1,0 +1,1 @@
+"""Proteins as data: sequences, masks, alignments, alphabets, labels of residues; no model, no structure."""

@@ -1,0 +1,1 @@
+"""What every view uses: shared state, delivery to the front end, arrays, traits."""

@@ -1,0 +1,141 @@
+"""What the bokeh views share: the figure on its way to the page, bokeh's script, and what to do without it.
+
+A figure is described in Python once; the view in the browser fills it from its traits and joins it to the
+shared state there, so that hover and selection need no kernel and live on in a saved page.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+
+from catjac_widgets.widgets.base.state import STATIC, View
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
+    from catjac_widgets.proteins.sequences import Sequence
+
+MISSING = "Bokeh, which draws this panel, is not installed where the kernel runs; run: %pip install bokeh"
+
+#: About how many residue numbers stand along an axis.
+_LABELS = 10
+
+#: The cells that hold bokeh's script, as the notebook names them ("" where it does not), and the run of each
+#: that put it there.
+_sent_to: dict[str, str] = {}
+
+
+class BokehView(View):
+    """Base of the views that bokeh draws.
+
+    Attributes
+    ----------
+    item
+        The figure as bokeh's JSON, as text: bokeh reads the keys in their order, and a notebook's file sorts
+        them. Empty where bokeh is missing.
+    problem
+        A sentence, where the panel cannot be shown; else "".
+    """
+
+    _css = STATIC / "catjac.css"
+
+    item = traitlets.Unicode("").tag(sync=True)
+    problem = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        try:
+            import bokeh  # noqa: F401
+        except ImportError:
+            self.problem = MISSING
+        else:
+            send_script()
+            self.item = _described(self._figure())
+        self.on_msg(self._asked_for_script)
+
+    def _figure(self) -> figure:
+        raise NotImplementedError
+
+    def _asked_for_script(self, widget: Any, content: dict[str, Any], buffers: Any) -> None:
+        if content.get("kind") == "bokeh":
+            # The cell with the script was cleared, or the page was loaded anew.
+            self.delivery.post(("bokeh", id(self)), self._send_script, prepare=script, urgent=True)
+
+    def _send_script(self, code: bytes) -> None:
+        self.send({"kind": "bokeh"}, buffers=[code])
+
+
+def script() -> bytes:
+    """Read bokeh's own script, about 1.3 MB."""
+    from pathlib import Path
+
+    import bokeh
+
+    return (Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js").read_bytes()
+
+
+def send_script() -> None:
+    """Put bokeh's script into the output of the running cell, once a notebook, so that it is saved with it.
+
+    A cell that is run again has lost its output, so it gets the script again. Outside a notebook nothing is
+    sent; a page that lacks the script asks for it.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    on_main = threading.current_thread() is threading.main_thread()
+    if not on_main or shell is None or getattr(shell, "kernel", None) is None:
+        return
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = str((parent.get("metadata") or {}).get("cellId", ""))
+    run = str((parent.get("header") or {}).get("msg_id", ""))
+    again = cell != "" and cell in _sent_to and _sent_to[cell] != run
+    if _sent_to and not again:
+        return
+    from bokeh.io import output_notebook
+    from bokeh.resources import Resources
+
+    output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True)
+    _sent_to[cell] = run
+
+
+def bare_figure(height: int, **options: Any) -> figure:
+    """Make a figure as wide as its cell, without toolbar; the page's theme is put on in the browser."""
+    from bokeh.plotting import figure
+
+    made = figure(
+        height=height, min_width=200, sizing_mode="stretch_width", toolbar_location=None, tools="", **options
+    )
+    made.min_border = 4
+    made.outline_line_color = None
+    made.xgrid.visible = False
+    for axis in made.axis:
+        axis.minor_tick_line_color = None
+    return made
+
+
+def label_residues(made: figure, sequence: Sequence) -> None:
+    """Name residues along x by the numbers that a person knows them by."""
+    from bokeh.models import FixedTicker
+
+    length = len(sequence)
+    step = next(
+        step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if length <= step * _LABELS * 1.2
+    )
+    shown = [
+        position
+        for position, number in enumerate(sequence.numbers, start=1)
+        if number.lstrip("-").isdecimal() and int(number) % step == 0
+    ] or [1]
+    made.xaxis.ticker = FixedTicker(ticks=shown)
+    made.xaxis.major_label_overrides = {p: sequence.numbers[p - 1] for p in shown}
+
+
+def _described(made: figure) -> str:
+    from bokeh.embed import json_item
+
+    return json.dumps(json_item(made))

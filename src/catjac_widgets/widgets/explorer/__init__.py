@@ -1,0 +1,1 @@
+"""The explorer: linked views of one protein under one model."""

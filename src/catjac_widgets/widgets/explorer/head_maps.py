@@ -1,0 +1,106 @@
+"""The attention head's maps of an explorer: the first impression, and those that somebody asks to see."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets.proteins.masks import Mask, as_mask
+from catjac_widgets.widgets.base.state import HEAD, UNMASKED_HEAD, SharedState
+from catjac_widgets.widgets.explorer.job_feed import NO_MASK, head_layer
+
+if TYPE_CHECKING:
+    from catjac_widgets.engine.jobs.job import Job
+    from catjac_widgets.proteins.sequences import Sequence
+    from catjac_widgets.widgets.contact_map.layers import MapLayer
+    from catjac_widgets.widgets.contact_map.view import ContactMap
+
+_LOG = logging.getLogger("catjac")
+
+
+class HeadMaps:
+    """Has the attention head's maps computed when they are to be shown and nobody has computed them yet.
+
+    Parameters
+    ----------
+    state
+        Whose `maps_shown` and `mask` to follow.
+    contact_map
+        The view that shows them.
+    under
+        Called with a mask, returns the future map.
+    """
+
+    def __init__(
+        self, state: SharedState, contact_map: ContactMap, under: Callable[[Mask], Future[Any]]
+    ) -> None:
+        self._state, self._map, self._under = state, contact_map, under
+        contact_map.offered = [HEAD, UNMASKED_HEAD]
+        state.observe(lambda change: self._ask(), ["maps_shown", "mask"])
+        self._ask()
+
+    def _ask(self) -> None:
+        # Perhaps on the thread of a message: another one does the work.
+        self._state.delivery.post("heads", lambda _: None, prepare=self._submit)
+
+    def _submit(self) -> None:
+        sequence = self._state.sequence
+        assert sequence is not None
+        for name in set(self._state.maps_shown) & {HEAD, UNMASKED_HEAD}:
+            if self._map.layer(name) is None:
+                mask = as_mask(self._state.mask, sequence) if name == HEAD else Mask.none(sequence)
+                self._under(mask).add_done_callback(partial(self._come, name, mask))
+
+    def _come(self, name: str, mask: Mask, done: Future[Any]) -> None:
+        if done.cancelled():
+            return
+        if done.exception() is not None:
+            _LOG.error("no contact map of the attention head: %s", done.exception())
+        elif done.result() is not None:
+            layer = head_layer(done.result(), mask)
+            self._state.delivery.post(("head", name), lambda _: self._show(name, layer, mask))
+
+    def _show(self, name: str, layer: MapLayer, mask: Mask) -> None:
+        if name == UNMASKED_HEAD:
+            self._map.unmasked_head = dataclasses.replace(layer, label=f"{layer.label}, {NO_MASK}")
+        elif self._state.sequence is not None and mask == as_mask(self._state.mask, self._state.sequence):
+            self._map.head = layer
+
+
+def head_of(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
+    """Have the attention head's map under a job's mask computed; None where J is in the cache already."""
+    from catjac_widgets.engine.cache.store import cache
+
+    entry = cache.find(job.plan)
+    if entry is not None and entry.done().issuperset(job.plan.wanted):
+        return None
+    return head_under(sequence, model, job.plan.mask)
+
+
+def head_under(sequence: Sequence, model: Any, mask: Mask) -> Future[Any]:
+    """Have the attention head's map under a mask computed; its result is None where the model has no head."""
+    from catjac_widgets.engine.backends.threads import Priority, worker_for
+    from catjac_widgets.language_models.base import ContactHead
+    from catjac_widgets.language_models.devices import likely_device
+    from catjac_widgets.language_models.registry import identify, resolve_model
+
+    by_name = isinstance(model, str | Path)
+
+    def compute() -> Any:
+        from catjac_widgets.analysis.contacts.head import contact_head
+
+        # What has none is not loaded for it: the job does that, says how far it is, and can be cancelled.
+        if not identify(model).has_contact_head:
+            return None
+        loaded = resolve_model(model)
+        if not isinstance(loaded, ContactHead):
+            return None
+        return contact_head(sequence, loaded, mask=mask if mask else None)
+
+    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
+    return worker.submit_call(compute, Priority.SCREEN)

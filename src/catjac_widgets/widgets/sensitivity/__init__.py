@@ -1,0 +1,1 @@
+"""Sensitivity by residue."""

@@ -1,0 +1,1 @@
+"""The sequence track with its fragments."""
