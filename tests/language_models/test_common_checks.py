@@ -15,7 +15,7 @@ from stubs import PottsModel
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel, Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.mini import familiarity as embedded
+from catjac_widgets.language_models.esm.mini import weights as embedded
 from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, ESM_LETTERS, MASK_LETTER
 from catjac_widgets.proteins.masks import Mask

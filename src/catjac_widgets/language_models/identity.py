@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from catjac_widgets.language_models.base import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,6 @@ class ModelIdentity:
         The longest sequence it takes, or None.
     has_contact_head
         Whether it has a fitted contact head.
-    causal
-        Whether position j sees only positions before it.
     """
 
     name: str
@@ -30,4 +32,14 @@ class ModelIdentity:
     letters: str
     max_residues: int | None
     has_contact_head: bool
-    causal: bool = False
+
+
+def identity_of(model: LanguageModel) -> ModelIdentity:
+    """Ask a model in memory what is to be known of it."""
+    return ModelIdentity(
+        model.name,
+        model.fingerprint,
+        model.letters,
+        model.max_residues,
+        bool(getattr(model, "has_contact_head", hasattr(model, "contact_probabilities"))),
+    )

@@ -23,7 +23,8 @@ from catjac_widgets.analysis.recovery.targets import Protocol, choose_targets
 from catjac_widgets.analysis.recovery.targets import protocol as make_protocol
 from catjac_widgets.engine.jobs.mask_scan import scan_masks
 from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models.esm.masked_ends import PREFIX, masked_ends
+from catjac_widgets.language_models.esm.masked_ends import masked_ends
+from catjac_widgets.language_models.esm.published import MASKED_ENDS
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.proteins.masks import Fragment
@@ -255,7 +256,7 @@ def with_masked_ends(model: Any) -> Any:
     if not isinstance(model, str | Path):
         return masked_ends(model)
     text = str(model).strip()
-    return text if text.startswith(f"{PREFIX}:") else f"{PREFIX}:{text}"
+    return text if text.startswith(f"{MASKED_ENDS}:") else f"{MASKED_ENDS}:{text}"
 
 
 def _said(rules: Protocol) -> dict[str, Any]:
