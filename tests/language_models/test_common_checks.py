@@ -75,7 +75,6 @@ def model(request: pytest.FixtureRequest) -> Any:
 def test_it_says_what_it_is(any_model: LanguageModel) -> None:
     assert any_model.name
     assert sorted(any_model.letters) == sorted(ESM_LETTERS)
-    assert any_model.causal is False
     assert any_model.parameters > 100
     assert any_model.device == torch.device("cpu")
     assert any_model.row_bytes(100) > any_model.row_bytes(10) > 0

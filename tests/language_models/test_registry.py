@@ -22,9 +22,9 @@ from checkpoints import random_esm1b, random_esm2, write_esm1b, write_esm2, writ
 
 from catjac_widgets.errors import CheckpointError, DeviceError, ModelNotFoundError, ResourceError, UsageError
 from catjac_widgets.language_models import devices, downloads
-from catjac_widgets.language_models.esm.published import PUBLISHED
 from catjac_widgets.language_models.esm import checkpoints, published
 from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.published import PUBLISHED
 from catjac_widgets.language_models.registry import identify, load_model, models, resolve_model
 
 SMALL = "esm2_t6_8M_UR50D"
@@ -108,7 +108,9 @@ def test_an_unknown_name_suggests_the_nearest(wrong: str, nearest: str) -> None:
 
 def test_names_that_are_not_understood_yet_say_which_are() -> None:
     for name in ("hf:some/model", "qwertyuiop", ""):
-        with pytest.raises(ModelNotFoundError, match=r"'mini', by fair-esm's name, or by the path"):
+        with pytest.raises(
+            ModelNotFoundError, match=r"by fair-esm's name, or by the path .*'mini'; 'potts:' with"
+        ):
             load_model(name)
 
 

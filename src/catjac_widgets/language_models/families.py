@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -94,8 +96,8 @@ class ModelFamily(ABC):
     def missing_package(self) -> str | None:
         """Say which package is missing and how to install it, or None; nothing is imported for it."""
         for module, install in self.packages.items():
-            if importlib.util.find_spec(module) is None:
-                return f"needs the package {module}; run: pip install '{install}'"
+            if not _is_installed(module):
+                return f"needs the package {module}; run: pip install {shlex.quote(install)}"
         return None
 
     def check_packages(self) -> None:
@@ -109,3 +111,9 @@ class ModelFamily(ABC):
         missing = self.missing_package()
         if missing is not None:
             raise DependencyError(f"The model family {self.name} {missing}")
+
+
+def _is_installed(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    return importlib.util.find_spec(module) is not None

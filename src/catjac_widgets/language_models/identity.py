@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from catjac_widgets.language_models.base import LanguageModel
+from catjac_widgets.language_models.base import EXACT, FLOAT64, LanguageModel, Numerics
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,8 @@ class ModelIdentity:
         The longest sequence it takes, or None.
     has_contact_head
         Whether it has a fitted contact head.
+    numerics
+        The numerics in which its Jacobians can be computed, the preferred first.
     """
 
     name: str
@@ -32,6 +32,7 @@ class ModelIdentity:
     letters: str
     max_residues: int | None
     has_contact_head: bool
+    numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
 
 
 def identity_of(model: LanguageModel) -> ModelIdentity:
@@ -42,4 +43,5 @@ def identity_of(model: LanguageModel) -> ModelIdentity:
         model.letters,
         model.max_residues,
         bool(getattr(model, "has_contact_head", hasattr(model, "contact_probabilities"))),
+        model.numerics,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catjac_widgets.language_models.esm.checkpoints import CheckpointFacts, facts_of, last_facts_of
+from catjac_widgets.language_models.esm.numerics.table import NUMERICS
 from catjac_widgets.language_models.esm.published import (
     ENDS_MASKED,
     MASKED_ENDS,
@@ -38,7 +39,12 @@ class FileSource:
 
     def _identity(self, facts: CheckpointFacts) -> ModelIdentity:
         return ModelIdentity(
-            self.name, facts.fingerprint, facts.letters, facts.max_residues, facts.contact_head
+            self.name,
+            facts.fingerprint,
+            facts.letters,
+            facts.max_residues,
+            facts.contact_head,
+            NUMERICS,
         )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError, SequenceError, UsageError
-from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution
+from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution, choose_numerics
 from catjac_widgets.language_models.potts.parameters import PottsParameters
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
@@ -120,9 +120,8 @@ class Potts(LanguageModel):
         """See `LanguageModel`."""
         import torch
 
-        if numerics.startswith("delta"):
-            raise UsageError(f"{self.name} has no layers to multiply approximately; use numerics='exact'.")
-        dtype = torch.float64 if numerics == "float64" else torch.float32
+        chosen = choose_numerics(self.numerics, numerics, model=self.name)
+        dtype = getattr(torch, chosen.dtype)
         return _PottsRunner(self, self.encode(residues, mask), dtype)
 
     def row_bytes(self, length: int) -> int:

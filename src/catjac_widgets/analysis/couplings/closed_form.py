@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
-from catjac_widgets.errors import SequenceError, UsageError
+from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.potts.parameters import UNKNOWN, PottsParameters
 from catjac_widgets.proteins.alignments import Alignment, as_alignment
 from catjac_widgets.proteins.coordinates import residue_coordinates
