@@ -114,7 +114,7 @@ def bare_figure(height: int, **options: Any) -> figure:
 
 
 def name_residue_axis(made: figure) -> None:
-    """Name the x axis and its ticks, by which the browser finds them to put the chosen residue numbers there."""
+    """Name the x axis and its ticks, so that the browser can put the chosen residue numbers there."""
     from bokeh.models import FixedTicker
 
     made.xaxis.name = "residue axis"
