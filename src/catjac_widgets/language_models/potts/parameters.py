@@ -87,11 +87,6 @@ class PottsParameters:
         """The residue numbers of the L residues, as text."""
         return tuple(str(self.first_number + k) for k in range(self.length))
 
-    @property
-    def is_query_known(self) -> bool:
-        """Whether every residue of the query is known."""
-        return bool(self.sequence) and UNKNOWN not in self.sequence and not self.is_part
-
     def first_residue(self, residues: str, *, what: str = "The Potts model") -> int:
         """Tell where in a sequence (0-based) the first of the L residues lies.
 
