@@ -12,7 +12,8 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
 from catjac_widgets.analysis.contacts.head_frames import ContactFrames
-from catjac_widgets.engine.backends.threads import Priority, worker_for
+from catjac_widgets.engine.backends.threads import worker_for
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.masks import Mask

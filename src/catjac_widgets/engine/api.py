@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.backends.threads import Worker, worker_for, worker_of
 from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.progress import progress_bar
 
@@ -288,15 +289,6 @@ def _delta_of(model: Any) -> str:
 
     device = likely_device() if isinstance(model, str | Path) else str(model.device)
     return "delta-int8" if device.startswith("cpu") else "delta-bfloat16"
-
-
-def worker_of(model: Any) -> Worker:
-    """Return the worker of the device that a model is on, or would be loaded to."""
-    if isinstance(model, str | Path):
-        from catjac_widgets.language_models.devices import likely_device
-
-        return worker_for(likely_device())
-    return worker_for(model.device)
 
 
 def _wait(job: Job, progress: bool) -> None:

@@ -12,7 +12,7 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.summaries import entropy, log_softmax
 from catjac_widgets.engine.api import jacobian, plan_for
-from catjac_widgets.engine.compute.passes import in_batches
+from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import WholeVocabulary
 from catjac_widgets.language_models.registry import resolve_model

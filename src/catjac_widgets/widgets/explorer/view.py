@@ -374,7 +374,7 @@ def explore(
     """
     from catjac_widgets.analysis.previews.tasks import start_preview
     from catjac_widgets.engine.api import submit
-    from catjac_widgets.engine.backends.threads import Priority
+    from catjac_widgets.engine.priorities import Priority
 
     if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
         structure = getattr(sequence, "structure", None) if structure is None else structure
