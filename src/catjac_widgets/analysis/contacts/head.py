@@ -11,6 +11,7 @@ import xarray as xr
 
 from catjac_widgets.engine.compute.passes import run_one
 from catjac_widgets.engine.jobs.calls import call_with_model
+from catjac_widgets.engine.plans.mask_scan import MapKind
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel
 from catjac_widgets.language_models.identity import ModelIdentity
@@ -21,14 +22,6 @@ from catjac_widgets.proteins.sequences import Sequence, as_sequence
 
 #: The attribute `kind` of a contact head's map.
 KIND = "contact head"
-
-#: What version 0.1 called it, as maps that were saved then still say.
-FORMER_KIND = "attention head"
-
-
-def is_contact_head(attributes: Mapping[Any, Any]) -> bool:
-    """Whether a map's attributes say that it is a contact head's, also one saved by version 0.1."""
-    return str(attributes.get("kind", "")).partition(",")[0] in (KIND, FORMER_KIND)
 
 
 def contact_head(
@@ -104,8 +97,8 @@ def check_contact_head(identity: ModelIdentity) -> None:
     """
     if not identity.has_contact_head:
         raise ModelError(
-            f"{identity.name} has no fitted contact head; use contacts of its Jacobian (source='jacobian'), or "
-            "a model with one."
+            f"{identity.name} has no fitted contact head; use contacts of its Jacobian (source='jacobian'), "
+            "or a model with one."
         )
 
 
@@ -132,3 +125,11 @@ def contact_probability_maps(model: LanguageModel, residues: str, masks: list[Ma
     if not isinstance(model, ContactHead):
         raise ModelError(f"{model.name} gives no contact probabilities; use contacts of its Jacobian.")
     return np.ascontiguousarray(model.contact_probabilities(residues, masks), dtype=np.float32)
+
+
+def _scanned(model: LanguageModel, sequence: Sequence, masks: list[Mask | None]) -> np.ndarray:
+    return contact_probability_maps(model, sequence.residues, masks)
+
+
+#: The contact head's maps under many masks, see `catjac_widgets.engine.jobs.mask_scan.scan_masks`.
+CONTACT_HEAD_MAPS = MapKind("contact_head", _scanned, check_contact_head)

@@ -144,7 +144,7 @@ class Frames:
         ).add_done_callback(done)
 
     def _resolve(self) -> LanguageModel:
-        """Find the model where it was found before; resolving a name reads weights to see that they are right."""
+        """Take the model as it was found before: resolving a name may read all its weights."""
         from catjac_widgets.language_models.registry import resolve_model
 
         model = None if self._loaded is None else self._loaded()

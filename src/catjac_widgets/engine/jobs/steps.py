@@ -19,9 +19,7 @@ _LOG = logging.getLogger("catjac")
 T = TypeVar("T")
 
 
-def results_of(
-    steps: Iterator[T | None], model: Any, *, priority: Priority = Priority.SCREEN
-) -> Iterator[T]:
+def results_of(steps: Iterator[T | None], model: Any, *, priority: Priority = Priority.SCREEN) -> Iterator[T]:
     """Yield what a generator yields, each of its steps being done on the device's thread; None is left out.
 
     Parameters

@@ -69,7 +69,7 @@ class Work(ABC):
     def kept_message(self, what: str) -> str:
         """Say that it was `what` ("cancelled") after how much of it, and what becomes of that."""
 
-    def _stepped(self) -> None:
+    def _stepped(self) -> None:  # noqa: B027 - nothing by default
         """Do what is due after each step that was not the last."""
 
     def _end(self, state: str, error: Exception | None = None) -> None:
@@ -169,7 +169,7 @@ class Work(ABC):
             raise Cancelled(self.kept_message("cancelled"))
 
     def _moved(self) -> bool:
-        """Go on with the worker of the model's device, where it turned out only now that the model must run."""
+        """Go on with the worker of the model's device, where only now the model turned out to be needed."""
         here = self._worker
         if here is None or not self.needs_model:
             return False
