@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
+from catjac_widgets.analysis.recovery.patterns import patterned_masks
+from catjac_widgets.analysis.recovery.targets import as_target
 from catjac_widgets.proteins.sequences import as_sequence
 
 
