@@ -170,7 +170,7 @@ def embedded() -> Iterator[Finding]:
         yield Finding(
             "models embedded", "none", "problem", "the weights of 'mini' are missing: install again"
         )
-    from catjac_widgets.structures.specification import example_names
+    from catjac_widgets.structures.protein_readers import example_names
 
     yield Finding("examples", ", ".join(example_names()))
 

@@ -16,7 +16,8 @@ from catjac_widgets.analysis.recovery.patterns import (
 )
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 
 def chain(length: int) -> Sequence:

@@ -16,7 +16,7 @@ from catjac_widgets.engine.plans import mask_scan as mask_scan_plan
 from catjac_widgets.engine.plans.mask_scan import MaskScanPlan
 from catjac_widgets.errors import Cancelled, MaskError, ModelError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 
 SEQUENCE = as_sequence("ACDEFGHIKL")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 
 
 def test_the_browser_s_order_is_the_nested_pattern_s(repository: Path) -> None:

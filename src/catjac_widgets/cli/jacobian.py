@@ -127,14 +127,15 @@ def _jacobian(
 ) -> xr.DataArray:
     from catjac_widgets import jacobian, load_model
     from catjac_widgets.proteins.masks import Mask
-    from catjac_widgets.structures.specification import find_protein
+    from catjac_widgets.proteins.reading import read_protein
 
-    protein = find_protein(what, chain=chain, record=record)
-    mask = None if visible is None else Mask.parse(protein.sequence, visible)
-    rows = None if positions is None else Mask.parse(protein.sequence, positions).visible.tolist()
+    # The residues are checked where the model's letters are known.
+    sequence = read_protein(what, chain=chain, record=record, check=False).sequence
+    mask = None if visible is None else Mask.parse(sequence, visible)
+    rows = None if positions is None else Mask.parse(sequence, positions).visible.tolist()
     # With a name alone, a result that is in the cache loads no checkpoint.
     return jacobian(
-        protein.sequence,
+        sequence,
         model if device is None else load_model(model, device=device),
         positions=rows,
         mask=mask,

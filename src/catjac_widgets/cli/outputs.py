@@ -91,7 +91,7 @@ def paths_for(output: Path, what: str) -> tuple[list[Sequence], dict[str, Path]]
     UsageError
         If there is no such file or folder, or two records would share a file.
     """
-    from catjac_widgets.proteins.sequences import read_fasta
+    from catjac_widgets.proteins.reading import read_fasta
 
     path = Path(os.path.expanduser(what))
     if not path.is_file():

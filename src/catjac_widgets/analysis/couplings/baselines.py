@@ -14,7 +14,8 @@ from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.language_models.potts.parameters import PottsParameters
 from catjac_widgets.proteins.alignments import Alignment, as_alignment
 from catjac_widgets.proteins.coordinates import residue_coordinates
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 #: Share of uniform letters in the frequencies of mean-field direct coupling analysis.
 PSEUDOCOUNT = 0.5

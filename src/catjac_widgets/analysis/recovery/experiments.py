@@ -27,7 +27,8 @@ from catjac_widgets.language_models.esm.masked_ends import PREFIX, masked_ends
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.proteins.masks import Fragment
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 
 def recovery(

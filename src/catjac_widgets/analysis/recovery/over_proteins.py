@@ -16,7 +16,8 @@ from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.targets import protocol as make_protocol
 from catjac_widgets.errors import CatjacError, UsageError
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -324,8 +325,6 @@ def _named(proteins: Any) -> dict[str, Any]:
 
 
 def _read(name: str, protein: Any, letters: str, unknown: Mapping[str, str] | None) -> Sequence:
-    if hasattr(protein, "structure") and hasattr(protein, "sequence"):
-        protein = protein.sequence
     try:
         return as_sequence(protein, letters=letters, unknown=unknown)
     except CatjacError as error:

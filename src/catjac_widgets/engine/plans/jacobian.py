@@ -15,7 +15,8 @@ import numpy as np
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path

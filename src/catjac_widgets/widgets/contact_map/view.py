@@ -9,7 +9,8 @@ import numpy as np
 import traitlets
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.arrays import array_trait
 from catjac_widgets.widgets.base.labels import sequence_of, structure_names
 from catjac_widgets.widgets.base.state import (
