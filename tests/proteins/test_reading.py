@@ -194,7 +194,7 @@ def test_everything_that_takes_a_protein_takes_the_same(elsewhere: Path) -> None
 def test_the_explorer_keeps_the_structure_that_comes_with_a_protein(form: str, elsewhere: Path) -> None:
     expected = catjac.examples()["bpti"].contacts.values
     explorer = catjac.explore(everything_that_is_bpti(elsewhere)[form], panels="map")
-    native = np.asarray(explorer.map.native)
+    native = np.asarray(explorer.contact_map.native)
     explorer.close()
     assert (np.nan_to_num(native) == 1).sum() == (expected == 1).sum() > 0
 
