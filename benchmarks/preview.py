@@ -57,7 +57,8 @@ def proteins(names: list[str]) -> dict[str, Any]:
 
         folder = Path(os.environ["CATJAC_DATA"]) / "families"
         families = {
-            name: catjac.read_alignment(folder / f"{name}.a3m.gz").query.replace("-", "") for name in TRAINED
+            name: catjac.io.read_alignment(folder / f"{name}.a3m.gz").query.replace("-", "")
+            for name in TRAINED
         }
     if names == ["none"]:
         return {}

@@ -83,7 +83,7 @@ def examine() -> Report:
 
 def versions() -> Iterator[Finding]:
     """List Python and the packages that matter."""
-    from catjac_widgets import __version__
+    from catjac_widgets._version import __version__
 
     yield Finding("catjac", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     yield Finding("environment", sys.prefix)

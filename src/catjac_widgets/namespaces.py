@@ -58,6 +58,7 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
         "Contact maps against experimental structures, over many proteins and models.",
         {
             "evaluate": "analysis.benchmark.evaluate:evaluate",
+            "familiarity": "language_models.esm.mini.familiarity:familiarity",
             "means": "analysis.benchmark.evaluation_table:evaluation_means",
             "read": "analysis.benchmark.evaluation_table:read_evaluation",
             "scaling": "analysis.benchmark.scaling:scaling",
@@ -68,10 +69,10 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
     "io": (
         "Reading proteins and alignments, writing Jacobians and contact maps.",
         {
-            "formats": "export.formats:formats",
+            "formats": "export.format_table:formats",
             "read_alignment": "proteins.alignments:read_alignment",
             "read_fasta": "proteins.reading:read_fasta",
-            "write": "export.formats:write",
+            "write": "export.format_table:write",
         },
     ),
     "masking": (

@@ -237,7 +237,7 @@ def recovery_advantage(
 def check_curves(curves: Any) -> None:
     """Refuse what is no result of `recovery_curves`."""
     if not isinstance(curves, xr.Dataset) or not {"mean", "segments", "proteins"} <= set(curves):
-        raise UsageError("That is no result of catjac.recovery_curves; pass the Dataset that it returned.")
+        raise UsageError("That is no result of catjac.masking.curves; pass the Dataset that it returned.")
 
 
 def _summed(
