@@ -68,9 +68,14 @@ def test_what_cannot_be_written_is_refused_before_anything_is_touched(
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     output = tmp_path / "out.csv"
     output.write_text("former")
-    with pytest.raises(RuntimeError), replacing(output) as partial:
-        partial.write_text("half of")
-        raise RuntimeError
+
+    def write() -> None:
+        with replacing(output) as partial:
+            partial.write_text("half of")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
     assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "former"
 

@@ -71,7 +71,8 @@ def test_everything_required_is_imported(repository: Path) -> None:
 def test_training_says_what_it_needs_beside(repository: Path) -> None:
     lines = (repository / "training" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = {plain(re.split(r"[^\w.-]", line)[0]) for line in lines if line and not line.startswith("#")}
-    beside = imported(repository / "training") - required(repository) - {"training"}
+    own = {plain(path.stem) for path in (repository / "training").glob("*.py")} | {"training"}
+    beside = imported(repository / "training") - required(repository) - own
     assert beside == listed
 
 

@@ -166,7 +166,7 @@ def calls(folder: Path) -> dict[str, Callable[[], Any]]:
         )  # fmt: skip
 
     def scan() -> Any:
-        return catjac.masking.scan(ww, size=8, margin=2, minimum_contacts=0, steps=[0, 4], progress=False)
+        return catjac.masking.scan(ww, size=8, margin=2, minimum_contacts=0, steps=3, progress=False)
 
     def saved() -> Path:
         path = folder / "potts.npz"

@@ -208,11 +208,10 @@ def _otherwise(word: str) -> Spec:
         raise SequenceError(f"There is no file {word}; check the path.")
     if word.startswith("$"):
         raise SequenceError(f"There is no variable {word} here; give a name, a file or a sequence.")
-    names = known_words()
-    near = nearest(word, names) if len(word) < _SHORTEST_LOWER_CASE else ""
-    if word.isupper() and not near:
+    if word.isupper():
         return Spec("residues", word)
-    hint = near or (f" (examples: {', '.join(names)})" if names else "")
+    names = known_words()
+    hint = nearest(word, names) or (f" (examples: {', '.join(names)})" if names else "")
     raise SequenceError(f"{word!r} is no example, file or sequence{hint}; as residues: sequence:{word}.")
 
 

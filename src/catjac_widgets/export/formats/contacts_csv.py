@@ -21,7 +21,7 @@ def write_pairs(C: xr.DataArray, path: Path, *, top: int | None = None, separati
     separation
         The least |i − j|.
     """
-    from catjac_widgets.analysis.benchmark.precision import top_contacts
+    from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 
     top_contacts(C, top or C.size, separation).to_csv(path, index=False)
 
