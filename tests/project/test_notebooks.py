@@ -30,7 +30,7 @@ def test_notebook_uses_public_names_only(path: Path) -> None:
                 r"^\s*(?:from|import)\s+catjac[_.]\S*|\bcatjac_widgets\b", cell.source, re.MULTILINE
             )
             assert not found, f"{path.name} imports what is not public: {found}"
-            for namespace, name in re.findall(r"\bcatjac\.(\w+)(?:\.(\w+))?", cell.source):
+            for namespace, name in re.findall(r"(?<![\w.])catjac\.(\w+)(?:\.(\w+))?", cell.source):
                 assert namespace in catjac.__all__, f"{path.name}: catjac.{namespace}"
                 if name and namespace in NAMESPACES:
                     assert name in dir(getattr(catjac, namespace)), f"{path.name}: catjac.{namespace}.{name}"
