@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.engine.api import make_job, start
-from catjac_widgets.engine.backends.threads import Priority, Worker
+from catjac_widgets.engine.backends.threads import Worker
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, CatjacError, SequenceError
 from catjac_widgets.progress import ProgressBar, progress_bar
 from catjac_widgets.proteins.reading import as_sequence, read_records
