@@ -49,6 +49,6 @@ def test_figures_are_drawn(open_notebook: Open, server: Server, results: Path) -
     figures.nth(0).scroll_into_view_if_needed()
     page.screenshot(path=results / "plots-light.png")
     notebook.choose_theme("Dark")
-    page.wait_for_timeout(500)
+    notebook.frames()
     page.screenshot(path=results / "plots-dark.png")
     assert not [text for text in notebook.complaints if "okeh" in text]

@@ -32,6 +32,7 @@ PROMISED = (
     "cache",
     "CatjacError",
     "Sequence",
+    "register_model",
 )
 HEAVY = (
     "torch",
