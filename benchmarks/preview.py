@@ -93,7 +93,7 @@ def frames(model: FairEsm, residues: str, letters: int, plan: Plan) -> list[tupl
     began = time.process_time()
     if model.has_contact_head:
         head = model.contact_probabilities(residues, [None])[0]
-        found.append(("attention head", time.process_time() - began, head))
+        found.append(("contact head", time.process_time() - began, head))
     for step in approximate_jacobians(plan, model, letters):
         if step is not None:
             scores = preview_map(plan, step[1]).values
