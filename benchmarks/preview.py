@@ -58,7 +58,8 @@ def proteins(names: list[str]) -> dict[str, Any]:
 
         folder = Path(os.environ["CATJAC_DATA"]) / "families"
         families = {
-            name: catjac.read_alignment(folder / f"{name}.a3m.gz").query.replace("-", "") for name in TRAINED
+            name: catjac.io.read_alignment(folder / f"{name}.a3m.gz").query.replace("-", "")
+            for name in TRAINED
         }
     if names == ["none"]:
         return {}
@@ -93,7 +94,7 @@ def frames(model: FairEsm, residues: str, letters: int, plan: Plan) -> list[tupl
     began = time.process_time()
     if model.has_contact_head:
         head = model.contact_probabilities(residues, [None])[0]
-        found.append(("attention head", time.process_time() - began, head))
+        found.append(("contact head", time.process_time() - began, head))
     for step in approximate_jacobians(plan, model, letters):
         if step is not None:
             scores = preview_map(plan, step[1]).values

@@ -12,7 +12,8 @@ from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
 from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.potts.parameters import UNKNOWN, PottsParameters
 from catjac_widgets.proteins.coordinates import residue_coordinates
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 
 def coupling_contacts(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from catjac_widgets.analysis.contacts.head import CONTACT_HEAD_MAPS, check_contact_head
 from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.protocols import Protocol, choose_targets
@@ -23,7 +24,8 @@ from catjac_widgets.language_models.esm.published import MASKED_ENDS
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.proteins.masks import Fragment
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 
 def recovery(
@@ -239,10 +241,8 @@ def check_source(source: str, model: Any) -> ModelIdentity:
     if source not in SOURCES:
         raise UsageError(f"source={source!r} is neither 'contact_head' nor 'jacobian'.")
     identity = identify(model)
-    if source == "contact_head" and not identity.has_contact_head:
-        raise ModelError(
-            f"{identity.name} has no fitted contact head; use source='jacobian', or a model with one."
-        )
+    if source == "contact_head":
+        check_contact_head(identity)
     return identity
 
 
@@ -283,7 +283,9 @@ def _judge(
             )
         kept: list[np.ndarray] = []
         nothing = np.zeros((1, len(sequence)), dtype=bool)
-        scan_masks(sequence, model, nothing, lambda _, maps: kept.append(maps[0]), **scan)
+        scan_masks(
+            sequence, model, nothing, lambda _, maps: kept.append(maps[0]), maps=CONTACT_HEAD_MAPS, **scan
+        )
         return kept[0], f"contact head of {identity.name}"
     if hasattr(contacts, "map_to"):
         contacts = contacts.contacts(sequence)

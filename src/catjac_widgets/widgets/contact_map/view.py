@@ -10,7 +10,8 @@ import traitlets
 
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.coordinates import sequence_along
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.arrays import array_trait
 from catjac_widgets.widgets.base.state import (

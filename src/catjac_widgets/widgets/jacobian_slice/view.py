@@ -274,8 +274,7 @@ def _said(part: Block | Substitution) -> dict[str, Any]:
 
 def _checked(J: xr.DataArray) -> xr.DataArray:
     """Return J with its axes in order; refuse one whose residues cannot be counted from 1."""
-    # The accessor comes with it: lines that the view shows use it.
-    from catjac_widgets.analysis import accessor, labels  # noqa: F401
+    from catjac_widgets.analysis import labels
 
     J = labels.check_axes(J)
     positions = labels.positions(J, "pos_out")
