@@ -8,7 +8,7 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.contacts.norms import block_norms
-from catjac_widgets.analysis.likelihood.probabilities import entropy, log_softmax
+from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.errors import JacobianError
 from catjac_widgets.proteins.coordinates import AXES
 
