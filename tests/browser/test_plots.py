@@ -15,10 +15,10 @@ Open = Callable[[str], Notebook]
 CELLS = (
     "import catjac\n"
     "proteins = {name: catjac.examples()[name] for name in ('ww', 'sh3', 'bpti')}\n"
-    "curves = catjac.recovery_curves(proteins, size=8, margin=2, minimum_contacts=0, avoided=4,\n"
+    "curves = catjac.masking.curves(proteins, size=8, margin=2, minimum_contacts=0, avoided=4,\n"
     "                                picks=2, progress=False)\n"
-    "catjac.plot_recovery(curves)",
-    "catjac.plot_recovery(curves, 'mean', title='The mean')",
+    "catjac.plot.recovery(curves)",
+    "catjac.plot.recovery(curves, 'mean', title='The mean')",
 )
 
 
