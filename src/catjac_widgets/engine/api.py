@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.backends.threads import Worker, worker_for, worker_of
 from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.progress import progress_bar
 
@@ -288,11 +289,6 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
             "of masks held constant); leave it out."
         )
     return plan, resolved
-
-
-def worker_of(model: Any) -> Worker:
-    """Return the worker of the device that a model is on, or would be loaded to."""
-    return worker_for(_device_of(model))
 
 
 def _device_of(model: Any) -> str:

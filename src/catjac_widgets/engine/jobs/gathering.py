@@ -287,7 +287,7 @@ class Gathering:
         self.message = f"loading {plan.model}"
         yield
         with watched(self._model_comes):
-            model = load_for(plan, self._model)
+            model = load_for(self._model, plan.model, plan.fingerprint)
         missing = [index for index in plan.wanted if index not in self.done]
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"

@@ -12,8 +12,9 @@ import traitlets
 
 from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.proteins.masks import as_mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
-from catjac_widgets.widgets.base.labels import structure_names
+from catjac_widgets.proteins.reading import read_protein
+from catjac_widgets.proteins.sequences import Sequence
+from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.state import Brush, Pair, SharedState, refuse_unknown
 from catjac_widgets.widgets.contact_map.view import ContactMap, native_contacts
 from catjac_widgets.widgets.explorer.head_maps import HeadMaps, head_of, head_under
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from catjac_widgets.analysis.previews.tasks import Come, PreviewTask
     from catjac_widgets.engine.jobs.job import Job, Progress
+    from catjac_widgets.engine.jobs.steps import SteppedTask
     from catjac_widgets.proteins.masks import Mask
 
 STATUSES = ("queued", "running", *ENDED, "idle")
@@ -89,7 +90,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
         head_under: Callable[[Mask], Future[Any]] | None = None,
-        preview: Callable[[Job, Come], PreviewTask | None] | None = None,
+        preview: Callable[[Job, Callable[[int, np.ndarray], None]], SteppedTask[Any] | None] | None = None,
         model: Any = None,
         structure: Any = None,
         **traits: Any,
@@ -372,14 +373,14 @@ def explore(
     CatjacError
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
-    from catjac_widgets.analysis.previews.tasks import start_preview
+    from catjac_widgets.analysis.previews.in_background import start_preview
     from catjac_widgets.engine.api import submit
-    from catjac_widgets.engine.backends.threads import Priority
+    from catjac_widgets.engine.priorities import Priority
+    from catjac_widgets.language_models.registry import identify
 
-    if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
-        structure = getattr(sequence, "structure", None) if structure is None else structure
-        sequence = sequence.sequence
-    known = as_sequence(sequence, unknown=unknown)
+    protein = read_protein(sequence, letters=identify(model).letters, unknown=unknown)
+    known = protein.sequence
+    structure = protein.structure if structure is None else structure
     hidden = as_mask(mask, known)
     panels = check_panels(panels)
     structure = readable_structure(structure, known)
