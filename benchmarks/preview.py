@@ -34,7 +34,8 @@ from shapes import SHAPES, random_model, some_residues  # noqa: E402
 from speed import show, write  # noqa: E402
 
 import catjac  # noqa: E402
-from catjac_widgets.analysis.contacts.operations import apc, block_norms, zero_diagonal  # noqa: E402
+from catjac_widgets.analysis.contacts.norms import block_norms  # noqa: E402
+from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal  # noqa: E402
 from catjac_widgets.analysis.previews.preview import approximate_jacobians, preview_label, preview_map  # noqa: E402
 from catjac_widgets.engine.api import plan_for  # noqa: E402
 from catjac_widgets.engine.plans.jacobian import Plan  # noqa: E402

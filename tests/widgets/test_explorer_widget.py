@@ -11,7 +11,7 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.contacts.operations import block_norms
+from catjac_widgets.analysis.contacts.norms import block_norms
 from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence

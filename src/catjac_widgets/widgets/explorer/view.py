@@ -14,7 +14,7 @@ from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.proteins.masks import as_mask
 from catjac_widgets.proteins.reading import read_protein
 from catjac_widgets.proteins.sequences import Sequence
-from catjac_widgets.widgets.base.labels import structure_names
+from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.state import Brush, Pair, SharedState, refuse_unknown
 from catjac_widgets.widgets.contact_map.view import ContactMap, native_contacts
 from catjac_widgets.widgets.explorer.head_maps import HeadMaps, head_of, head_under
