@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles import letter_centred_norms, order_a
 
 from catjac_widgets.block_math import pairs as block_pairs
-from catjac_widgets.engine.compute.summaries import Accumulator, average_product_corrected
+from catjac_widgets.engine.compute.summaries import Accumulator
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -92,12 +92,6 @@ def test_nothing_gives_zeros() -> None:
     plan = a_plan(4)
     made = gather(plan, np.zeros((4, *plan.row_shape), dtype=np.float32), np.arange(4))
     assert (made["contacts"] == 0).all()
-
-
-def test_average_product_correction_by_hand() -> None:
-    found = average_product_corrected(np.array([[5.0, 2, 1], [2, 7, 3], [1, 3, 9]]))
-    expected = np.array([[0, 0.75, 0], [0.75, 0, 4 / 3], [0, 4 / 3, 0]])
-    np.testing.assert_allclose(found, expected, atol=1e-15)
 
 
 def test_a_row_that_comes_twice_counts_once() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
 from catjac_widgets.analysis.previews.preview import preview_label
 from catjac_widgets.analysis.previews.tasks import ENOUGH_ROWS
+from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map.layers import MapLayer, square
 from catjac_widgets.widgets.contact_map.view import ContactMap
@@ -50,10 +51,7 @@ def row_norms(row: np.ndarray) -> np.ndarray:
 
     Letter axes of length 1 are not centred (METHODS: the fast variant).
     """
-    centred = row - row.mean(axis=2, keepdims=True) if row.shape[2] > 1 else row
-    if row.shape[0] > 1:
-        centred = centred - centred.mean(axis=0, keepdims=True)
-    return np.sqrt(np.einsum("ajb,ajb->j", centred, centred, dtype=np.float64)).astype(np.float32)
+    return letter_centred_norms(row).astype(np.float32)
 
 
 class JobFeed:
