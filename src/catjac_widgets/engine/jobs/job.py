@@ -16,6 +16,8 @@ import numpy as np
 from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.jobs.gathering import READING_SECONDS, Gathering
+from catjac_widgets.engine.jobs.rows import Rows
+from catjac_widgets.engine.plans.request import JacobianRequest, device_name
 from catjac_widgets.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("catjac")
 
+#: Told the 1-based position of a row, and the row or the norms of its blocks.
 RowListener = Callable[[int, np.ndarray], None]
 ChangeListener = Callable[["Job"], None]
 
@@ -63,8 +66,18 @@ class Progress:
 class _Listener:
     """Somebody who wants to be told, and the 0-based positions that it has still to be told of."""
 
-    def __init__(self, row: RowListener | None, change: ChangeListener | None, pending: deque[int]) -> None:
-        self.row, self.change, self.pending = row, change, pending
+    def __init__(
+        self,
+        row: RowListener | None,
+        norms: RowListener | None,
+        change: ChangeListener | None,
+        pending: deque[int],
+    ) -> None:
+        self.row, self.norms, self.change, self.pending = row, norms, change, pending
+
+    @property
+    def hears_rows(self) -> bool:
+        return self.row is not None or self.norms is not None
 
 
 class Job:
@@ -74,8 +87,8 @@ class Job:
 
     Attributes
     ----------
-    plan
-        What is computed: sequence, mask, variant, letters, positions.
+    request
+        What was asked for.
     priority
         How urgent it is; see `raise_priority`.
     error
@@ -84,17 +97,8 @@ class Job:
         What a person should know although the result is right, for instance that the disk is full.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        model: Any,
-        *,
-        batch_size: int | None = None,
-        use_cache: bool = True,
-        lazy: bool | str = "auto",
-        priority: Priority = Priority.BACKGROUND,
-    ) -> None:
-        self.plan = plan
+    def __init__(self, request: JacobianRequest, priority: Priority = Priority.BACKGROUND) -> None:
+        self.request = request
         self.priority = Priority(priority)
         self.error: BaseException | None = None
         self.notes: list[str] = []
@@ -108,12 +112,10 @@ class Job:
         self._listeners: list[_Listener] = []
         self._worker: Worker | None = None
         self._result: xr.DataArray | None = None
+        self._rows = Rows(request, self._note)
         self._gathering = Gathering(
-            plan,
-            model,
-            batch_size=batch_size,
-            use_cache=use_cache,
-            lazy=lazy,
+            request,
+            self._rows,
             on_row=self._row_came,
             on_note=self._note,
             on_wait=self._wait_for_model,
@@ -123,11 +125,26 @@ class Job:
     # ---- what a person uses
 
     @property
+    def plan(self) -> Plan:
+        """What is computed: sequence, mask, variant, letters, positions."""
+        return self.request.plan
+
+    @property
+    def answered(self) -> bool:
+        """Whether the cache has all that was asked for, by one look at it before the job begins."""
+        return self._rows.answered
+
+    @property
+    def rows_in_cache(self) -> int:
+        """How many of the rows asked for the cache had, by the same look."""
+        return len(self._rows.in_cache)
+
+    @property
     def progress(self) -> Progress:
         """How far it is, now."""
         with self._lock:
             gathering, state = self._gathering, self._state
-            done, total = len(gathering.done), len(self.plan.wanted)
+            done, total = len(self._rows.done), len(self.plan.wanted)
             left: float | None = None
             if state == "done":
                 left = 0.0
@@ -145,11 +162,18 @@ class Job:
     @property
     def partial(self) -> xr.DataArray:
         """The Jacobian so far; rows that are still to come are NaN and the attribute ``complete`` is 0."""
-        return self._result if self._result is not None else self._gathering.partial()
+        return self._result if self._result is not None else self._rows.partial()
 
     def row(self, position: int) -> np.ndarray | None:
         """Row (A_in, L, A_out) of a 1-based position, None where it is not there yet; not to be changed."""
-        return self._gathering.row(position - 1) if position - 1 in self._gathering.done else None
+        return self._rows.row(position - 1) if position - 1 in self._rows.done else None
+
+    def block_norms(self, position: int) -> np.ndarray | None:
+        """Norms (L,) of the blocks of a row, centred over its letters, None where it is not there yet.
+
+        They are computed once a row, and read where they lie beside a complete Jacobian.
+        """
+        return self._rows.norms(position - 1) if position - 1 in self._rows.done else None
 
     def cancel(self) -> None:
         """Stop after the batch in flight; its rows are kept."""
@@ -185,7 +209,12 @@ class Job:
         assert self._result is not None
         return self._result
 
-    def add_listener(self, row: RowListener | None = None, change: ChangeListener | None = None) -> None:
+    def add_listener(
+        self,
+        row: RowListener | None = None,
+        change: ChangeListener | None = None,
+        norms: RowListener | None = None,
+    ) -> None:
         """Be told of rows and changes, on the worker's thread; rows that are there are replayed first.
 
         Parameters
@@ -194,10 +223,14 @@ class Job:
             Called with the 1-based position and the row (A_in, L, A_out), which it must not change.
         change
             Called with the job when its state, progress or message changed, and once after the replay.
+        norms
+            Called with the 1-based position and the norms (L,) of the row's blocks, see `block_norms`. Whoever
+            needs no more than these has no row read from the disk for it.
         """
         with self._lock:
-            missed = sorted(self._gathering.done) if row is not None else ()
-            listener = _Listener(row, change, deque(missed))
+            listener = _Listener(row, norms, change, deque())
+            if listener.hears_rows:
+                listener.pending.extend(sorted(self._rows.done))
             self._listeners.append(listener)
         (self._worker or worker_for("cache")).add(_Replay(self, listener))
 
@@ -209,10 +242,10 @@ class Job:
 
     def kept_message(self, what: str) -> str:
         """Say that it was `what` ("cancelled") after how many rows, and what becomes of them."""
-        done, total = len(self._gathering.done), len(self.plan.wanted)
+        done, total = len(self._rows.done), len(self.plan.wanted)
         kept = (
             "they are kept, and calling again continues"
-            if self._gathering.keeps_rows
+            if self._rows.keeps
             else "they are not kept"
         )
         return f"The Jacobian was {what} after {done} of {total} rows; {kept}."
@@ -239,8 +272,15 @@ class Job:
         """See `Task`: a sweep waits while somebody drags, unless that is what it is for."""
         return self._gathering.needs_model and not self._cancelled and self.priority > Priority.DRAG
 
+    def start(self) -> Worker:
+        """Queue it: with the worker of its model's device, or beside it where that has nothing to do."""
+        # So an answer from the cache waits for no sweep, and no torch is imported to name a device.
+        worker = worker_for("cache" if self.answered else device_name(self.request.model))
+        self.start_on(worker)
+        return worker
+
     def start_on(self, worker: Worker) -> None:
-        """Queue it."""
+        """Queue it with a worker."""
         self._worker = worker
         worker.add(self)
 
@@ -259,6 +299,8 @@ class Job:
         try:
             self._check_cancelled()
             next(self._steps)
+            if self._gathering.needs_model and self._moved():
+                return True
         except StopIteration:
             self._end("done")
         except Cancelled as error:
@@ -270,12 +312,20 @@ class Job:
             return False
         return True
 
+    def _moved(self) -> bool:
+        """Go on with the worker of the model's device, where it turned out only now that the model must run."""
+        here, device = self._worker, worker_for(device_name(self.request.model))
+        if here is None or here is device:
+            return False
+        self.start_on(device)
+        return True
+
     def _end(self, state: str, error: Exception | None = None) -> None:
         self._steps = None
         with self._lock:
             if error is None:
-                self._result = self._gathering.result()
-            self._gathering.close(complete=error is None)
+                self._result = self._rows.result()
+            self._rows.close(complete=error is None)
             self.error, self._state, self._ended = error, state, time.monotonic()
         self._finished.set()
         self._tell_change(self._listeners)
@@ -298,7 +348,7 @@ class Job:
         with self._lock:
             ready = []
             for listener in self._listeners:
-                if listener.row is None:
+                if not listener.hears_rows:
                     continue
                 if listener.pending:
                     # The replay is not over; this row waits behind those before it.
@@ -310,9 +360,11 @@ class Job:
             self._tell_row(listener, index, row)
 
     def _tell_row(self, listener: _Listener, index: int, row: np.ndarray | None = None) -> None:
-        assert listener.row is not None
         try:
-            listener.row(index + 1, self._gathering.row(index) if row is None else row)
+            if listener.row is not None:
+                listener.row(index + 1, self._rows.row(index) if row is None else row)
+            if listener.norms is not None:
+                listener.norms(index + 1, self._rows.norms(index))
         except Exception:
             _LOG.exception("a row listener failed")
 

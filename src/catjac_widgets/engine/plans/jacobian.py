@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from catjac_widgets.block_math.summaries import summary_shapes
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.masks import Mask, as_mask
@@ -104,14 +105,11 @@ class Plan:
     @property
     def beside_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """Shape and dimension names of each array that is kept beside the rows."""
-        a_in, length, a_out = self.row_shape
+        _, length, a_out = self.row_shape
         error: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {"numerics_error": ((1,), ("estimate",))}
         return (error if self.is_coarse else {}) | {
             "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
-            "contacts": ((length, length), ("pos_i", "pos_j")),
-            "block_norms": ((length, length), ("pos_in", "pos_out")),
-            "mean_over_pos_in": ((a_in, length, a_out), ("aa_in", "pos_out", "aa_out")),
-            "mean_over_pos_out": ((length, a_in, a_out), ("pos_in", "aa_in", "aa_out")),
+            **summary_shapes(self.row_shape),
         }
 
     @property
