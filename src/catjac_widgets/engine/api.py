@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,10 @@ import numpy as np
 from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
 from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.jobs.job import Job
+from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.progress import progress_bar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from catjac_widgets.language_models.base import LanguageModel
     from catjac_widgets.proteins.masks import Mask
     from catjac_widgets.proteins.sequences import Sequence
-
-#: Work that takes no longer shows no progress bar.
-_SHOW_AFTER_SECONDS = 0.5
-
-#: How long an interrupt waits for the batch in flight.
-_INTERRUPT_SECONDS = 10.0
 
 
 def jacobian(
@@ -146,7 +140,7 @@ def jacobian(
         if worker is None:
             job.step()
         else:
-            job.wait(_INTERRUPT_SECONDS)
+            job.wait(INTERRUPT_SECONDS)
         done = job.progress
         if done.state == "done":
             return job.result()
@@ -307,34 +301,13 @@ def worker_of(model: Any) -> Worker:
 
 def _wait(job: Job, progress: bool) -> None:
     """Wait for a job, with a bar once it has taken a while; interruptible."""
-    started = time.monotonic()
-    while not job.wait(0.02 if time.monotonic() - started < 0.1 else 0.1):
-        if progress and time.monotonic() - started > _SHOW_AFTER_SECONDS:
-            return _wait_with_bar(job)
-    return None
-
-
-def _wait_with_bar(job: Job) -> None:
-    from tqdm.auto import tqdm
-
-    now = job.progress
     name = job.plan.sequence.name or f"{job.plan.length} residues"
-    with tqdm(
-        total=now.rows_total,
-        initial=now.rows_done,
-        unit="row",
-        file=sys.stderr,
-        dynamic_ncols=True,
-    ) as bar:
-        # In a notebook tqdm takes what it is made with for markup, and a name is whatever a FASTA file says.
-        bar.set_description(f"Jacobian of {name}, {job.plan.model}")
-        while True:
-            finished = job.wait(0.1)
+    total = len(job.plan.wanted)
+    with progress_bar(f"Jacobian of {name}, {job.plan.model}", total, unit="row", shown=progress) as bar:
+
+        def look() -> None:
             now = job.progress
-            bar.update(now.rows_done - bar.n)
-            if now.state == "running" and now.rows_done == 0:
-                bar.set_postfix_str(now.message)
-            elif bar.postfix:
-                bar.set_postfix_str("")
-            if finished:
-                return
+            waiting = now.state == "running" and now.rows_done == 0
+            bar.show(now.rows_done, note=now.message if waiting else "")
+
+        wait_for(job, look)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.language_models.catalogue import CatalogueEntry, hub_folder, in_bytes
+from catjac_widgets.progress import progress_bar
 
 _BLOCK = 1024**2
 
@@ -39,8 +40,6 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
     CheckpointError
         See `ensure_downloaded`.
     """
-    from tqdm.auto import tqdm
-
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,12 +52,12 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
                     "hub's cache; make room or set TORCH_HOME to a larger disk."
                 )
             received = 0
-            bar = tqdm(total=total or None, unit="B", unit_scale=True, desc=target.name, disable=not progress)
-            with bar, partial.open("wb") as file:
+            watched = progress_bar(target.name, total or None, unit="B", shown=progress)
+            with watched as bar, partial.open("wb") as file:
                 while block := answer.read(_BLOCK):
                     file.write(block)
                     received += len(block)
-                    bar.update(len(block))
+                    bar.show(received)
         if total and received != total:
             raise CheckpointError(
                 f"The download of {target.name} broke off after {in_bytes(received)} of {in_bytes(total)}; "

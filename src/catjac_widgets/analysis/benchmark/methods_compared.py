@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from catjac_widgets.analysis.benchmark.methods import METHODS, USUAL, Method
 from catjac_widgets.analysis.benchmark.precision import Pairs, evaluate_contacts
 from catjac_widgets.analysis.benchmark.table import Row, as_dataset, read_rows, version, write_table
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
+from catjac_widgets.progress import with_progress
 from catjac_widgets.structures.geometry import CUTOFF, Atoms
 
 #: Changes whenever the same input would give other rows.
@@ -106,7 +107,14 @@ def evaluate(
         if force or not table.has(entry.name, name, _digest(entry, METHODS[name], identity, settings))
     ]
     here = version() if todo else ""
-    for entry, name in _with_bar(todo, model, progress, left_out):
+    if left_out and progress:
+        print(f"Left out, without their other half: {', '.join(left_out)}", file=sys.stderr)
+    for _, entry, name in with_progress(
+        [(place, *pair) for place, pair in enumerate(todo, start=1)],
+        lambda item: f"Map {item[0]} of {len(todo)}, {item[1].name}, {METHODS[item[2]].title}",
+        cost=lambda item: _cost(*item[1:]),
+        shown=progress,
+    ):
         if stop is not None and stop.is_set():
             kept = f"in {path.name}" if path else "nowhere"
             raise Cancelled(f"Stopped; {len(table.rows)} rows are kept {kept}.")
@@ -254,31 +262,6 @@ def _kept_rows(path: Path | None, settings: dict[str, Any]) -> tuple[list[Row], 
             f"{path.name} was made with other settings ({differ}); name another file, or remove this one."
         )
     return rows, commands
-
-
-def _with_bar(
-    todo: list[tuple[Entry, str]], model: Any, progress: bool, left_out: list[str]
-) -> Iterator[tuple[Entry, str]]:
-    """Go through what is to be done, with a bar over its estimated cost."""
-    if left_out and progress:
-        print(f"Left out, without their other half: {', '.join(left_out)}", file=sys.stderr)
-    if not progress or not todo:
-        yield from todo
-        return
-    from tqdm.auto import tqdm
-
-    costs = [_cost(entry, name) for entry, name in todo]
-    with tqdm(
-        total=sum(costs),
-        desc="Evaluating",
-        file=sys.stderr,
-        dynamic_ncols=True,
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]",
-    ) as bar:
-        for place, ((entry, name), cost) in enumerate(zip(todo, costs, strict=True), start=1):
-            bar.set_description_str(f"Map {place} of {len(todo)}, {entry.name}, {METHODS[name].title}")
-            yield entry, name
-            bar.update(cost)
 
 
 def _cost(entry: Entry, name: str) -> float:

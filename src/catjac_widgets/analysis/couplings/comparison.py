@@ -14,6 +14,7 @@ from catjac_widgets.analysis.contacts.operations import apc, centre, symmetrise
 from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance, mean_field
 from catjac_widgets.errors import CatjacError, JacobianError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.progress import with_progress
 from catjac_widgets.proteins.alignments import read_alignment
 
 if TYPE_CHECKING:
@@ -242,7 +243,6 @@ def couplings_table(
     Source: Zhang et al. (2024), figure 4B.
     """
     import pandas as pd
-    from tqdm.auto import tqdm
 
     paths = [Path(path) for path in alignments]
     if not paths:
@@ -250,7 +250,7 @@ def couplings_table(
     if couplings not in ("inverse_covariance", "mean_field", "potts"):
         raise UsageError(f"couplings={couplings!r} is none of inverse_covariance, mean_field and potts.")
     rows: list[dict[str, Any]] = []
-    for path in tqdm(paths, desc="J against couplings", unit="family", delay=0.5, disable=not progress):
+    for path in with_progress(paths, "J against couplings", unit="family", shown=progress):
         name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
         try:
             rows += _rows_of(name, path, model, couplings, list(cutoffs), separation, progress)

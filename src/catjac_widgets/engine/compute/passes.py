@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +12,8 @@ from catjac_widgets.engine.backends.threads import Priority, worker_for
 from catjac_widgets.engine.compute.memory import LARGEST_BATCH
 from catjac_widgets.engine.compute.sweep import OutOfMemory, free_device_memory, on_device
 from catjac_widgets.errors import Cancelled, DeviceError, UsageError
+from catjac_widgets.progress import progress_bar
 
-_SHOW_AFTER_SECONDS = 0.5
 _BATCH_BYTES = 512 * 2**20
 
 
@@ -73,8 +71,8 @@ def in_batches(
     worker = worker_for(model.device)
     here = worker.owns_this_thread()
     found: list[np.ndarray] = []
-    done, started, bar = 0, time.monotonic(), None
-    try:
+    with progress_bar(description, count, unit="pass", shown=progress) as bar:
+        done = 0
         while done < count:
             if stop is not None and stop.is_set():
                 raise Cancelled(f"Stopped after {done} of {count} passes; they are not kept.")
@@ -95,15 +93,5 @@ def in_batches(
                 free_device_memory()
                 continue
             done = part.stop
-            if progress and bar is None and time.monotonic() - started > _SHOW_AFTER_SECONDS:
-                from tqdm.auto import tqdm
-
-                bar = tqdm(
-                    total=count, desc=description, unit="pass", file=sys.stderr, dynamic_ncols=True, initial=0
-                )
-            if bar is not None:
-                bar.update(done - bar.n)
-    finally:
-        if bar is not None:
-            bar.close()
+            bar.advance(part.stop - part.start)
     return np.concatenate(found)

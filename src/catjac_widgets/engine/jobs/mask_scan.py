@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +15,16 @@ from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.compute.sweep import OutOfMemory, free_device_memory, on_device
+from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.plans.mask_scan import CONTACT_HEAD, MaskScanPlan
 from catjac_widgets.errors import Cancelled, DeviceError, ModelError, SequenceError
 from catjac_widgets.language_models.base import ContactHead
+from catjac_widgets.progress import progress_bar
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
-_SHOW_AFTER_SECONDS = 0.5
-
 #: On a CPU a block is computed in parts of about this long, between which a drag or a cancellation is heard.
 PART_SECONDS = 0.25
-_INTERRUPT_SECONDS = 10.0
 
 BlockListener = Callable[[int, np.ndarray], None]
 #: Makes maps (m, L, L) of a loaded model, residues and m masks.
@@ -335,24 +331,9 @@ def scan_masks(
         _wait(scan, progress, stop)
     except KeyboardInterrupt:
         scan.cancel()
-        scan.wait(_INTERRUPT_SECONDS)
+        scan.wait(INTERRUPT_SECONDS)
         raise KeyboardInterrupt(scan._stopped("interrupted")) from None
     scan.raise_for_error()
-
-
-def contact_frame(model: Any, residues: str, mask: Mask | None, replace_key: object) -> Future[np.ndarray]:
-    """Ask for the contact-head map (L, L) under one mask while a hand drags; nothing is stored.
-
-    A request that is still waiting under the same `replace_key` is replaced by this one, and sweeps of the
-    device wait until the drag is over.
-
-    Parameters
-    ----------
-    model
-        A loaded language model with a contact head.
-    """
-    call = lambda: model.contact_probabilities(residues, [mask if mask else None])[0]  # noqa: E731
-    return worker_for(model.device).submit_call(call, Priority.DRAG, replace_key)
 
 
 def _device_of(model: Any) -> Any:
@@ -364,27 +345,7 @@ def _device_of(model: Any) -> Any:
 
 
 def _wait(scan: MaskScan, progress: bool, stop: threading.Event | None) -> None:
-    started = time.monotonic()
-    bar: Any = None
-    try:
-        while not scan.wait(0.02 if time.monotonic() - started < 0.1 else 0.1):
-            if stop is not None and stop.is_set():
-                scan.cancel()
-            if progress and bar is None and time.monotonic() - started > _SHOW_AFTER_SECONDS:
-                from tqdm.auto import tqdm
-
-                name = scan.plan.sequence.name or f"{len(scan.plan.sequence)} residues"
-                bar = tqdm(
-                    total=len(scan.plan.masks),
-                    unit="mask",
-                    file=sys.stderr,
-                    dynamic_ncols=True,
-                )
-                # In a notebook tqdm takes what it is made with for markup.
-                bar.set_description(f"Maps of {name} under masks, {scan.plan.model}")
-            if bar is not None and scan.masks_computed > bar.n:
-                bar.update(scan.masks_computed - bar.n)
-    finally:
-        if bar is not None:
-            bar.update(scan.masks_computed - bar.n)
-            bar.close()
+    sequence = scan.plan.sequence
+    description = f"Maps of {sequence.name or f'{len(sequence)} residues'} under masks, {scan.plan.model}"
+    with progress_bar(description, len(scan.plan.masks), unit="mask", shown=progress) as bar:
+        wait_for(scan, lambda: bar.show(scan.masks_computed), stop=stop)
