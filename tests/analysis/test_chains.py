@@ -8,7 +8,7 @@ import pytest
 
 import catjac_widgets
 from catjac_widgets.analysis.contacts.chains import chain_block, inter_chain_precision
-from catjac_widgets.analysis.couplings.baselines import coupling_contacts, mean_field
+from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, mean_field
 from catjac_widgets.errors import JacobianError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.fit import fit_potts
 from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters

@@ -11,11 +11,12 @@ from oracles import letter_centred_norms, order_a
 from catjac_widgets.block_math import pairs as block_pairs
 from catjac_widgets.block_math.summaries import Accumulator
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.language_models.base import EXACT, FLOAT64, Numerics
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 
 def a_plan(
-    length: int, masked: np.ndarray | None = None, variant: str = "full", numerics: str = "exact"
+    length: int, masked: np.ndarray | None = None, variant: str = "full", numerics: Numerics = EXACT
 ) -> Plan:
     return make_plan(
         "A" * length,
@@ -59,12 +60,12 @@ def check(plan: Plan, jacobian: np.ndarray, made: dict[str, np.ndarray]) -> None
 @given(
     length=st.integers(2, 9),
     variant=st.sampled_from(["full", "fast"]),
-    numerics=st.sampled_from(["exact", "float64"]),
+    numerics=st.sampled_from([EXACT, FLOAT64]),
     seed=st.integers(0, 2**31),
     data=st.data(),
 )
 def test_streamed_summaries_equal_the_plain_formulas(
-    length: int, variant: str, numerics: str, seed: int, data: st.DataObject
+    length: int, variant: str, numerics: Numerics, seed: int, data: st.DataObject
 ) -> None:
     masked = np.array(data.draw(st.lists(st.booleans(), min_size=length, max_size=length)))
     masked[data.draw(st.integers(0, length - 1))] = False

@@ -62,11 +62,13 @@ def jacobian(
         "full" substitutes every letter; "fast" masks each position instead (one pass a position,
         ``aa_in`` is ``["<mask>"]``).
     numerics
-        "exact" (float32); "delta" (near-exact and faster: layers multiply differences from the wild type in
-        eight bits on a CPU, in bfloat16 on a GPU; "delta-int8", "delta-bfloat16" and "delta-float16" ask for
-        one kind); "float64" (slow, for checks). How far "delta" is off is measured on 2 % of the rows if 64
-        or more are asked for, and stands in the attribute ``numerics_error`` as a share of the Jacobian's
-        size; else that says "not estimated". It was not tried on pretrained ESM-2.
+        "exact" (float32); "float64" (slow, for checks); or another of those that the model offers
+        (``model.numerics``), for fair-esm's models "delta": near-exact and faster, layers multiply
+        differences from the wild type in eight bits on a CPU, in bfloat16 on a GPU ("delta-int8",
+        "delta-bfloat16" and "delta-float16" ask for one kind). How far approximate numerics are off is
+        measured on 2 % of the rows if 64 or more are asked for, and stands in the attribute
+        ``numerics_error`` as a share of the Jacobian's size; else that says "not estimated". "delta" was not
+        tried on pretrained ESM-2.
     batch_size
         Sequences run at once; chosen from the device's memory by default and halved when that runs out.
     linker
@@ -260,18 +262,24 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
     model : str, Path or LanguageModel
         The name as it was, anything else as a `LanguageModel`.
     """
+    from catjac_widgets.language_models.base import EXACT, choose_numerics
     from catjac_widgets.language_models.registry import identify, resolve_model
 
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
     identity = identify(resolved)
-    if options.get("numerics") == "delta":
-        options["numerics"] = _delta_of(resolved)
+    numerics = choose_numerics(
+        identity.numerics,
+        options.pop("numerics", EXACT.name),
+        lambda: _device_of(resolved),
+        model=identity.name,
+    )
     plan = make_plan(
         sequence,
         model=identity.name,
         fingerprint=identity.fingerprint,
         letters=identity.letters,
         max_residues=identity.max_residues,
+        numerics=numerics,
         **options,
     )
     if plan.rows == "all" and plan.mask:
@@ -282,21 +290,16 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
     return plan, resolved
 
 
-def _delta_of(model: Any) -> str:
-    """Name the coarse numbers that the model's device multiplies fastest."""
-    from catjac_widgets.language_models.devices import likely_device
-
-    device = likely_device() if isinstance(model, str | Path) else str(model.device)
-    return "delta-int8" if device.startswith("cpu") else "delta-bfloat16"
-
-
 def worker_of(model: Any) -> Worker:
     """Return the worker of the device that a model is on, or would be loaded to."""
-    if isinstance(model, str | Path):
-        from catjac_widgets.language_models.devices import likely_device
+    return worker_for(_device_of(model))
 
-        return worker_for(likely_device())
-    return worker_for(model.device)
+
+def _device_of(model: Any) -> str:
+    """Name the device that a model is on, or would be loaded to."""
+    from catjac_widgets.language_models.devices import likely_device
+
+    return likely_device() if isinstance(model, str | Path) else str(model.device)
 
 
 def _wait(job: Job, progress: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from catjac_widgets.language_models.base import EXACT, FLOAT64, Numerics
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -23,6 +25,8 @@ class ModelIdentity:
         Whether it has a fitted contact head.
     causal
         Whether position j sees only positions before it.
+    numerics
+        The numerics in which its Jacobians can be computed, the preferred first.
     """
 
     name: str
@@ -31,3 +35,4 @@ class ModelIdentity:
     max_residues: int | None
     has_contact_head: bool
     causal: bool = False
+    numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)

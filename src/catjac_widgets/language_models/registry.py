@@ -19,6 +19,7 @@ from catjac_widgets.language_models.catalogue import (
     hub_folder,
     in_bytes,
 )
+from catjac_widgets.language_models.esm.numerics.table import NUMERICS
 from catjac_widgets.language_models.identity import ModelIdentity
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ class FileSource:
 
         facts = facts_of(self.file())
         return ModelIdentity(
-            self.name, facts.fingerprint, facts.letters, facts.max_residues, facts.contact_head
+            self.name,
+            facts.fingerprint,
+            facts.letters,
+            facts.max_residues,
+            facts.contact_head,
+            numerics=NUMERICS,
         )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
@@ -99,7 +105,12 @@ class HubSource(FileSource):
         if known is None:
             return super().identity()
         return ModelIdentity(
-            self.name, known.fingerprint, known.letters, known.max_residues, known.contact_head
+            self.name,
+            known.fingerprint,
+            known.letters,
+            known.max_residues,
+            known.contact_head,
+            numerics=NUMERICS,
         )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
@@ -249,6 +260,7 @@ def identify(model: Any) -> ModelIdentity:
         made.max_residues,
         bool(getattr(made, "has_contact_head", hasattr(made, "contact_probabilities"))),
         made.causal,
+        made.numerics,
     )
 
 

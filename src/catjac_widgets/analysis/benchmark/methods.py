@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.benchmark.inputs import Entry
+from catjac_widgets.analysis.benchmark.entries import Entry
 from catjac_widgets.analysis.contacts.head import contact_head
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.couplings.baselines import (
+from catjac_widgets.analysis.couplings.closed_form import (
     PSEUDOCOUNT,
     SHRINKAGE,
     coupling_contacts,

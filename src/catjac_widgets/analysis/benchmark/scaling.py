@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.benchmark.inputs import find_entries
+from catjac_widgets.analysis.benchmark.entries import find_entries
 from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS, spearman, spearman_interval
 from catjac_widgets.analysis.benchmark.methods import METHODS
 from catjac_widgets.analysis.benchmark.precision import precision_at_l

@@ -11,7 +11,7 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.operations import apc, centre, symmetrise
-from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance, mean_field
+from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, inverse_covariance, mean_field
 from catjac_widgets.errors import CatjacError, JacobianError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.parameters import PottsParameters
 from catjac_widgets.progress import with_progress

@@ -129,7 +129,7 @@ class Gathering:
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"
         yield
-        runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics)
+        runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics.name)
         if rows.baseline is None:
             rows.baseline = wild_type_logits(runner, plan)
             rows.keep_beside("wild_type_logits", rows.baseline)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError, SequenceError, UsageError
+from catjac_widgets.errors import ModelError, SequenceError
 from catjac_widgets.language_models import fingerprints
-from catjac_widgets.language_models.base import LanguageModel, Runner
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
+from catjac_widgets.language_models.base import LanguageModel, Runner, choose_numerics
+from catjac_widgets.language_models.esm.numerics.table import NUMERICS, make_runner
 from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
-from catjac_widgets.language_models.esm.runners import DeltaRunner, FairEsmRunner
 from catjac_widgets.language_models.esm.stock import altered_modules, fair_esm, lock_of, regression_is_fitted
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from catjac_widgets.proteins.masks import Mask
-
-#: Numbers in which `numerics="delta-…"` multiplies differences.
-DELTA_KINDS = ("int8", "bfloat16", "float16")
 
 #: Most memory that the attention maps of one layer may take when the contact head runs over several masks, on
 #: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
@@ -52,6 +48,8 @@ class FairEsm(LanguageModel):
     contact_head
         Whether the contact head's regression was loaded; None looks at its weights.
     """
+
+    numerics = NUMERICS
 
     def __init__(
         self,
@@ -199,18 +197,9 @@ class FairEsm(LanguageModel):
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """See `LanguageModel.prepare`; on a GPU, batches of unaltered models are launched ahead."""
         tokens = self.encode(residues, mask)
-        if numerics == "float64":
-            return FairEsmRunner(self, _float64_copy(self.model), tokens, np.float64)
-        kind = numerics.removeprefix("delta-")
-        if numerics == "exact":
-            runner = FairEsmRunner(self, self.model, tokens, np.float32)
-        elif numerics == "delta-int8":
-            runner = DeltaRunner(self, tokens, kind)
-        elif kind in DELTA_KINDS and kind != numerics:
-            runner = HalfDeltaRunner(self, tokens, kind)
-        else:
-            raise UsageError(f"numerics is 'exact', 'delta' or 'float64', not {numerics!r}.")
-        if self.device.type != "cuda" or altered_modules(self.model):
+        chosen = choose_numerics(self.numerics, numerics, model=self.name)
+        runner = make_runner(chosen, self, tokens)
+        if self.device.type != "cuda" or chosen.dtype == "float64" or altered_modules(self.model):
             return runner
         from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
         from catjac_widgets.language_models.esm.cuda.streams import streams_of

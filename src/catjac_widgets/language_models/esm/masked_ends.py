@@ -93,6 +93,7 @@ class MaskedEndsSource:
             plain.max_residues,
             plain.has_contact_head,
             plain.causal,
+            plain.numerics,
         )
 
     def load(self, device: torch.device, dtype: Any) -> LanguageModel:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError, SequenceError, UsageError
-from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution
+from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution, choose_numerics
 from catjac_widgets.language_models.fingerprints import FileMemory, file_memory, sha256_of_file
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.potts.files import read_potts
@@ -124,9 +124,8 @@ class Potts(LanguageModel):
         """See `LanguageModel`."""
         import torch
 
-        if numerics.startswith("delta"):
-            raise UsageError(f"{self.name} has no layers to multiply coarsely; use numerics='exact'.")
-        dtype = torch.float64 if numerics == "float64" else torch.float32
+        chosen = choose_numerics(self.numerics, numerics, model=self.name)
+        dtype = getattr(torch, chosen.dtype)
         return _PottsRunner(self, self.encode(residues, mask), dtype)
 
     def row_bytes(self, length: int) -> int:

@@ -11,7 +11,7 @@ from labelled_potts import sampled_alignment
 from scipy.stats import spearmanr
 
 import catjac_widgets
-from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance
+from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, inverse_covariance
 from catjac_widgets.analysis.couplings.comparison import (
     couplings_correlation,
     couplings_entries,

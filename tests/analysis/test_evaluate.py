@@ -13,12 +13,11 @@ from checkpoints import random_esm2
 from stubs import PottsModel
 
 import catjac_widgets
+from catjac_widgets.analysis.benchmark import evaluate as evaluating
 from catjac_widgets.analysis.benchmark import methods as evaluation_methods
-from catjac_widgets.analysis.benchmark import methods_compared as evaluating
-from catjac_widgets.analysis.benchmark.inputs import find_entries
-from catjac_widgets.analysis.benchmark.methods_compared import evaluate
-from catjac_widgets.analysis.benchmark.precision import evaluate_contacts, precision_at_l
-from catjac_widgets.analysis.benchmark.table import (
+from catjac_widgets.analysis.benchmark.entries import find_entries
+from catjac_widgets.analysis.benchmark.evaluate import evaluate
+from catjac_widgets.analysis.benchmark.evaluation_table import (
     COLUMNS,
     as_dataset,
     evaluation_means,
@@ -26,7 +25,8 @@ from catjac_widgets.analysis.benchmark.table import (
     read_rows,
     version,
 )
-from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance, mean_field
+from catjac_widgets.analysis.benchmark.precision import evaluate_contacts, precision_at_l
+from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, inverse_covariance, mean_field
 from catjac_widgets.errors import Cancelled, ModelNotFoundError, SequenceError, StructureError, UsageError
 from catjac_widgets.language_models.esm.mini.familiarity import familiarity
 from catjac_widgets.language_models.potts.fit import fit_potts

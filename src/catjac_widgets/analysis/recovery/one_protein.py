@@ -18,9 +18,9 @@ from catjac_widgets.analysis.recovery.patterns import (
     as_target,
     check_patterns,
 )
-from catjac_widgets.analysis.recovery.runs import SOURCES, run_targets
-from catjac_widgets.analysis.recovery.targets import Protocol, choose_targets
-from catjac_widgets.analysis.recovery.targets import protocol as make_protocol
+from catjac_widgets.analysis.recovery.protocols import Protocol, choose_targets
+from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
+from catjac_widgets.analysis.recovery.target_scan import SOURCES, run_targets
 from catjac_widgets.engine.jobs.mask_scan import scan_masks
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.esm.masked_ends import PREFIX, masked_ends

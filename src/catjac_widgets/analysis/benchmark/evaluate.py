@@ -12,11 +12,17 @@ from typing import Any
 
 import xarray as xr
 
-from catjac_widgets.analysis.benchmark.inputs import Entry, find_entries
+from catjac_widgets.analysis.benchmark.entries import Entry, find_entries
+from catjac_widgets.analysis.benchmark.evaluation_table import (
+    Row,
+    as_dataset,
+    read_rows,
+    version,
+    write_table,
+)
 from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS
 from catjac_widgets.analysis.benchmark.methods import METHODS, USUAL, Method
 from catjac_widgets.analysis.benchmark.precision import Pairs, evaluate_contacts
-from catjac_widgets.analysis.benchmark.table import Row, as_dataset, read_rows, version, write_table
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
 from catjac_widgets.progress import with_progress
 from catjac_widgets.structures.geometry import CUTOFF, Atoms
