@@ -290,6 +290,12 @@ class Job:
             self.step()
         return self.done
 
+    def step_here(self) -> None:
+        """Do all that is to be done on this very thread, if that is what the job waits for."""
+        if self._worker is not None and self._worker.owns_this_thread():
+            while not self.step():
+                pass
+
     def step(self) -> bool:
         """See `Task`."""
         if self.done or self._steps is None:
