@@ -8,7 +8,8 @@ import pytest
 from labelled_potts import sampled_alignment
 
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
-from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, inverse_covariance, mean_field
+from catjac_widgets.analysis.couplings.closed_form import inverse_covariance, mean_field
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
 from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.potts.fit import fit_potts
 from catjac_widgets.proteins.alignments import Alignment, read_alignment

@@ -11,13 +11,14 @@ from labelled_potts import sampled_alignment
 from scipy.stats import spearmanr
 
 import catjac_widgets
-from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, inverse_covariance
+from catjac_widgets.analysis.couplings.closed_form import inverse_covariance
 from catjac_widgets.analysis.couplings.comparison import (
     couplings_correlation,
     couplings_entries,
     couplings_table,
-    potts_of_jacobian,
 )
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
+from catjac_widgets.analysis.couplings.potts_of_jacobian import potts_of_jacobian
 from catjac_widgets.cli import main
 from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.language_models.potts.adapter import random_potts

@@ -25,8 +25,9 @@ from catjac_widgets.analysis.benchmark.evaluation_table import (
     read_rows,
     version,
 )
-from catjac_widgets.analysis.benchmark.precision import evaluate_contacts, precision_at_l
-from catjac_widgets.analysis.couplings.closed_form import coupling_contacts, inverse_covariance, mean_field
+from catjac_widgets.analysis.benchmark.precision import precision_at_l, precision_by_range
+from catjac_widgets.analysis.couplings.closed_form import inverse_covariance, mean_field
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
 from catjac_widgets.errors import Cancelled, ModelNotFoundError, SequenceError, StructureError, UsageError
 from catjac_widgets.language_models.esm.mini.familiarity import familiarity
 from catjac_widgets.language_models.potts.fit import fit_potts
@@ -90,7 +91,7 @@ def test_every_number_is_the_one_of_its_own_function(folder):
         }
         for method, C in maps.items():
             # As plain arrays: nothing of the labels can go wrong twice.
-            expected = evaluate_contacts(C.values, example.contacts.values)
+            expected = precision_by_range(C.values, example.contacts.values)
             for column in ("precision_at_l", "precision_at_l_half", "precision_at_l_fifth", "auc", "low"):
                 found = table[column].sel(protein=name, source=method)
                 np.testing.assert_allclose(found.values, expected[column], atol=1e-6, err_msg=method)
@@ -199,7 +200,7 @@ def test_unresolved_residues_are_neither_hits_nor_misses(model, tmp_path):
     C = catjac_widgets.contacts(catjac_widgets.jacobian(ww.sequence, model, progress=False)).values
     truth = ww.contacts.values.copy()
     truth[9], truth[:, 9] = np.nan, np.nan
-    expected = evaluate_contacts(C, truth)
+    expected = precision_by_range(C, truth)
     np.testing.assert_allclose(table["precision_at_l"].values[0, 0], expected["precision_at_l"], atol=1e-12)
     np.testing.assert_array_equal(table["pairs"].values[0, 0], expected["pairs"])
 
@@ -237,7 +238,7 @@ def test_what_is_wrong_with_one_protein_is_its_own_row(folder, model):
 def test_a_run_that_was_stopped_goes_on(folder, model, monkeypatch):
     output = folder.parent / "out.csv"
     stop, made = threading.Event(), []
-    real = evaluating.evaluate_contacts
+    real = evaluating.precision_by_range
 
     def counting(*given, **options):
         made.append(1)
@@ -245,7 +246,7 @@ def test_a_run_that_was_stopped_goes_on(folder, model, monkeypatch):
             stop.set()
         return real(*given, **options)
 
-    monkeypatch.setattr(evaluating, "evaluate_contacts", counting)
+    monkeypatch.setattr(evaluating, "precision_by_range", counting)
     with pytest.raises(Cancelled, match=r"rows are kept in out\.csv"):
         evaluate(folder, FAST, model, output=output, progress=False, stop=stop)
     assert len({(row["protein"], row["method"]) for row in read_rows(output)[0]}) == 2

@@ -5,16 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catjac_widgets.analysis.benchmark.intervals import (
-    mean_interval,
-    percentiles,
-    precision_interval,
-    ranked,
-    spearman,
-    spearman_interval,
-    weighted_precision,
-)
-from catjac_widgets.analysis.benchmark.precision import Scored, scored_pairs
+from catjac_widgets.analysis.benchmark.intervals import precision_interval, ranked, weighted_precision
+from catjac_widgets.analysis.benchmark.scored_pairs import Scored, scored_pairs
+from catjac_widgets.analysis.statistics import mean_interval, percentiles, spearman, spearman_interval
 from catjac_widgets.errors import UsageError
 
 seeds = st.integers(0, 2**32 - 1)

@@ -9,9 +9,9 @@ from checkpoints import random_esm2
 from labelled_arrays import random_sequence
 from stubs import PottsModel, SlowModel
 
-from catjac_widgets.analysis.likelihood.marginals import pseudo_perplexity
 from catjac_widgets.analysis.likelihood.masked_perplexity import masked_perplexity, random_masks
-from catjac_widgets.analysis.summaries import log_softmax
+from catjac_widgets.analysis.likelihood.probabilities import log_softmax
+from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 

@@ -7,13 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_arrays import random_jacobian
 
-from catjac_widgets.analysis.benchmark.precision import (
-    RANGES,
-    auc,
-    evaluate_contacts,
-    precision_at_l,
-    top_contacts,
-)
+from catjac_widgets.analysis.benchmark.precision import RANGES, auc, precision_at_l, precision_by_range
+from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.errors import JacobianError, StructureError, UsageError
 from catjac_widgets.proteins.coordinates import residue_coordinates
@@ -101,7 +96,7 @@ def test_missing_pairs_count_as_misses_and_are_reported():
     L = 10
     truth = np.ones((L, L))
     assert precision_at_l(symmetric(L), truth, separation=8) == 3 / 10
-    table = evaluate_contacts(symmetric(L), truth)
+    table = precision_by_range(symmetric(L), truth)
     assert table.loc["short", "pairs"] == 10
     assert table.loc["medium", "pairs"] == 0
     assert table.loc["medium", "precision_at_l"] == 0
@@ -150,7 +145,7 @@ def test_chains_are_infinitely_far_apart():
     between = np.zeros((10, 10))
     between[:5, 5:] = between[5:, :5] = 1
     # No pair within a chain of five is six apart, so only the 25 pairs between the chains are left.
-    assert evaluate_contacts(C, between).loc["all", "pairs"] == 25
+    assert precision_by_range(C, between).loc["all", "pairs"] == 25
     assert precision_at_l(C, between) == 1.0
     assert precision_at_l(C, between, separation=1, max_separation=12) == 0.0
 
@@ -159,12 +154,12 @@ def test_auc_is_the_mean_over_tenths():
     C, truth = symmetric(40, 3), random_truth(40, 4)
     expected = np.mean([counted(C, truth, 6, None, 4 * tenth) for tenth in range(1, 11)])
     assert auc(C, truth) == pytest.approx(expected, abs=1e-12)
-    assert evaluate_contacts(C, truth).loc["all", "auc"] == pytest.approx(expected, abs=1e-12)
+    assert precision_by_range(C, truth).loc["all", "auc"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_table_of_ranges():
     C, truth = symmetric(50, 5), random_truth(50, 6)
-    table = evaluate_contacts(C, truth)
+    table = precision_by_range(C, truth)
     assert list(table.index) == ["all", "local", "short", "medium", "long"]
     for name, (first, last) in {"all": (6, None), **RANGES}.items():
         for column, k in (("precision_at_l", 50), ("precision_at_l_half", 25), ("precision_at_l_fifth", 10)):

@@ -11,7 +11,7 @@ from stubs import PottsModel
 import catjac_widgets
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
 from catjac_widgets.analysis.benchmark.scaling import scaling
-from catjac_widgets.analysis.likelihood.marginals import pseudo_perplexity
+from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
 from catjac_widgets.proteins.alignments import read_alignment
 from catjac_widgets.structures.example_proteins import examples

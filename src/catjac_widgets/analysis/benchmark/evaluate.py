@@ -20,9 +20,10 @@ from catjac_widgets.analysis.benchmark.evaluation_table import (
     version,
     write_table,
 )
-from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS
 from catjac_widgets.analysis.benchmark.methods import METHODS, USUAL, Method
-from catjac_widgets.analysis.benchmark.precision import Pairs, evaluate_contacts
+from catjac_widgets.analysis.benchmark.precision import precision_by_range
+from catjac_widgets.analysis.benchmark.scored_pairs import Pairs
+from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
 from catjac_widgets.progress import with_progress
 from catjac_widgets.structures.geometry import CUTOFF, Atoms
@@ -180,7 +181,7 @@ def _rows(entry: Entry, name: str, model: Any, identity: Any, settings: dict[str
             row["neff"] = _neff(entry)
         if reads_model:
             row["in_sample"] = _in_sample(entry, identity)
-        found = evaluate_contacts(method.make(entry, model), truth, pairs=settings["pairs"])
+        found = precision_by_range(method.make(entry, model), truth, pairs=settings["pairs"])
         resolved = int(truth.notnull().any("pos_j").sum())
     except CatjacError as error:
         return [{**dict.fromkeys(_ALL), **row, "range": "", "error": " ".join(str(error).split())}]

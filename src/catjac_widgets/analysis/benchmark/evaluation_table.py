@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets._version import __version__
-from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS, check_confidence, mean_interval
+from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS, check_confidence, mean_interval
 from catjac_widgets.errors import UsageError
 
 Row = dict[str, Any]

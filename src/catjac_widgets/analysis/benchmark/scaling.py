@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.benchmark.entries import find_entries
-from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS, spearman, spearman_interval
 from catjac_widgets.analysis.benchmark.methods import METHODS
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
-from catjac_widgets.analysis.likelihood.marginals import pseudo_perplexity
+from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
+from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS, spearman, spearman_interval
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
 from catjac_widgets.progress import with_progress
 

@@ -11,16 +11,11 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.recovery.measures import RECOVERED
-from catjac_widgets.analysis.recovery.patterns import (
-    AVOIDED,
-    PUBLISHED_PATTERNS,
-    Target,
-    as_target,
-    check_patterns,
-)
+from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.protocols import Protocol, choose_targets
 from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
 from catjac_widgets.analysis.recovery.target_scan import SOURCES, run_targets
+from catjac_widgets.analysis.recovery.targets import as_target
 from catjac_widgets.engine.jobs.mask_scan import scan_masks
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.esm.masked_ends import PREFIX, masked_ends
@@ -304,6 +299,3 @@ def _states(secondary_structure: Any, sequence: Sequence) -> str | None:
     if hasattr(secondary_structure, "secondary_structure"):
         secondary_structure = secondary_structure.secondary_structure(sequence)
     return "".join(str(state) or "-" for state in np.asarray(secondary_structure))
-
-
-__all__ = ["Target", "recovery", "recovery_scan"]

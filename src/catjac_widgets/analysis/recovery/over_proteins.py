@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.recovery.bands import BANDS, DRAWS, bootstrap, wilson
+from catjac_widgets.analysis.recovery.bands import BANDS, bootstrap, wilson
 from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.one_protein import check_source, recovery_scan
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
+from catjac_widgets.analysis.statistics import DRAWS
 from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.progress import with_progress
 from catjac_widgets.proteins.sequences import Sequence, as_sequence

@@ -8,7 +8,7 @@ from itertools import combinations, groupby
 
 import numpy as np
 
-from catjac_widgets.analysis.recovery.patterns import Target
+from catjac_widgets.analysis.recovery.targets import Target
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.sequences import Sequence
 

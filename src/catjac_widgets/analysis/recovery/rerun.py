@@ -10,7 +10,7 @@ import xarray as xr
 from catjac_widgets.analysis.labels import sequence_of
 from catjac_widgets.analysis.recovery.one_protein import recovery_scan
 from catjac_widgets.analysis.recovery.over_proteins import recovery_curves
-from catjac_widgets.analysis.recovery.patterns import target_of
+from catjac_widgets.analysis.recovery.targets import target_of
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.registry import identify
 

@@ -12,7 +12,8 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.operations import apc, block_norms, zero_diagonal
 from catjac_widgets.analysis.recovery.measures import RECOVERED, block_cosine, recovered_fraction
-from catjac_widgets.analysis.recovery.patterns import AVOIDED, Target, check_steps, patterned_masks
+from catjac_widgets.analysis.recovery.patterns import AVOIDED, check_steps, patterned_masks
+from catjac_widgets.analysis.recovery.targets import Target
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.jobs.mask_scan import MapMaker, scan_masks
 from catjac_widgets.engine.plans.mask_scan import CONTACT_HEAD
