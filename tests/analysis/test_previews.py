@@ -12,7 +12,8 @@ from checkpoints import random_esm2
 from scipy.stats import spearmanr
 
 import catjac
-from catjac_widgets.analysis.previews.preview import preview as previews
+from catjac_widgets.analysis.previews import preview as previews
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.adapter import random_potts
 
@@ -126,7 +127,7 @@ def test_rows_take_the_place_of_the_preview() -> None:
         def result(self) -> Any:
             return exact
 
-    plan, _ = previews.plan_for(residues, model)
+    plan = make_request(residues, model).plan
     job: Any = Halfway()
     first, last = previews._exact(plan, job, approximate, 8, "")
     assert labels_of([first, last]) == ["Jacobian, 50 %", "Jacobian"]

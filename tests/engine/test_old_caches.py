@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from conftest import Counts
 
-from catjac_widgets.analysis.recovery.experiments import recovery
+import catjac
+
 from catjac_widgets.engine.api import jacobian
-from catjac_widgets.engine.cache.stored import stored_contacts
+from catjac_widgets.engine.cache import stored
 from catjac_widgets.language_models.registry import load_model
 
 FIXTURE = Path(__file__).parents[1] / "data" / "cache-0.1"
@@ -54,14 +55,14 @@ def test_a_jacobian_of_0_1_is_read(
     np.testing.assert_array_equal(made.values, expected[name])
     np.testing.assert_array_equal(made["wild_type_logits"].values, expected[f"{name} wild type"])
     if name != "delta":
-        kept = stored_contacts(made)
+        kept = stored.contacts(made)
         assert kept is not None
         visible = np.isfinite(made.values).all(axis=(1, 2, 3))
         assert np.isfinite(kept.values[np.ix_(visible, visible)]).all()
 
 
 def test_a_scan_of_0_1_is_read(expected: dict[str, np.ndarray], counts: Counts) -> None:
-    curve = recovery(*ASKED.RECOVERY["args"], progress=False, **ASKED.RECOVERY["options"])
+    curve = catjac.recovery(*ASKED.RECOVERY["args"], progress=False, **ASKED.RECOVERY["options"])
     computed, read, loaded = counts()
     assert (computed, loaded) == (0, 0)
     assert read > 4

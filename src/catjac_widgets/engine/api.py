@@ -223,9 +223,7 @@ def _refuse_rows(rows: str | None) -> None:
             "No model offers rows='all' (substitutions at masked positions, with the number of masks held "
             "constant); leave it out."
         )
-    warnings.warn(
-        "rows='visible' is how it always is; leave it out.", DeprecationWarning, stacklevel=3
-    )
+    warnings.warn("rows='visible' is how it always is; leave it out.", DeprecationWarning, stacklevel=3)
 
 
 def _wait(job: Job, progress: bool) -> None:

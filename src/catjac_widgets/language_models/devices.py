@@ -142,8 +142,8 @@ def cgroup_memory_limit(
 
     Notes
     -----
-    Of version 2 (``memory.max``) and version 1 (``memory.limit_in_bytes``), the least limit of the process's own
-    group and of all that it lies in.
+    The least limit of the process's own group and of all that it lies in, of version 2 (``memory.max``) and
+    version 1 (``memory.limit_in_bytes``).
     """
     limits = []
     for folder, name in _memory_groups(root, membership):

@@ -16,9 +16,9 @@ import numpy as np
 folder, archive = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 os.environ["CATJAC_CACHE"] = str(folder)
 
-import catjac  # noqa: E402
 from requests_of_the_fixture import ALIGNMENT, RECOVERY, REQUESTS  # noqa: E402
 
+import catjac  # noqa: E402
 
 
 def _anonymous(item: tarfile.TarInfo) -> tarfile.TarInfo:

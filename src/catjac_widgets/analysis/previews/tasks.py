@@ -12,11 +12,12 @@ import numpy as np
 
 from catjac_widgets.analysis.previews.preview import approximate_jacobians
 from catjac_widgets.engine.backends.threads import Priority, worker_for
-from catjac_widgets.engine.cache.store import cache as the_cache
+from catjac_widgets.engine.plans.request import device_name
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.registry import identify, resolve_model
+from catjac_widgets.language_models.registry import resolve_model
 
 if TYPE_CHECKING:
+    from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.engine.plans.jacobian import Plan
     from catjac_widgets.language_models.base import LanguageModel
 
@@ -96,12 +97,14 @@ def expected_seconds(plan: Plan, model: LanguageModel, rows: int) -> float:
     return (time.perf_counter() - began) / _TIMED_SEQUENCES * plan.substitutions_per_row * rows
 
 
-def start_preview(plan: Plan, model: Any, come: Come) -> PreviewTask | None:
-    """Queue a preview before the rows of a plan's Jacobian, if it may be worth it.
+def start_preview(job: Job, come: Come) -> PreviewTask | None:
+    """Queue a preview before the rows of a job, if it may be worth it.
 
     Parameters
     ----------
-    plan, model, come
+    job
+        Whose Jacobian to approximate.
+    come
         See `PreviewTask`.
 
     Returns
@@ -110,15 +113,13 @@ def start_preview(plan: Plan, model: Any, come: Come) -> PreviewTask | None:
         None for the fast variant, where enough rows lie in the cache, and for a name whose model has no
         contact head: that one is left to the job to load, which says how far it is.
     """
-    by_name = isinstance(model, str | Path)
-    if plan.variant != "full" or (by_name and not identify(model).has_contact_head):
+    request, plan = job.request, job.plan
+    by_name = isinstance(request.model, str | Path)
+    if plan.variant != "full" or (by_name and not request.identity.has_contact_head):
         return None
-    entry = the_cache.find(plan)
-    missing = len(set(plan.wanted) - (entry.done() if entry is not None else set()))
+    missing = len(plan.wanted) - job.rows_in_cache
     if missing <= (1 - ENOUGH_ROWS) * len(plan.wanted):
         return None
-    from catjac_widgets.language_models.devices import likely_device
-
-    task = PreviewTask(plan, model, come, missing)
-    worker_for(likely_device() if by_name else resolve_model(model).device).add(task)
+    task = PreviewTask(plan, request.model, come, missing)
+    worker_for(device_name(request.model)).add(task)
     return task

@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -243,11 +243,7 @@ class Job:
     def kept_message(self, what: str) -> str:
         """Say that it was `what` ("cancelled") after how many rows, and what becomes of them."""
         done, total = len(self._rows.done), len(self.plan.wanted)
-        kept = (
-            "they are kept, and calling again continues"
-            if self._rows.keeps
-            else "they are not kept"
-        )
+        kept = "they are kept, and calling again continues" if self._rows.keeps else "they are not kept"
         return f"The Jacobian was {what} after {done} of {total} rows; {kept}."
 
     def __repr__(self) -> str:

@@ -153,7 +153,11 @@ class Rows:
             self._lazy = False
         if not self._lazy:
             self._data = self._empty()
-        if self._entry is not None and len(plan.wanted) == len(plan.runnable) and not self._summarised(self._entry):
+        if (
+            self._entry is not None
+            and len(plan.wanted) == len(plan.runnable)
+            and not self._summarised(self._entry)
+        ):
             self._accumulator = Accumulator(plan.row_shape, plan.mask.array, plan.dtype)
 
     def _summarised(self, entry: Entry) -> bool:

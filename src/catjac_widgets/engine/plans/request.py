@@ -138,9 +138,7 @@ def make_request(
         mask=as_mask(mask, made),
         positions=check_positions(positions, len(made)),
         variant=variant,
-        numerics=choose_numerics(
-            known.numerics, numerics, lambda: device_name(resolved), model=known.name
-        ),
+        numerics=choose_numerics(known.numerics, numerics, lambda: device_name(resolved), model=known.name),
         linker=linker,
         batch_size=batch_size,
         cache=cache,

@@ -12,7 +12,7 @@ import traitlets
 
 from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.proteins.masks import as_mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.labels import structure_names
 from catjac_widgets.widgets.base.state import Brush, Pair, SharedState, refuse_unknown
 from catjac_widgets.widgets.contact_map.view import ContactMap, native_contacts
@@ -373,31 +373,31 @@ def explore(
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
     from catjac_widgets.analysis.previews.tasks import start_preview
-    from catjac_widgets.engine.api import submit
-    from catjac_widgets.engine.backends.threads import Priority
+    from catjac_widgets.engine.api import submit_request
+    from catjac_widgets.engine.plans.request import make_request
 
     if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
         structure = getattr(sequence, "structure", None) if structure is None else structure
         sequence = sequence.sequence
-    known = as_sequence(sequence, unknown=unknown)
-    hidden = as_mask(mask, known)
+    request = make_request(
+        sequence,
+        model,
+        mask=mask,
+        variant=variant,
+        numerics=numerics,
+        batch_size=batch_size,
+        linker=linker,
+        unknown=unknown,
+        cache=cache,
+    )
+    known, model, hidden = request.sequence, request.model, request.mask
     panels = check_panels(panels)
     structure = readable_structure(structure, known)
     native = None if structure is None else native_contacts(structure, known)
 
     def start(mask: Mask) -> Job:
-        return submit(
-            known,
-            model,
-            mask=mask,
-            variant=variant,
-            numerics=numerics,
-            batch_size=batch_size,
-            linker=linker,
-            cache=cache,
-            # Behind the attention head's one pass, which fills the screen first.
-            priority=Priority.BACKGROUND,
-        )
+        # In the background: behind the attention head's one pass, which fills the screen first.
+        return submit_request(dataclasses.replace(request, mask=mask))
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
     first = start(hidden)
@@ -410,7 +410,7 @@ def explore(
             head=lambda job: head_of(known, model, job),
             head_under=lambda mask: head_under(known, model, mask),
             # Rows are less urgent than the attention head and the preview, which fill the screen first.
-            preview=lambda job, come: start_preview(job.plan, model, come),
+            preview=start_preview,
             model=model,
             structure=structure,
             panels=panels,
