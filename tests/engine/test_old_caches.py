@@ -14,7 +14,6 @@ import pytest
 from conftest import Counts
 
 import catjac
-
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.cache import stored
 from catjac_widgets.language_models.registry import load_model

@@ -204,7 +204,7 @@ class _Run:
 
 
 def _read(what: Any) -> list[tuple[str, Sequence | str | Path]]:
-    """Find all sequences, each with its name ("" where it has none); letters are checked with the model's later."""
+    """Find all sequences and their names ("" where there is none); letters are checked later."""
     found: list[tuple[str, Sequence | str | Path]]
     if isinstance(what, Sequence):
         found = [(what.name, what)]

@@ -95,7 +95,7 @@ def label_jacobian(
 
 
 def _request_attributes(plan: Plan) -> dict[str, str]:
-    """What a person needs to ask for the same again."""
+    """Say what a person needs to ask for the same again."""
     return {
         "sequence": str(plan.sequence),
         "sequence_name": plan.sequence.name,

@@ -210,7 +210,7 @@ def _on(worker: Worker, call: Callable[[], T]) -> T:
 
 
 def preview_map(plan: Plan, values: np.ndarray, how: str) -> xr.DataArray:
-    """Contact map, as of `contacts`, of an approximate Jacobian (L, A, L, A) made as `how` says, NaN where masked."""
+    """Contact map, as of `contacts`, of an approximate Jacobian (L, A, L, A); `how` says how it was made."""
     return contacts(label_jacobian(values, plan, complete=False, approximation=how))
 
 

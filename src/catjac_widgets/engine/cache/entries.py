@@ -1,7 +1,6 @@
 """What a cache is made of: things to keep, entries that keep one of them, and stores of entries.
 
-Another backend is one subclass of `Store` and one of `Entry`; `tests/engine/test_backends_of_the_cache.py` runs the
-same battery over all of them.
+Another backend is one subclass of `Store` and one of `Entry`; `tests/engine/test_stores.py` checks all alike.
 """
 
 from __future__ import annotations
@@ -268,5 +267,6 @@ class Store(ABC):
         """Bytes that can still be written, None where that is the memory of this process."""
         return None
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of everything that this process holds, because it ends."""

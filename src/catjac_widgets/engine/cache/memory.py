@@ -125,6 +125,9 @@ class MemoryStore(Store):
         """See `Store`."""
         return self._users[key] > 0
 
+    def close(self) -> None:
+        """See `Store`; what it holds ends with the process."""
+
     def default_limit(self, taken: int) -> int:
         """See `Store`."""
         return min(MEMORY_LIMIT, total_memory() // 10)

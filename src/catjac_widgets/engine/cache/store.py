@@ -1,4 +1,4 @@
-"""The cache: finds and opens entries in whichever store there is, keeps to its limit, and counts what it did."""
+"""The cache: finds and opens entries in the store that there is, keeps to its limit, and counts."""
 
 from __future__ import annotations
 

@@ -224,8 +224,8 @@ class Job:
         change
             Called with the job when its state, progress or message changed, and once after the replay.
         norms
-            Called with the 1-based position and the norms (L,) of the row's blocks, see `block_norms`. Whoever
-            needs no more than these has no row read from the disk for it.
+            Called with the 1-based position and the norms (L,) of the row's blocks, see `block_norms`; no row
+            is read from the disk for it.
         """
         with self._lock:
             listener = _Listener(row, norms, change, deque())
@@ -315,7 +315,7 @@ class Job:
         return True
 
     def _moved(self) -> bool:
-        """Go on with the worker of the model's device, where it turned out only now that the model must run."""
+        """Go on at the model's device, where it turned out only now that the model must run."""
         here, device = self._worker, worker_for(device_name(self.request.model))
         if here is None or here is device:
             return False

@@ -274,7 +274,7 @@ class Rows:
             self._data = data
 
     def summaries(self) -> Accumulator | None:
-        """What gathers the arrays that lie beside a complete Jacobian; None where they are there already."""
+        """Return what gathers the arrays beside a complete Jacobian; None where they are there."""
         entry, accumulator = self._entry, self._accumulator
         if entry is None or accumulator is None:
             return None
