@@ -70,6 +70,7 @@ _HOMES = {
     "recovery_jumps": "catjac_widgets.analysis.recovery.jumps",
     "recovery_scan": "catjac_widgets.analysis.recovery.one_protein",
     "recovery_table": "catjac_widgets.analysis.recovery.over_proteins",
+    "register_model": "catjac_widgets.language_models.registry",
     "rerun_recovery": "catjac_widgets.analysis.recovery.rerun",
     "sample_potts": "catjac_widgets.language_models.potts.sampling",
     "scaling": "catjac_widgets.analysis.benchmark.scaling",

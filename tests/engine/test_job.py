@@ -14,10 +14,11 @@ from conftest import Counts
 from stubs import FailingModel, HungryModel, PottsModel, SlowModel
 
 from catjac_widgets.engine.api import jacobian, submit
-from catjac_widgets.engine.backends.threads import Priority, worker_for
+from catjac_widgets.engine.backends.threads import worker_for
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.jobs.job import Job, Progress
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, ModelError, ResourceError, UsageError
 from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.proteins.masks import Mask

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.backends.threads import Worker, worker_of
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
-from catjac_widgets.engine.plans.request import JacobianRequest, device_name, make_request
+from catjac_widgets.engine.plans.request import JacobianRequest, make_request
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.progress import progress_bar
 
@@ -133,13 +134,9 @@ def run_request(request: JacobianRequest, *, progress: bool = True) -> xr.DataAr
     worker: Worker | None = None
     try:
         if not job.read_here():
-            worker = worker_for(device_name(request.model))
-            if worker.owns_this_thread():
-                while not job.step():
-                    pass
-            else:
-                job.start_on(worker)
-                _wait(job, progress)
+            worker = worker_of(request.model)
+            job.start_on(worker)
+            _wait(job, progress)
     except KeyboardInterrupt:
         job.cancel()
         if worker is None:

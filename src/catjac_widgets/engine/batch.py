@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.engine.backends.threads import Priority
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.plans.request import JacobianRequest, make_request
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, CatjacError, SequenceError
 from catjac_widgets.progress import ProgressBar, progress_bar
 from catjac_widgets.proteins.sequences import Sequence, read_fasta
@@ -155,7 +155,6 @@ class _Run:
     def _next(self, bar: ProgressBar) -> xr.DataArray | None:
         """Wait for the first that was begun; None if it went wrong."""
         name, job = self.begun[0]
-        job.step_here()
         self._wait(name, job, bar)
         self.begun.popleft()
         self.ended += 1

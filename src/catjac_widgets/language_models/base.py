@@ -107,8 +107,6 @@ class LanguageModel(ABC):
         The letters of the logits, in the model's own order (A of them).
     max_residues
         The longest sequence it takes, or None.
-    causal
-        Whether position j sees only positions before it.
     numerics
         The numerics in which it can be prepared.
     """
@@ -116,13 +114,20 @@ class LanguageModel(ABC):
     name: str
     letters: str
     max_residues: int | None
-    causal: bool = False
     numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
         """Text that changes whenever the outputs may (weights, policies, code). Part of the cache key."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was altered since it was made, as far as that shows without reading a weight.
+
+        It is asked with every frame while a hand drags; the fingerprint looks as closely as it can.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -156,10 +161,6 @@ class LanguageModel(ABC):
         UsageError, ModelError
             For numerics that the model does not offer.
         """
-
-    def letters_at(self, position: int) -> str:
-        """Letters that may be put at that 0-based residue index."""
-        return self.letters
 
     def row_bytes(self, length: int) -> int:
         """Estimated memory, in bytes, that one sequence of `length` residues takes during a forward pass."""

@@ -108,23 +108,23 @@ def check_memory(name: str, needed: int) -> None:
     ResourceError
         Naming what is needed and what there is.
     """
-    present = total_memory()
-    if needed > present:
+    present = physical_memory()
+    if present is not None and needed > present:
         raise ResourceError(
             f"{name} needs {in_bytes(needed)} of memory to be loaded but this machine has "
             f"{in_bytes(present)}; use a smaller model, such as esm2_t33_650M_UR50D."
         )
 
 
-def total_memory() -> int:
+def physical_memory() -> int | None:
     """Bytes of memory that this machine, or the container or job that this process runs in, has.
 
-    8 GiB where the system does not tell.
+    None where the system does not tell.
     """
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        total = 8 * 2**30
+        return cgroup_memory_limit()
     return min(total, cgroup_memory_limit() or total)
 
 

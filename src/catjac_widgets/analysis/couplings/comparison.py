@@ -59,14 +59,17 @@ def couplings_entries(
         If J is partial, or of another sequence than the couplings.
     """
     J = labels.check_axes(J)
-    if J.sizes["pos_in"] != parameters.length or J.sizes["pos_out"] != parameters.length:
+    if J.sizes["pos_in"] != J.sizes["pos_out"]:
         raise JacobianError(
-            f"J is of {J.sizes['pos_out']} residues, the couplings of {parameters.length}; give both of the "
-            "query."
+            f"J has {J.sizes['pos_in']} rows of {J.sizes['pos_out']} residues; give one with every row."
         )
     residues = labels.sequence_of(J).residues
-    if parameters.sequence and residues != parameters.sequence:
-        raise JacobianError("J is of another sequence than the couplings' query; give both of the same.")
+    try:
+        parameters = parameters.of_query(residues)
+    except SequenceError as error:
+        raise JacobianError(
+            f"J is of another sequence than the couplings' query; give both of the same. {error}"
+        ) from error
     labels.usable_positions(J, allow_partial=False)
     letters = [letter for letter in parameters.residue_letters if letter in labels.letters(J, "aa_out")]
     centred = symmetrise(centre(J)).sel(aa_in=letters, aa_out=letters).values

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
-from catjac_widgets.errors import SequenceError, UsageError
-from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.errors import UsageError
+from catjac_widgets.language_models.potts.parameters import UNKNOWN, PottsParameters
 from catjac_widgets.proteins.coordinates import residue_coordinates
 from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
 
@@ -29,7 +29,9 @@ def coupling_contacts(
     parameters
         `fit_potts`, `mean_field`, `inverse_covariance`, or `read_potts`.
     sequence
-        The query with its chains (``"KINASE:REGULATOR"``) and numbering; one chain by default.
+        The query with its chains (``"KINASE:REGULATOR"``) and numbering, the whole of it where the couplings
+        are of a part (files of plmc and GREMLIN); by default one chain over the residues that the couplings
+        tell of, with their own numbers.
     average
         Whose mean the average product correction takes: of "all" residues, the zero of the diagonal included
         (GREMLIN and Zhang et al.), or of the "others" (plmc, EVcouplings), which corrects by
@@ -45,14 +47,15 @@ def coupling_contacts(
     Raises
     ------
     SequenceError
-        If `sequence` is not the couplings' query.
+        If `sequence` is not the couplings' query, nor holds the part of it that they are of.
     UsageError
         If `average` is neither of the two.
     """
     if average not in ("all", "others"):
         raise UsageError(f"average={average!r} is neither 'all' nor 'others'.")
-    keep = [parameters.letters.index(letter) for letter in parameters.residue_letters]
-    inner = parameters.couplings[:, keep][:, :, :, keep].astype(np.float64)
+    over = _query(parameters, sequence)
+    parameters = parameters if sequence is None else parameters.of_query(over.residues)
+    inner = parameters.without_gap()[1].astype(np.float64)
     norms = zero_diagonal(np.sqrt(np.einsum("iajb,iajb->ij", inner, inner)))
     corrected = apc(norms)
     if average == "others" and len(norms) > 1:
@@ -60,7 +63,6 @@ def coupling_contacts(
     scores = np.full((parameters.length,) * 2, np.nan)
     place = np.array(parameters.columns)
     scores[np.ix_(place, place)] = zero_diagonal(corrected)
-    over = _query(parameters, sequence)
     attrs: dict[Hashable, str | float] = {
         "kind": name,
         "sequence": str(over),
@@ -72,13 +74,7 @@ def coupling_contacts(
 
 
 def _query(parameters: PottsParameters, sequence: Sequence | str | None) -> Sequence:
-    unknown = "X" * parameters.length
-    if sequence is None:
-        return Sequence((Chain("A", parameters.sequence or unknown),))
-    over = as_sequence(sequence, letters=parameters.residue_letters + "X")
-    if len(over) != parameters.length or over.residues != (parameters.sequence or over.residues):
-        raise SequenceError(
-            f"The sequence has {len(over)} residues and is not the query of the couplings "
-            f"({parameters.length} residues); give the same residues, with ':' between chains."
-        )
-    return over
+    if sequence is not None:
+        return as_sequence(sequence, letters=parameters.residue_letters + UNKNOWN)
+    residues = parameters.sequence or UNKNOWN * parameters.length
+    return Sequence((Chain("A", residues, parameters.numbers),))

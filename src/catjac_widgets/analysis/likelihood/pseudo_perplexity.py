@@ -10,7 +10,7 @@ import xarray as xr
 
 from catjac_widgets.analysis.likelihood.marginals import Method, marginals
 from catjac_widgets.analysis.likelihood.probabilities import log_softmax
-from catjac_widgets.engine.compute.passes import in_batches
+from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import WholeVocabulary

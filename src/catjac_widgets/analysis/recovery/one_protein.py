@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from catjac_widgets.analysis.contacts.head import CONTACT_HEAD_MAPS, check_contact_head
 from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.protocols import Protocol, choose_targets
@@ -18,7 +19,8 @@ from catjac_widgets.analysis.recovery.target_scan import SOURCES, run_targets
 from catjac_widgets.analysis.recovery.targets import as_target
 from catjac_widgets.engine.jobs.mask_scan import scan_masks
 from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models.esm.masked_ends import PREFIX, masked_ends
+from catjac_widgets.language_models.esm.masked_ends import masked_ends
+from catjac_widgets.language_models.esm.published import MASKED_ENDS
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.proteins.masks import Fragment
@@ -238,10 +240,8 @@ def check_source(source: str, model: Any) -> ModelIdentity:
     if source not in SOURCES:
         raise UsageError(f"source={source!r} is neither 'contact_head' nor 'jacobian'.")
     identity = identify(model)
-    if source == "contact_head" and not identity.has_contact_head:
-        raise ModelError(
-            f"{identity.name} has no fitted contact head; use source='jacobian', or a model with one."
-        )
+    if source == "contact_head":
+        check_contact_head(identity)
     return identity
 
 
@@ -250,7 +250,7 @@ def with_masked_ends(model: Any) -> Any:
     if not isinstance(model, str | Path):
         return masked_ends(model)
     text = str(model).strip()
-    return text if text.startswith(f"{PREFIX}:") else f"{PREFIX}:{text}"
+    return text if text.startswith(f"{MASKED_ENDS}:") else f"{MASKED_ENDS}:{text}"
 
 
 def _said(rules: Protocol) -> dict[str, Any]:
@@ -282,7 +282,9 @@ def _judge(
             )
         kept: list[np.ndarray] = []
         nothing = np.zeros((1, len(sequence)), dtype=bool)
-        scan_masks(sequence, model, nothing, lambda _, maps: kept.append(maps[0]), **scan)
+        scan_masks(
+            sequence, model, nothing, lambda _, maps: kept.append(maps[0]), maps=CONTACT_HEAD_MAPS, **scan
+        )
         return kept[0], f"contact head of {identity.name}"
     if hasattr(contacts, "map_to"):
         contacts = contacts.contacts(sequence)

@@ -10,13 +10,14 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
+from catjac_widgets.analysis.contacts.head import CONTACT_HEAD_MAPS
 from catjac_widgets.analysis.contacts.operations import apc, block_norms, zero_diagonal
 from catjac_widgets.analysis.recovery.measures import RECOVERED, block_cosine, recovered_fraction
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, check_steps, patterned_masks
 from catjac_widgets.analysis.recovery.targets import Target
 from catjac_widgets.engine.api import jacobian
-from catjac_widgets.engine.jobs.mask_scan import MapMaker, scan_masks
-from catjac_widgets.engine.plans.mask_scan import CONTACT_HEAD
+from catjac_widgets.engine.jobs.mask_scan import scan_masks
+from catjac_widgets.engine.plans.mask_scan import MapKind
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.proteins.coordinates import residue_coordinates
 from catjac_widgets.proteins.masks import Mask
@@ -28,8 +29,8 @@ SOURCES = ("contact_head", "jacobian")
 _JACOBIANS_A_BLOCK = 4
 
 
-def norm_maps(variant: str) -> MapMaker:
-    """Make the function that gives, under each mask, the block norms of J with its letters centred.
+def norm_maps(variant: str) -> MapKind:
+    """Define maps that are, under each mask, the block norms of J with its letters centred.
 
     Float (m, L, L), symmetric: of the symmetrised J for the full variant, and averaged with its transpose for
     the fast one; 0 where a residue is hidden. Nothing is subtracted for what all residues share.
@@ -50,7 +51,7 @@ def norm_maps(variant: str) -> MapMaker:
             maps[k][np.ix_(used.columns, used.columns)] = (norms + norms.T) / 2
         return maps
 
-    return make
+    return MapKind(f"jacobian_norms_{variant}", make, most_masks=_JACOBIANS_A_BLOCK, slow=True)
 
 
 def visible_block(norms: np.ndarray, shown: np.ndarray, target: Target) -> np.ndarray:
@@ -106,7 +107,9 @@ def run_targets(
     for (p, t, s), number in zip(cells, which[1:], strict=True):
         uses[number].append((int(p), int(t), int(s)))
 
-    def measure(of: Any, **scan: Any) -> dict[str, np.ndarray]:
+    kind = norm_maps(variant) if source == "jacobian" else CONTACT_HEAD_MAPS
+
+    def measure(of: Any, *, cache: bool) -> dict[str, np.ndarray]:
         found = {name: np.full(size, np.nan) for name in ("R", "cosine")}
         original: list[np.ndarray] = []
 
@@ -125,16 +128,10 @@ def run_targets(
                     found["R"][p, t, s] = recovered_fraction(*pair)
                     found["cosine"][p, t, s] = block_cosine(*pair)
 
-        scan_masks(sequence, of, unique, on_block, progress=progress, stop=stop, **scan)
+        scan_masks(sequence, of, unique, on_block, maps=kind, cache=cache, progress=progress, stop=stop)
         return found
 
-    of_jacobian = {
-        "kind": f"jacobian_norms_{variant}",
-        "make": norm_maps(variant),
-        "most_masks": _JACOBIANS_A_BLOCK,
-    }
-    kind: dict[str, Any] = of_jacobian if source == "jacobian" else {"kind": CONTACT_HEAD}
-    found = measure(model, cache=cache, **kind)
+    found = measure(model, cache=cache)
     axes = ("pattern", "fragment", "step")
     variables: dict[Hashable, Any] = {
         "R": (axes, found["R"], {"long_name": "recovered share of the unmasked contacts", "units": "1"}),
@@ -148,7 +145,7 @@ def run_targets(
         potts = random_potts(length, letters=identity.letters, seed=seed)
         variables["R_control"] = (
             axes,
-            measure(potts, cache=False, **kind)["R"],
+            measure(potts, cache=False)["R"],
             {"long_name": "R of a Potts model, whose Jacobian no mask can change: 1", "units": "1"},
         )
     nothing = "The unmasked map is 0 throughout this block, so R is not defined."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from catjac_widgets.engine.cache.entries import Entry, EntrySummary, Kept, Store
-from catjac_widgets.language_models.devices import total_memory
+from catjac_widgets.engine.compute.memory import total_memory
 
 #: Bytes that entries may take at most, or a tenth of the memory if that is less.
 MEMORY_LIMIT = 2 * 10**9

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ResourceError
-from catjac_widgets.language_models.devices import total_memory
+from catjac_widgets.language_models.devices import physical_memory
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.plans.jacobian import Plan
@@ -37,6 +37,11 @@ _CPU_BATCH_BYTES = 512 * 2**20
 #: products are small; for a wide one as many as `_GPU_BATCH_OPERATIONS` allow, so that a batch stays short.
 _GPU_BATCH_TOKENS = 2**13, 2**16
 _GPU_BATCH_OPERATIONS = 2e13
+
+
+def total_memory() -> int:
+    """Bytes of memory that there are, see `physical_memory`; a guess where nobody tells."""
+    return physical_memory() or 8 * 2**30
 
 
 def available_memory() -> int:

@@ -124,7 +124,7 @@ class Gathering:
         self.message = f"loading {plan.model}"
         yield
         with watched(self._model_comes):
-            model = load_for(self.request)
+            model = load_for(self.request.model, plan.model, plan.fingerprint)
         missing = [index for index in plan.wanted if index not in rows.done]
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
-from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.backends.threads import worker_for, worker_of
 from catjac_widgets.engine.jobs.gathering import READING_SECONDS, Gathering
 from catjac_widgets.engine.jobs.rows import Rows
-from catjac_widgets.engine.plans.request import JacobianRequest, device_name
-from catjac_widgets.errors import Cancelled, UsageError
+from catjac_widgets.engine.jobs.work import Work
+from catjac_widgets.engine.plans.request import JacobianRequest
+from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,7 +80,7 @@ class _Listener:
         return self.row is not None or self.norms is not None
 
 
-class Job:
+class Job(Work):
     """One Jacobian in the making.
 
     Made by `catjac.submit`. Its work happens on the worker's thread of the model's device.
@@ -98,29 +98,19 @@ class Job:
     """
 
     def __init__(self, request: JacobianRequest, priority: Priority = Priority.BACKGROUND) -> None:
+        super().__init__(request.model, priority)
         self.request = request
-        self.priority = Priority(priority)
-        self.error: BaseException | None = None
-        self.notes: list[str] = []
-        self._told = 0
         self._lock = threading.RLock()
-        self._finished = threading.Event()
-        self._cancelled = False
-        self._state = "queued"
-        self._started: float | None = None
-        self._ended: float | None = None
         self._listeners: list[_Listener] = []
-        self._worker: Worker | None = None
         self._result: xr.DataArray | None = None
-        self._rows = Rows(request, self._note)
+        self._rows = Rows(request, self.note)
         self._gathering = Gathering(
             request,
             self._rows,
             on_row=self._row_came,
-            on_note=self._note,
+            on_note=self.note,
             on_wait=self._wait_for_model,
         )
-        self._steps: Iterator[None] | None = self._gathering.work()
 
     # ---- what a person uses
 
@@ -143,21 +133,15 @@ class Job:
     def progress(self) -> Progress:
         """How far it is, now."""
         with self._lock:
-            gathering, state = self._gathering, self._state
+            gathering, state = self._gathering, self.state
             done, total = len(self._rows.done), len(self.plan.wanted)
             left: float | None = None
             if state == "done":
                 left = 0.0
             elif state in ("queued", "running") and gathering.seconds_a_row is not None:
                 left = gathering.seconds_a_row * (total - done)
-            seconds = 0.0 if self._started is None else (self._ended or time.monotonic()) - self._started
             message = str(self.error) if self.error is not None else gathering.message
-            return Progress(state, done, total, seconds, left, message)
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
-        return self._finished.is_set()
+            return Progress(state, done, total, self.seconds, left, message)
 
     @property
     def partial(self) -> xr.DataArray:
@@ -175,16 +159,6 @@ class Job:
         """
         return self._rows.norms(position - 1) if position - 1 in self._rows.done else None
 
-    def cancel(self) -> None:
-        """Stop after the batch in flight; its rows are kept."""
-        self._cancelled = True
-        if self._worker is not None:
-            self._worker.wake()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended; False if that took longer than `timeout` seconds."""
-        return self._finished.wait(timeout)
-
     def result(self, timeout: float | None = None) -> xr.DataArray:
         """Wait for the Jacobian.
 
@@ -201,11 +175,7 @@ class Job:
             raise UsageError("job.result() was called on the thread that computes the job; wait elsewhere.")
         if not self.wait(timeout):
             raise TimeoutError(f"The Jacobian was not ready after {timeout:g} s; the job goes on.")
-        for note in self.notes[self._told :]:
-            self._told += 1
-            warnings.warn(note, CacheWarning, stacklevel=2)
-        if self.error is not None:
-            raise self.error
+        self.raise_for_error()
         assert self._result is not None
         return self._result
 
@@ -234,12 +204,6 @@ class Job:
             self._listeners.append(listener)
         (self._worker or worker_for("cache")).add(_Replay(self, listener))
 
-    def raise_priority(self, priority: Priority) -> None:
-        """Make it at least that urgent."""
-        self.priority = min(self.priority, Priority(priority))
-        if self._worker is not None:
-            self._worker.wake()
-
     def kept_message(self, what: str) -> str:
         """Say that it was `what` ("cancelled") after how many rows, and what becomes of them."""
         done, total = len(self._rows.done), len(self.plan.wanted)
@@ -256,95 +220,39 @@ class Job:
 
     # ---- what drives it
 
-    @property
-    def urgency(self) -> Priority:
-        """See `Task`: ending a cancelled job, and reading from the cache, go before other sweeps."""
-        if self._cancelled:
-            return Priority.DRAG
-        return self.priority if self._gathering.needs_model else min(self.priority, Priority.SCREEN)
-
-    @property
-    def yields_to_drags(self) -> bool:
-        """See `Task`: a sweep waits while somebody drags, unless that is what it is for."""
-        return self._gathering.needs_model and not self._cancelled and self.priority > Priority.DRAG
-
-    def start(self) -> Worker:
+    def start(self) -> Job:
         """Queue it: with the worker of its model's device, or beside it where that has nothing to do."""
         # So an answer from the cache waits for no sweep, and no torch is imported to name a device.
-        worker = worker_for("cache" if self.answered else device_name(self.request.model))
-        self.start_on(worker)
-        return worker
-
-    def start_on(self, worker: Worker) -> None:
-        """Queue it with a worker."""
-        self._worker = worker
-        worker.add(self)
+        self.start_on(worker_for("cache") if self.answered else worker_of(self.request.model))
+        return self
 
     def read_here(self) -> bool:
         """Do the steps that need no model on the caller's thread; True if that was all."""
-        while not self._gathering.needs_model and not self.done:
+        while not self.needs_model and not self.done:
             self.step()
         return self.done
 
-    def step_here(self) -> None:
-        """Do all that is to be done on this very thread, if that is what the job waits for."""
-        if self._worker is not None and self._worker.owns_this_thread():
-            while not self.step():
-                pass
+    def _work(self) -> Iterator[None]:
+        for _ in self._gathering.work():
+            self.needs_model = self._gathering.needs_model
+            yield
 
-    def step(self) -> bool:
-        """See `Task`."""
-        if self.done or self._steps is None:
-            return True
-        if self._started is None:
-            self._started, self._state = time.monotonic(), "running"
-        try:
-            self._check_cancelled()
-            next(self._steps)
-            if self._gathering.needs_model and self._moved():
-                return True
-        except StopIteration:
-            self._end("done")
-        except Cancelled as error:
-            self._end("cancelled", error)
-        except Exception as error:
-            self._end("failed", error)
-        else:
-            self._tell_change(self._listeners)
-            return False
-        return True
-
-    def _moved(self) -> bool:
-        """Go on at the model's device, where it turned out only now that the model must run."""
-        here, device = self._worker, worker_for(device_name(self.request.model))
-        if here is None or here is device:
-            return False
-        self.start_on(device)
-        return True
+    def _stepped(self) -> None:
+        self._tell_change(self._listeners)
 
     def _end(self, state: str, error: Exception | None = None) -> None:
-        self._steps = None
         with self._lock:
             if error is None:
                 self._result = self._rows.result()
             self._rows.close(complete=error is None)
-            self.error, self._state, self._ended = error, state, time.monotonic()
-        self._finished.set()
+            super()._end(state, error)
         self._tell_change(self._listeners)
-
-    def _check_cancelled(self) -> None:
-        if self._cancelled:
-            raise Cancelled(self.kept_message("cancelled"))
 
     def _wait_for_model(self) -> None:
         self._check_cancelled()
         self._tell_change(self._listeners)
 
     # ---- telling
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     def _row_came(self, index: int, row: np.ndarray | None) -> None:
         with self._lock:

@@ -138,7 +138,7 @@ def make_request(
         mask=as_mask(mask, made),
         positions=check_positions(positions, len(made)),
         variant=variant,
-        numerics=choose_numerics(known.numerics, numerics, lambda: device_name(resolved), model=known.name),
+        numerics=choose_numerics(known.numerics, numerics, lambda: _device_of(resolved), model=known.name),
         linker=linker,
         batch_size=batch_size,
         cache=cache,
@@ -146,7 +146,7 @@ def make_request(
     )
 
 
-def device_name(model: Any) -> str:
+def _device_of(model: Any) -> str:
     """Name the device that a model is on, or would be loaded to."""
     from catjac_widgets.language_models.devices import likely_device
 

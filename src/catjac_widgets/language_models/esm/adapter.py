@@ -86,23 +86,35 @@ class FairEsm(LanguageModel):
         self.max_residues = (
             None if positions is None else positions - self._first - int(bool(model.append_eos))
         )
-        self._contact_head = contact_head
+        #: What the argument said.
+        self.contact_head_loaded = contact_head
         self._file_fingerprint = file_fingerprint
         self._loaded_as = self._state() if file_fingerprint else None
+        self._watch = fingerprints.WeightsWatch(model)
+        self._settings = self._policies()
+        self._altered = False
 
     # -- what it is
 
     @property
     def fingerprint(self) -> str:
         """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it."""
-        if self._file_fingerprint and not self.changed:
-            return f"{self._file_fingerprint}{self._precision()}"
-        return fingerprints.of_model(self.model)
+        known = self.file_fingerprint
+        return fingerprints.of_model(self.model) if known is None else f"{known}{self._precision()}"
+
+    @property
+    def file_fingerprint(self) -> str | None:
+        """Of the file that it was loaded from; None without one, or where it was altered since."""
+        if self._file_fingerprint is None or self.changed:
+            return None
+        # All weights are read for it: a change through `parameter.data` shows nowhere else.
+        self._altered = self._loaded_as != self._state()
+        return None if self._altered else self._file_fingerprint
 
     @property
     def changed(self) -> bool:
-        """Whether a model that came from a file is no longer what the file holds."""
-        return self._loaded_as is not None and self._loaded_as != self._state()
+        """See `LanguageModel.changed`; also once the fingerprint has found more than this does."""
+        return self._altered or self._watch.moved() or self._settings != self._policies()
 
     @property
     def device(self) -> torch.device:
@@ -122,8 +134,8 @@ class FairEsm(LanguageModel):
     @property
     def has_contact_head(self) -> bool:
         """Whether it has a contact head whose regression was fitted, not left at its random start."""
-        if self._contact_head is not None:
-            return self._contact_head
+        if self.contact_head_loaded is not None:
+            return self.contact_head_loaded
         head = getattr(self.model, "contact_head", None)
         if head is None:
             return False
@@ -266,9 +278,12 @@ class FairEsm(LanguageModel):
 
         return "" if self.dtype == torch.float32 else f"+{str(self.dtype).removeprefix('torch.')}"
 
-    def _state(self) -> tuple[Any, ...]:
+    def _policies(self) -> tuple[Any, ...]:
         settings = tuple(fingerprints.policies(self.model).items())
-        return fingerprints.weights_stamp(self.model), settings, tuple(fingerprints.code_identity(self.model))
+        return settings, tuple(fingerprints.code_identity(self.model))
+
+    def _state(self) -> tuple[Any, ...]:
+        return fingerprints.weights_stamp(self.model), self._policies()
 
 
 def _float64_copy(model: Any) -> Any:

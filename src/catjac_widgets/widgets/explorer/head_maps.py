@@ -81,7 +81,8 @@ def head_of(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
 
 def head_under(sequence: Sequence, model: Any, mask: Mask) -> Future[Any]:
     """Have the attention head's map under a mask computed; its result is None where the model has no head."""
-    from catjac_widgets.engine.backends.threads import Priority, worker_for
+    from catjac_widgets.engine.backends.threads import worker_for
+    from catjac_widgets.engine.priorities import Priority
     from catjac_widgets.language_models.base import ContactHead
     from catjac_widgets.language_models.devices import likely_device
     from catjac_widgets.language_models.registry import identify, resolve_model

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
+from catjac_widgets.analysis.previews.in_background import ENOUGH_ROWS
 from catjac_widgets.analysis.previews.preview import preview_label
-from catjac_widgets.analysis.previews.tasks import ENOUGH_ROWS
 from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.widgets.contact_map.layers import MapLayer, square
@@ -24,8 +24,8 @@ from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 if TYPE_CHECKING:
     import xarray as xr
 
-    from catjac_widgets.analysis.previews.tasks import PreviewTask
     from catjac_widgets.engine.jobs.job import Job, Progress
+    from catjac_widgets.engine.jobs.steps import SteppedTask
     from catjac_widgets.widgets.base.delivery import Delivery
     from catjac_widgets.widgets.base.state import Brush
 
@@ -89,7 +89,7 @@ class JobFeed:
         self._first: MapLayer | None = None
         self._exact: dict[int, np.ndarray] = {}
         self._approximate: np.ndarray | None = None
-        self._preview: PreviewTask | None = None
+        self._preview: SteppedTask[Any] | None = None
         self._mixed_at = -PREVIEW_STEP
         self._closed = False
         job.add_listener(norms=self._row, change=self._change)
@@ -138,7 +138,9 @@ class JobFeed:
 
     # ---- the preview
 
-    def show_preview(self, start: Callable[[Callable[[int, np.ndarray], None]], PreviewTask | None]) -> None:
+    def show_preview(
+        self, start: Callable[[Callable[[int, np.ndarray], None]], SteppedTask[Any] | None]
+    ) -> None:
         """Show approximate maps until exact rows have taken their place; `start` is given whom to tell."""
         self._preview = start(self._preview_came)
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from catjac_widgets.analysis.previews.tasks import Come, PreviewTask
     from catjac_widgets.engine.jobs.job import Job, Progress
+    from catjac_widgets.engine.jobs.steps import SteppedTask
     from catjac_widgets.proteins.masks import Mask
 
 STATUSES = ("queued", "running", *ENDED, "idle")
@@ -89,7 +89,7 @@ class Explorer(SharedState, ipywidgets.VBox):
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
         head_under: Callable[[Mask], Future[Any]] | None = None,
-        preview: Callable[[Job, Come], PreviewTask | None] | None = None,
+        preview: Callable[[Job, Callable[[int, np.ndarray], None]], SteppedTask[Any] | None] | None = None,
         model: Any = None,
         structure: Any = None,
         **traits: Any,
@@ -372,7 +372,7 @@ def explore(
     CatjacError
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
-    from catjac_widgets.analysis.previews.tasks import start_preview
+    from catjac_widgets.analysis.previews.in_background import start_preview
     from catjac_widgets.engine.api import submit_request
     from catjac_widgets.engine.plans.request import make_request
 

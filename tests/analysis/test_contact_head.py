@@ -54,7 +54,7 @@ def test_labels(esm2):
     mask = Mask.hiding(sequence, [(2, 2)])
     found = contact_head(sequence, esm2, mask)
     assert found.dims == ("pos_i", "pos_j")
-    assert found.attrs["kind"] == "attention head"
+    assert found.attrs["kind"] == "contact head"
     assert found.attrs["visible"] == "1,3-8"
     assert list(found["residue_j"].values)[3:6] == ["A:E5A", "A:F6", "B:G1"]
     J_map = catjac_widgets.contacts(catjac_widgets.jacobian(sequence, esm2, variant="fast", progress=False))
