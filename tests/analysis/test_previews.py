@@ -140,7 +140,7 @@ def test_rows_take_the_place_of_the_preview() -> None:
 
     plan = make_request(residues, model).plan
     job: Any = Halfway()
-    first, last = previews._exact(plan, job, approximate, 8, "")
+    first, last = previews.exact_frames(plan, job, approximate, 8, "")
     assert labels_of([first, last]) == ["Jacobian, 50 %", "Jacobian"]
     assert [frame.attrs["numerics"] for frame in (first, last)] == ["approximate", "exact"]
     mixed = np.concatenate([exact.values[:7], approximate[7:]])

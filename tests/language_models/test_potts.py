@@ -96,7 +96,7 @@ def test_saved_and_used_by_name(tmp_path, ending, own_cache):
 def test_a_fit_finds_the_coupled_pairs():
     alignment = sampled_alignment(pairs=[(0, 4), (2, 6)], length=8, count=300, seed=3)
     potts = fit_potts(alignment, iterations=60)
-    scores = catjac_widgets.coupling_contacts(potts).values
+    scores = catjac_widgets.potts.contacts(potts).values
     best = sorted(zip(*np.triu_indices(8, 1), strict=True), key=lambda ij: -scores[ij])[:2]
     assert {(int(i), int(j)) for i, j in best} == {(0, 4), (2, 6)}
     np.testing.assert_allclose(potts.couplings, potts.couplings.transpose(2, 3, 0, 1), atol=1e-6)
@@ -109,7 +109,7 @@ def test_one_sequence_and_columns_of_gaps():
     assert np.isfinite(potts.couplings).all()
     potts = fit_potts(">q\nARND\n>a\nA-ND\n>b\nA-NE\n", iterations=5)
     assert potts.columns == (0, 2, 3)
-    assert np.isnan(catjac_widgets.coupling_contacts(potts).values[1]).all()
+    assert np.isnan(catjac_widgets.potts.contacts(potts).values[1]).all()
     with pytest.raises(SequenceError, match="Only 1 of 2"):
         fit_potts(">q\nA-\n>a\nA-\n")
 

@@ -15,7 +15,7 @@ import catjac
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.previews import in_background as preview_tasks
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")

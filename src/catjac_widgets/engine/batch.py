@@ -21,7 +21,8 @@ from catjac_widgets.engine.plans.request import JacobianRequest, make_request
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, CatjacError, SequenceError
 from catjac_widgets.progress import ProgressBar, progress_bar
-from catjac_widgets.proteins.sequences import Sequence, read_fasta
+from catjac_widgets.proteins.reading import as_sequence, read_records
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -202,13 +203,14 @@ class _Run:
         )
 
 
-def _read(what: Any) -> list[tuple[str, Sequence | str | Path]]:
+def _read(what: Any) -> list[tuple[str, Any]]:
     """Find all sequences and their names ("" where there is none); letters are checked later."""
-    found: list[tuple[str, Sequence | str | Path]]
-    if isinstance(what, Sequence):
-        found = [(what.name, what)]
-    elif isinstance(what, str | Path):
-        found = [(each.name, each) for each in read_fasta(what)]
+    found: list[tuple[str, Any]]
+    if isinstance(what, str | Path):
+        found = [(each.name, each) for each in read_records(what)]
+    elif isinstance(what, Sequence) or hasattr(what, "sequence"):
+        made = as_sequence(what)
+        found = [(made.name, made)]
     elif isinstance(what, Mapping):
         found = [(str(name), each) for name, each in what.items()]
     elif isinstance(what, Iterable):

@@ -136,7 +136,7 @@ def _frames(request: JacobianRequest, letters: int, frames: int) -> Iterator[xr.
             note = f"{error} These are exact rows only."
     job.start()
     try:
-        yield from _exact(plan, job, approximate, frames, note)
+        yield from exact_frames(plan, job, approximate, frames, note)
     finally:
         job.cancel()
 
@@ -199,7 +199,7 @@ def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
     return contacts(label_jacobian(values, plan, complete=False, approximation=APPROXIMATE))
 
 
-def _exact(
+def exact_frames(
     plan: Plan, job: Job, approximate: np.ndarray | None, frames: int, note: str
 ) -> Iterator[xr.DataArray]:
     """Yield maps as exact rows take the place of approximate ones, the last as `contacts` gives it."""

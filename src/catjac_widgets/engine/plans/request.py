@@ -11,7 +11,8 @@ from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_
 from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,9 @@ import traitlets
 
 from catjac_widgets.errors import CatjacError, JacobianError, UsageError
 from catjac_widgets.proteins.masks import as_mask
+from catjac_widgets.proteins.reading import read_protein
 from catjac_widgets.proteins.sequences import Sequence
-from catjac_widgets.widgets.base.labels import structure_names
+from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.state import Brush, Pair, SharedState, refuse_unknown
 from catjac_widgets.widgets.contact_map.view import ContactMap, native_contacts
 from catjac_widgets.widgets.explorer.head_maps import HeadMaps, head_of, head_under
@@ -375,19 +376,20 @@ def explore(
     from catjac_widgets.analysis.previews.in_background import start_preview
     from catjac_widgets.engine.api import submit_request
     from catjac_widgets.engine.plans.request import make_request
+    from catjac_widgets.language_models.registry import identify
 
-    if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
-        structure = getattr(sequence, "structure", None) if structure is None else structure
-        sequence = sequence.sequence
+    identity = identify(model)
+    protein = read_protein(sequence, letters=identity.letters, unknown=unknown)
+    structure = protein.structure if structure is None else structure
     request = make_request(
-        sequence,
+        protein.sequence,
         model,
+        identity=identity,
         mask=mask,
         variant=variant,
         numerics=numerics,
         batch_size=batch_size,
         linker=linker,
-        unknown=unknown,
         cache=cache,
     )
     known, model, hidden = request.sequence, request.model, request.mask
