@@ -145,9 +145,9 @@ def _stored(J: xr.DataArray) -> np.ndarray | None:
     """Take the map that was stored with a Jacobian on disk; numbers in memory may be others by now."""
     if J.variable._in_memory or J.chunks is not None:
         return None
-    from catjac_widgets.engine.cache.stored import stored_contacts
+    from catjac_widgets.engine.cache import stored
 
-    found = stored_contacts(J)
+    found = stored.contacts(J)
     return None if found is None else np.asarray(found.values, dtype=np.float64)
 
 

@@ -92,7 +92,7 @@ class JobFeed:
         self._preview: SteppedTask[Any] | None = None
         self._mixed_at = -PREVIEW_STEP
         self._closed = False
-        job.add_listener(row=self._row, change=self._change)
+        job.add_listener(norms=self._row, change=self._change)
 
     @property
     def _delivery(self) -> Delivery:
@@ -187,10 +187,10 @@ class JobFeed:
 
     # ---- rows, on the worker's thread
 
-    def _row(self, position: int, row: np.ndarray) -> None:
+    def _row(self, position: int, norms: np.ndarray) -> None:
         if self._closed:
             return
-        norms = row_norms(row)
+        norms = norms.astype(np.float32)
         # How a residue answers to itself is another question, and would outshine all contacts.
         norms[position - 1] = 0.0
         with self._lock:

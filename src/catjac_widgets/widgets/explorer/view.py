@@ -374,31 +374,32 @@ def explore(
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
     from catjac_widgets.analysis.previews.in_background import start_preview
-    from catjac_widgets.engine.api import submit
-    from catjac_widgets.engine.priorities import Priority
+    from catjac_widgets.engine.api import submit_request
+    from catjac_widgets.engine.plans.request import make_request
     from catjac_widgets.language_models.registry import identify
 
-    protein = read_protein(sequence, letters=identify(model).letters, unknown=unknown)
-    known = protein.sequence
+    identity = identify(model)
+    protein = read_protein(sequence, letters=identity.letters, unknown=unknown)
     structure = protein.structure if structure is None else structure
-    hidden = as_mask(mask, known)
+    request = make_request(
+        protein.sequence,
+        model,
+        identity=identity,
+        mask=mask,
+        variant=variant,
+        numerics=numerics,
+        batch_size=batch_size,
+        linker=linker,
+        cache=cache,
+    )
+    known, model, hidden = request.sequence, request.model, request.mask
     panels = check_panels(panels)
     structure = readable_structure(structure, known)
     native = None if structure is None else native_contacts(structure, known)
 
     def start(mask: Mask) -> Job:
-        return submit(
-            known,
-            model,
-            mask=mask,
-            variant=variant,
-            numerics=numerics,
-            batch_size=batch_size,
-            linker=linker,
-            cache=cache,
-            # Behind the attention head's one pass, which fills the screen first.
-            priority=Priority.BACKGROUND,
-        )
+        # In the background: behind the attention head's one pass, which fills the screen first.
+        return submit_request(dataclasses.replace(request, mask=mask))
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
     first = start(hidden)
@@ -411,7 +412,7 @@ def explore(
             head=lambda job: head_of(known, model, job),
             head_under=lambda mask: head_under(known, model, mask),
             # Rows are less urgent than the attention head and the preview, which fill the screen first.
-            preview=lambda job, come: start_preview(job.plan, model, come),
+            preview=start_preview,
             model=model,
             structure=structure,
             panels=panels,
