@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Counts
+from cache_counts import Counts
 from stubs import BatchDependentModel, FailingModel, PottsModel, SlowModel
 
 from catjac_widgets.engine import batch as many
