@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_POINTS = 6000
 
 
-def couplings_plot(table: pd.DataFrame, *, title: str = "Jacobian against couplings") -> Figure:
+def plot_couplings(table: pd.DataFrame, *, title: str = "Jacobian against couplings") -> Figure:
     """Draw Spearman's correlation by cut-off: a thin line a family, the mean of each model with its band.
 
     Parameters
@@ -83,7 +83,9 @@ def couplings_plot(table: pd.DataFrame, *, title: str = "Jacobian against coupli
     return made
 
 
-def couplings_scatter(entries: xr.Dataset, *, cutoff: float = 1.0, title: str = "", seed: int = 0) -> Figure:
+def plot_couplings_scatter(
+    entries: xr.Dataset, *, cutoff: float = 1.0, title: str = "", seed: int = 0
+) -> Figure:
     """Draw J's entries against couplings, one point an entry of a pair and two letters.
 
     Parameters
