@@ -39,7 +39,10 @@ def plot_couplings(table: pd.DataFrame, *, title: str = "Jacobian against coupli
     UsageError
         If the table holds no correlation.
 
-    Source: Zhang et al. (2024), figure 4B.
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121, figure 4B.
     """
     from bokeh.models import ColumnDataSource, HoverTool
 

@@ -77,7 +77,10 @@ def scaling(
     Cancelled
         If `stop` was set; Jacobians done are in the cache, and calling again continues.
 
-    Source: Lin et al. (2023), Science 379:1123, figures 1 and S1.
+    References
+    ----------
+    Lin Z. et al. (2023), Evolutionary-scale prediction of atomic-level protein structure with a language
+    model, Science 379:1123, figures 1 and S1.
     """
     source = as_source(source)
     if source not in SOURCES:

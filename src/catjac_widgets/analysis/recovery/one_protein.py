@@ -111,7 +111,7 @@ def recovery(
     References
     ----------
     Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
-    motifs, PNAS.
+    motifs, PNAS 121:e2406285121.
     """
     identity, resolved, parsed = _prepare(sequence, model, source, unknown)
     target = as_target(fragments, len(parsed))
