@@ -214,9 +214,20 @@ def test_nucleotides_have_a_jacobian_too(tmp_path, own_cache):
     assert float(found[0, 5]) == float(found.max())
 
 
-def test_a_query_with_unknown_residues_leaves_the_columns_alone(tmp_path, own_cache):
+def test_a_query_with_unknown_residues_keeps_its_columns_numbers(tmp_path, own_cache):
     path = tmp_path / "family.a3m"
-    path.write_text(FAMILY.replace("ARNDCQEG", "ARXDCQEG"))
+    # The second column is left out, for its gaps.
+    lines = FAMILY.splitlines()
+    rows = [line if line.startswith(">") else f"{line[0]}-{line[2:]}" for line in lines[2:]]
+    path.write_text("\n".join([">q", "ARXDCQEG", *rows]))
+    assert identify(f"potts:{path}").max_residues == 8
+    model = load_model(f"potts:{path}")
+    assert model.potts.sequence == "ARXDCQEG"
+    assert model.potts.columns == (0, 2, 3, 4, 5, 6, 7)
+    J = catjac_widgets.jacobian("ARNDCQEG", f"potts:{path}", progress=False)
+    assert not J[1].values.any()
+    # With gaps it is no sequence to be asked about: the columns stand alone.
+    path.write_text(FAMILY.replace("ARNDCQEG", "AR-DCQEG"))
     assert identify(f"potts:{path}").max_residues == 8
     assert load_model(f"potts:{path}").potts.sequence == ""
 

@@ -38,7 +38,7 @@ def test_plmc_with_a_focus_sequence_keeps_its_numbers(tmp_path):
     assert found.columns == (0, 1, 4, 10)
     assert found.sequence == "ARXXNXXXXXD"
     assert found.numbers == tuple(map(str, range(20, 31)))
-    C = catjac_widgets.coupling_contacts(found)
+    C = catjac_widgets.potts.contacts(found)
     assert list(C["number_i"].values) == list(found.numbers)
     assert np.flatnonzero(np.isfinite(C[0])).tolist() == [0, 1, 4, 10]
     write_plmc(path, random_parameters(2, 5), target="AR", numbers=(21, 20))

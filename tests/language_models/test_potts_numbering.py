@@ -58,9 +58,9 @@ def test_a_jacobian_is_over_the_whole_query(ending: str, files: dict[str, Path],
     for k in sorted(set(range(len(QUERY))) - set(COLUMNS)):
         assert not found[k].values.any()
         assert not found[:, :, k].values.any()
-    C = catjac_widgets.coupling_contacts(read_potts(files[ending]), sequence=QUERY)
+    C = catjac_widgets.potts.contacts(read_potts(files[ending]), sequence=QUERY)
     np.testing.assert_allclose(
-        C.values, catjac_widgets.coupling_contacts(read_potts(files[".npz"])).values, rtol=1e-4
+        C.values, catjac_widgets.potts.contacts(read_potts(files[".npz"])).values, rtol=1e-4
     )
 
 
@@ -109,15 +109,15 @@ def test_couplings_beside_a_jacobian_are_of_the_same_residues(
     J = catjac_widgets.jacobian(QUERY, f"potts:{files['.npz']}", progress=False)
 
     def correlation(path: Path) -> float:
-        return float(catjac_widgets.couplings_correlation(J, read_potts(path), pairs=10)["spearman"][0])
+        return float(catjac_widgets.potts.correlation(J, read_potts(path), pairs=10)["spearman"][0])
 
     for ending in (".params", ".mrf"):
         assert correlation(files[ending]) == pytest.approx(correlation(files[".npz"]), abs=1e-3)
     # |i − j| is counted in residues, not in columns.
-    entries = catjac_widgets.couplings_entries(J, read_potts(files[".mrf"]), pairs=10, separation=4)
+    entries = catjac_widgets.potts.entries(J, read_potts(files[".mrf"]), pairs=10, separation=4)
     assert int((entries["pos_j"] - entries["pos_i"]).min()) == 4
     with pytest.raises(JacobianError, match="another sequence"):
-        catjac_widgets.couplings_correlation(J, random_parameters(3))
+        catjac_widgets.potts.correlation(J, random_parameters(3))
 
 
 def test_numbers_are_saved(tmp_path: Path, files: dict[str, Path]) -> None:
@@ -207,9 +207,9 @@ def test_precision_of_a_real_family_is_the_same_through_a_file(
         )
     else:
         path = write_gremlin(tmp_path / "x.mrf", fitted, columns)
-    wanted = catjac_widgets.precision_at_l(catjac_widgets.coupling_contacts(fitted), structure)
+    wanted = catjac_widgets.precision_at_l(catjac_widgets.potts.contacts(fitted), structure)
     assert wanted > 0.3
-    found = catjac_widgets.coupling_contacts(read_potts(path), sequence=query)
+    found = catjac_widgets.potts.contacts(read_potts(path), sequence=query)
     assert catjac_widgets.precision_at_l(found, structure) == wanted
     fitted.save(tmp_path / "own.npz")
     own = contacts(catjac_widgets.jacobian(query, f"potts:{tmp_path / 'own.npz'}", progress=False))

@@ -165,8 +165,10 @@ def calls(folder: Path) -> dict[str, Callable[[], Any]]:
             progress=False,
         )  # fmt: skip
 
-    def scan() -> Any:
-        return catjac.masking.scan(ww, size=8, margin=2, minimum_contacts=0, steps=3, progress=False)
+    def scan(pattern: Any = "flanking") -> Any:
+        return catjac.masking.scan(
+            ww, pattern=pattern, size=8, margin=2, minimum_contacts=0, steps=3, progress=False
+        )
 
     def saved() -> Path:
         path = folder / "potts.npz"
@@ -193,7 +195,9 @@ def calls(folder: Path) -> dict[str, Callable[[], Any]]:
         "fit_potts": lambda: old("fit_potts")(alignment, progress=False),
         "inverse_covariance": lambda: old("inverse_covariance")(alignment),
         "mean_field": lambda: old("mean_field")(alignment),
-        "minimum_segments": lambda: old("minimum_segments")(scan()),
+        "minimum_segments": lambda: old("minimum_segments")(
+            scan(["flanking", "flanking_first", "flanking_last"])
+        ),
         "plot_recovery": lambda: old("plot_recovery")(curves()),
         "potts_of_jacobian": lambda: old("potts_of_jacobian")(jacobian()),
         "read_alignment": lambda: old("read_alignment")(alignment),
