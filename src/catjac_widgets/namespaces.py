@@ -91,8 +91,8 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
     "plot": (
         "Figures of results.",
         {
-            "couplings": "plots.couplings:couplings_plot",
-            "couplings_scatter": "plots.couplings:couplings_scatter",
+            "couplings": "plots.couplings:plot_couplings",
+            "couplings_scatter": "plots.couplings:plot_couplings_scatter",
             "double_mutants": "plots.substitutions:plot_double_mutants",
             "evaluation": "plots.evaluation:plot_evaluation",
             "recovery": "plots.recovery:plot_recovery",

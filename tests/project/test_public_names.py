@@ -177,7 +177,7 @@ def calls(folder: Path) -> dict[str, Callable[[], Any]]:
 
     def table() -> Any:
         return catjac.benchmark.evaluate(
-            folder / "pairs", ["jacobian"], output=folder / "t.csv", progress=False
+            folder / "pairs", methods=["jacobian"], output=folder / "t.csv", progress=False
         )
 
     def correlations() -> Any:
