@@ -75,7 +75,7 @@ class Sensitivity(BokehView):
         self.values = None if J is None else stacked(summarised(J))
 
     def _figure(self) -> figure:
-        from bokeh.models import BoxSelectTool, ColumnDataSource, Range1d
+        from bokeh.models import ColumnDataSource, Range1d
 
         length = len(self.sequence) if self.sequence is not None else 1
         count = len(TRACKS)
@@ -108,8 +108,6 @@ class Sensitivity(BokehView):
         made.text(
             "x", "y", "text", source=names, text_baseline="top", text_font_size="11px", name="lane names"
         )
-        # Nothing is drawn by bokeh's own selection: what is chosen is the shared state's to say.
-        made.add_tools(BoxSelectTool(dimensions="width", renderers=[]))
         return made
 
 
