@@ -43,7 +43,7 @@ _HOMES = {
     "evaluate": "catjac_widgets.analysis.benchmark.methods_compared",
     "evaluation_means": "catjac_widgets.analysis.benchmark.table",
     "examples": "catjac_widgets.structures.example_proteins",
-    "explore": "catjac_widgets.widgets.explorer.view",
+    "explore": "catjac_widgets.widgets.explorer.launch",
     "fit_potts": "catjac_widgets.language_models.potts.fit",
     "inter_chain_precision": "catjac_widgets.analysis.contacts.chains",
     "inverse_covariance": "catjac_widgets.analysis.couplings.baselines",

@@ -16,7 +16,8 @@ from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, Usa
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import as_sequence
 from catjac_widgets.widgets.explorer.job_feed import row_norms
-from catjac_widgets.widgets.explorer.view import Explorer, explore
+from catjac_widgets.widgets.explorer.launch import explore
+from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 
@@ -44,7 +45,7 @@ def test_rows_fill_the_map_and_the_end_is_exactly_contacts(wire: Wire, job: Stag
     ex = explorer_of(job)
     assert (ex.status, ex.contact_map.values) == ("queued", None)
     job.give(1, 2, 30)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.status == "running"
     assert ex.contact_map.label == f"Jacobian, {int(300 / len(SEQUENCE))} %"
     assert ex.contact_map.quantity == "norm"
@@ -73,12 +74,12 @@ def test_what_was_there_before_the_explorer_is_shown(wire: Wire, job: StagedJob)
 def test_few_messages_for_many_rows(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     job.give(1)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     while not wire.out.empty():
         wire.out.get_nowait()
     for position in range(2, 50):
         job.give(position)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     sent = [wire.out.get_nowait() for _ in range(wire.out.qsize())]
     rows = [p for message in sent if message["method"] == "custom" for p in message["content"]["positions"]]
     assert sorted(rows) == list(range(2, 50))
@@ -106,18 +107,18 @@ def test_cancel_and_resume(wire: Wire, job: StagedJob) -> None:
     assert ex.job is job
     wire.receive({"id": ex.job_status.model_id, "method": "custom", "content": {"kind": "cancel"}})
     ex.wait(10)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert job.cancelled == 1
     assert (ex.status, ex.error) == ("cancelled", "")
     assert np.isfinite(ex.contact_map.values[:3]).all()
     wire.receive({"id": ex.job_status.model_id, "method": "custom", "content": {"kind": "resume"}})
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.job is second
     second.finish()
     ex.wait(10)
     assert ex.status == "done"
     job.give(7)  # the former job has no say any more
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.contact_map.label == "Jacobian"
 
 
@@ -153,10 +154,10 @@ def test_under_a_mask(wire: Wire) -> None:
     job = StagedJob(plan_of(SEQUENCE, mask=mask))
     ex = explorer_of(job, mask=mask)
     ex.selection = (30, 3)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.block["status"] == "masked"
     job.give(1)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.contact_map.label == f"Jacobian under a mask, {int(100 / 39)} %"
 
 
@@ -166,7 +167,7 @@ def test_observe_link_and_unknown_options(wire: Wire, job: StagedJob) -> None:
     ex.observe(lambda change: seen.append(change["new"]), ["selection", "status"])
     wire.receive({"id": ex.model_id, "method": "update", "state": {"selection": [3, 9]}})
     job.give(1)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert seen == [(3, 9), "running"]
     assert ex.contact_map.selection == (3, 9)
     ipywidgets.jslink((ex, "min_separation"), (ipywidgets.IntSlider(), "value"))
@@ -185,7 +186,7 @@ def test_close_lets_go_of_everything(wire: Wire) -> None:
         job = StagedJob(plan_of(SEQUENCE))
         ex = explorer_of(job)
         job.give(1, 2)
-        ex.delivery.deliver()
+        ex.delivery.flush()
         ex.close()
         ex.close()
         assert job.cancelled == 1

@@ -1,4 +1,4 @@
-"""A preview in the explorer: after the attention head, before the rows, which take its place."""
+"""A preview in the explorer: after the contact head, before the rows, which take its place."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ def test_rows_take_the_place_of_the_preview(wire: Wire, job: StagedJob) -> None:
     ex, [task] = explorer_of(job)
     approximate = np.random.default_rng(1).normal(size=job.J.shape).astype(np.float32)
     task.come(0, approximate)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     shown = ex.contact_map
     assert (shown.label, shown.quantity) == ("preview, first order", "score")
     assert ex.progress["message"] == "preview, first order · exact rows follow"
     assert ex.status == "queued"
     np.testing.assert_allclose(shown.values, plain_map(approximate), atol=1e-4)
     task.come(3, approximate + 0.5 * job.J)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert shown.label == "preview, 3 letters"
     job.give(1, 5, 30)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert shown.label == "Jacobian, 5 %, the rest a preview"
     assert ex.status == "running"
     mixed = approximate + 0.5 * job.J
@@ -93,10 +93,10 @@ def test_rows_take_the_place_of_the_preview(wire: Wire, job: StagedJob) -> None:
 def test_a_preview_that_comes_late_is_not_shown(wire: Wire, job: StagedJob) -> None:
     ex, [task] = explorer_of(job)
     job.give(*range(1, 40))
-    ex.delivery.deliver()
+    ex.delivery.flush()
     before = ex.contact_map.values.copy()
     task.come(3, job.J)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.contact_map.label == "Jacobian, 67 %"
     np.testing.assert_array_equal(ex.contact_map.values, before)
     ex.close()
@@ -110,18 +110,18 @@ def test_the_button_and_another_mask_stop_the_preview(wire: Wire, job: StagedJob
     ex.mask = mask
     assert [task.cancelled for task in tasks] == [True, False]
     tasks[0].come(0, job.J)  # already on its way
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert not ex.contact_map.label.startswith("preview")
     J = second.J.copy()
     J[np.array(mask.masked)] = np.nan
     tasks[1].come(0, J)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     hidden = np.array(mask.masked)
     assert ex.contact_map.label == "preview, first order"
     assert np.isnan(ex.contact_map.values[hidden]).all()
     assert np.isfinite(ex.contact_map.values[np.ix_(~hidden, ~hidden)]).all()
     ex.cancel()
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert (ex.status, tasks[1].cancelled) == ("cancelled", True)
     ex.close()
 
@@ -133,7 +133,7 @@ def labels_seen(ex: Explorer) -> list[str]:
     seen: list[str] = []
     ex.contact_map.observe(lambda change: seen.append(change["new"]), "label")
     while not ex.job.wait(0.005):
-        ex.delivery.deliver()
+        ex.delivery.flush()
     ex.wait(60)
     return seen
 
@@ -144,9 +144,9 @@ def test_frames_come_in_order_of_cost(wire: Wire, own_cache: Path, monkeypatch: 
     seen = labels_seen(ex)
     kinds = [label.split(",")[0] for label in seen]
     # A frame that the next one overtakes before it is delivered is not shown.
-    assert {"preview", "Jacobian"} <= set(kinds) <= {"attention head", "preview", "Jacobian"}
+    assert {"preview", "Jacobian"} <= set(kinds) <= {"contact head", "preview", "Jacobian"}
     assert ex.contact_map.head is not None
-    assert kinds == sorted(kinds, key=["attention head", "preview", "Jacobian"].index)
+    assert kinds == sorted(kinds, key=["contact head", "preview", "Jacobian"].index)
     assert seen[-1] == "Jacobian"
     ex.close()
 

@@ -59,7 +59,7 @@ def test_dragging_a_handle_shows_the_head_and_letting_go_the_jacobian(notebook: 
     assert notebook.text(CAPTION) == "11 of 58 residues visible · 10–20"
     # The edge between 20 and 21 is the handle.
     drag(notebook, 20.5, 30.5, release=False)
-    notebook.until(lambda: notebook.text(TITLE) == "attention head, under the dragged mask", seconds=60)
+    notebook.until(lambda: notebook.text(TITLE) == "contact head, under the dragged mask", seconds=60)
     assert notebook.text(CAPTION) == "21 of 58 residues visible · 10–30"
     assert fragments(ex.mask) == [(10, 20)], "the mask itself waits for the release"
     assert len(jobs) == 1

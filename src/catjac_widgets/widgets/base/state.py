@@ -21,6 +21,7 @@ from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.delivery import Delivery
+from catjac_widgets.widgets.base.frames import Frame
 
 STATIC = Path(__file__).parents[1] / "static"
 
@@ -166,7 +167,7 @@ class SharedState(traitlets.HasTraits):
         Block of pairs chosen on the map: ((first, last), (first, last)) of rows and columns, or None. Setting
         `selection` ends it, so that what was chosen last is what the slice shows.
     maps_shown
-        Names of the maps (above, below) the diagonal: "map" (what is computed now), "head" (the attention
+        Names of the maps (above, below) the diagonal: "map" (what is computed now), "head" (the contact
         head's), "unmasked" and "unmasked head" (the same without a mask), "former" (the finished map under
         the mask before), "native" (contacts of the structure), or a name given to `ContactMap.add_map`.
     numbering
@@ -298,6 +299,13 @@ class SharedState(traitlets.HasTraits):
             return mask
         return as_mask(mask, self.sequence)
 
+    #: Whether `show_frame` shows anything.
+    shows_frames = False
+
+    def show_frame(self, frame: Frame) -> int:
+        """Show a map for as long as something is dragged; bytes sent, 0 where nothing here shows maps."""
+        return 0
+
     @property
     def delivery(self) -> Delivery:
         """The queue through which this state's views are told things; made when first needed."""
@@ -315,9 +323,14 @@ class SharedState(traitlets.HasTraits):
                 self._receiver = 0
 
     @property
-    def receiving(self) -> bool:
-        """Whether this thread takes in a message of the front end, and so may do nothing that takes long."""
-        return getattr(self, "_receiver", 0) == threading.get_ident()
+    def in_turn(self) -> bool:
+        """Whether this thread takes in a message or sends: what takes long is posted, for it holds the lock."""
+        return getattr(self, "_receiver", 0) == threading.get_ident() or self.delivery.sending
+
+
+def visible(mask: Mask | None) -> tuple[Pair, ...] | None:
+    """Visible fragments; None where nothing is masked, however that is written."""
+    return mask.fragments if mask is not None and mask else None
 
 
 #: Names of the shared traits.

@@ -10,7 +10,8 @@ import traitlets
 
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.sequences import Sequence, as_sequence
-from catjac_widgets.widgets.base.arrays import array_trait
+from catjac_widgets.widgets.base.arrays import array_trait, square
+from catjac_widgets.widgets.base.frames import Frame, packed
 from catjac_widgets.widgets.base.labels import sequence_of, structure_names
 from catjac_widgets.widgets.base.state import (
     LIVE,
@@ -26,7 +27,6 @@ from catjac_widgets.widgets.contact_map.layers import (
     layer_of,
     layer_trait,
     layers_trait,
-    square,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ContactMap(View):
     native
         uint8, (L, L): 0 no contact, 1 contact, 2 not resolved; or None.
     head, unmasked, unmasked_head, former
-        `MapLayer` or None: the attention head's map, both maps without a mask, the finished map under the
+        `MapLayer` or None: the contact head's map, both maps without a mask, the finished map under the
         mask before.
     offered
         Names of maps that have no values yet but get them when `maps_shown` names them.
@@ -252,6 +252,14 @@ class ContactMap(View):
             name="contacts",
             attrs={"label": found.label, "quantity": found.quantity, "units": found.units or "1"},
         )
+
+    shows_frames = True
+
+    def show_frame(self, frame: Frame) -> int:
+        """Show a map for as long as something is dragged: no trait changes. Return the bytes sent."""
+        buffer = packed(frame.values)
+        self.send(frame.message(), buffers=[buffer.data.cast("B")])
+        return buffer.nbytes
 
     def add_rows(self, rows: Mapping[int, np.ndarray]) -> None:
         """Fill in rows, {1-based position: (L,) float32}, and send these only."""

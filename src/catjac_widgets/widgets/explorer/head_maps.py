@@ -1,9 +1,8 @@
-"""The attention head's maps of an explorer: the first impression, and those that somebody asks to see."""
+"""The contact head's maps of an explorer: the first impression, and those that somebody asks to see."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.widgets.base.state import HEAD, UNMASKED_HEAD, SharedState
+from catjac_widgets.widgets.base.sentences import reason
+from catjac_widgets.widgets.base.state import HEAD, UNMASKED_HEAD
 from catjac_widgets.widgets.explorer.job_feed import NO_MASK, head_layer
+from catjac_widgets.widgets.explorer.state import ExplorerState
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.jobs.job import Job
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from catjac_widgets.widgets.contact_map.layers import MapLayer
     from catjac_widgets.widgets.contact_map.view import ContactMap
 
-_LOG = logging.getLogger("catjac")
-
 
 class HeadMaps:
-    """Has the attention head's maps computed when they are to be shown and nobody has computed them yet.
+    """Has the contact head's maps computed when they are to be shown and nobody has computed them yet.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ class HeadMaps:
     """
 
     def __init__(
-        self, state: SharedState, contact_map: ContactMap, under: Callable[[Mask], Future[Any]]
+        self, state: ExplorerState, contact_map: ContactMap, under: Callable[[Mask], Future[Any]]
     ) -> None:
         self._state, self._map, self._under = state, contact_map, under
         contact_map.offered = [HEAD, UNMASKED_HEAD]
@@ -59,13 +58,16 @@ class HeadMaps:
     def _come(self, name: str, mask: Mask, done: Future[Any]) -> None:
         if done.cancelled():
             return
-        if done.exception() is not None:
-            _LOG.error("no contact map of the attention head: %s", done.exception())
+        error = done.exception()
+        if error is not None:
+            told = f"There is no map of the contact head. {reason(error)}"
+            self._state.delivery.post(("head", name), lambda _: self._state.tell("contact head", told))
         elif done.result() is not None:
             layer = head_layer(done.result(), mask)
             self._state.delivery.post(("head", name), lambda _: self._show(name, layer, mask))
 
     def _show(self, name: str, layer: MapLayer, mask: Mask) -> None:
+        self._state.tell("contact head", "")
         if name == UNMASKED_HEAD:
             self._map.unmasked_head = dataclasses.replace(layer, label=f"{layer.label}, {NO_MASK}")
         elif self._state.sequence is not None and mask == as_mask(self._state.mask, self._state.sequence):
@@ -73,7 +75,7 @@ class HeadMaps:
 
 
 def head_of(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
-    """Have the attention head's map under a job's mask computed; None where J is in the cache already."""
+    """Have the contact head's map under a job's mask computed; None where J is in the cache already."""
     from catjac_widgets.engine.cache.store import cache
 
     entry = cache.find(job.plan)
@@ -83,7 +85,7 @@ def head_of(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
 
 
 def head_under(sequence: Sequence, model: Any, mask: Mask) -> Future[Any]:
-    """Have the attention head's map under a mask computed; its result is None where the model has no head."""
+    """Have the contact head's map under a mask computed; its result is None where the model has no head."""
     from catjac_widgets.engine.backends.threads import Priority, worker_for
     from catjac_widgets.language_models.base import ContactHead
     from catjac_widgets.language_models.devices import likely_device

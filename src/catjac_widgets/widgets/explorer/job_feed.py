@@ -13,10 +13,12 @@ import numpy as np
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
 from catjac_widgets.analysis.previews.preview import preview_label
 from catjac_widgets.analysis.previews.tasks import ENOUGH_ROWS
-from catjac_widgets.errors import CatjacError
-from catjac_widgets.widgets.contact_map.layers import MapLayer, square
+from catjac_widgets.widgets.base.arrays import square
+from catjac_widgets.widgets.base.sentences import reason
+from catjac_widgets.widgets.contact_map.layers import MapLayer
 from catjac_widgets.widgets.contact_map.view import ContactMap
-from catjac_widgets.widgets.jacobian_slice.mean_block import BrushedMean, MeanBlock
+from catjac_widgets.widgets.explorer.state import ENDED, ExplorerState, sentence
+from catjac_widgets.widgets.jacobian_slice.mean_block import MeanBlock
 from catjac_widgets.widgets.jacobian_slice.values import Row, masked_note
 from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.analysis.previews.tasks import PreviewTask
-    from catjac_widgets.engine.jobs.job import Job, Progress
+    from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.widgets.base.delivery import Delivery
     from catjac_widgets.widgets.base.state import Brush
 
-HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
+HEAD_LABEL, HEAD_CAPTION = "contact head", "supervised regression on the model's attention, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
 CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
 PREVIEW_CAPTION = "block norms of an approximate Jacobian, averaged over both directions, APC-corrected"
@@ -40,9 +42,6 @@ PREVIEW_STEP = 4
 
 #: How a finished map is called while another mask is on.
 NO_MASK, FORMER_MASK = "no mask", "the mask before"
-
-#: States in which nothing more will come.
-ENDED = ("done", "cancelled", "failed")
 
 
 def row_norms(row: np.ndarray) -> np.ndarray:
@@ -57,7 +56,7 @@ def row_norms(row: np.ndarray) -> np.ndarray:
 
 
 class JobFeed:
-    """Follows one job and tells a map and a slice what comes; to be dropped with `close`.
+    """Follows one job and tells a map and a slice what comes, from `begin` until `close`.
 
     Parameters
     ----------
@@ -65,10 +64,8 @@ class JobFeed:
         What to follow.
     contact_map, jacobian_slice
         The views to tell.
-    report
-        Called by `deliver()` with (status, progress, error sentence) whenever one of them changed.
-    brushed
-        Told of rows that come.
+    state
+        Told how far the job is, and what a person should know.
     """
 
     def __init__(
@@ -76,15 +73,13 @@ class JobFeed:
         job: Job,
         contact_map: ContactMap,
         jacobian_slice: JacobianSlice,
-        report: Callable[[str, Progress, str], None],
-        brushed: BrushedMean | None = None,
+        state: ExplorerState,
     ) -> None:
         self.job = job
         self.finished = threading.Event()
         self._map = contact_map
         self._slice = jacobian_slice
-        self._report = report
-        self._brushed = brushed
+        self._state = state
         self._lock = threading.Lock()
         self._rows: dict[int, np.ndarray] = {}
         self._filling = False
@@ -94,7 +89,10 @@ class JobFeed:
         self._preview: PreviewTask | None = None
         self._mixed_at = -PREVIEW_STEP
         self._closed = False
-        job.add_listener(row=self._row, change=self._change)
+
+    def begin(self) -> None:
+        """Follow the job from now on."""
+        self.job.add_listener(row=self._row, change=self._change)
 
     @property
     def _delivery(self) -> Delivery:
@@ -113,18 +111,27 @@ class JobFeed:
         self._rows.clear()
 
     def show_head(self, future: Future[xr.DataArray | None]) -> None:
-        """Show the attention head's map when it is there, unless rows came first."""
+        """Show the contact head's map when it is there, unless rows came first."""
 
         def come(done: Future[xr.DataArray | None]) -> None:
-            if done.cancelled() or done.exception() is not None or done.result() is None:
-                return  # A first impression only: if it fails, so will the job, and say why.
-            self._delivery.post("head", lambda _: self._send_head(done.result()))
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is not None:
+                self._delivery.post("head", lambda _: self._complain("contact head", error))
+            elif done.result() is not None:
+                self._delivery.post("head", lambda _: self._send_head(done.result()))
 
         future.add_done_callback(come)
+
+    def _complain(self, what: str, error: BaseException) -> None:
+        if not self._closed:
+            self._state.tell(what, f"There is no map of the {what}. {reason(error)}")
 
     def _send_head(self, head: Any) -> None:
         if self._closed:
             return
+        self._state.tell("contact head", "")
         self._first = head_layer(head, self.job.plan.mask)
         if self._filling or self._approximate is not None or self.finished.is_set():
             self._keep_first()
@@ -133,7 +140,7 @@ class JobFeed:
             self._map.show(first.values, label=first.label, caption=first.caption, quantity=first.quantity)
 
     def _keep_first(self) -> None:
-        """Offer the attention head's map beside the one that takes its place."""
+        """Offer the contact head's map beside the one that takes its place."""
         # As long as it is the map itself, it need not go twice.
         if self._first is not None:
             self._map.head, self._first = self._first, None
@@ -163,7 +170,7 @@ class JobFeed:
         self._approximate = norms
         self._show_mixed(label if not self._exact else "")
         message = f"{label} · exact rows follow"
-        self._report(progress.state, dataclasses.replace(progress, message=message), "")
+        self._state.report(progress.state, dataclasses.replace(progress, message=message))
 
     def _show_mixed(self, label: str = "") -> None:
         """Show the preview, exact rows in place of its own."""
@@ -196,11 +203,7 @@ class JobFeed:
         with self._lock:
             self._rows[position] = norms
         self._delivery.post("rows", lambda _: self._send_rows())
-        if self._brushed is not None:
-            self._brushed.row_came(position)
-        selection = self._slice.selection
-        if selection is not None and selection[0] == position:
-            self._slice.renew()
+        self._slice.row_came(position)
 
     def _change(self, job: Job) -> None:
         if self._closed:
@@ -237,7 +240,7 @@ class JobFeed:
             self._filling = True
             self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm", units=UNITS)
             self._keep_first()
-        self._report("running", progress, "")
+        self._state.report("running", progress)
 
     def _send_change(self) -> None:
         if self._closed or self.finished.is_set():
@@ -249,11 +252,11 @@ class JobFeed:
             self._map.send_state("values")
             self._slice.renew()
             self.finished.set()
-            self._report(
+            self._state.report(
                 progress.state, progress, sentence(self.job.error) if progress.state == "failed" else ""
             )
         elif progress.state != "done" and not (self._approximate is not None and not progress.rows_done):
-            self._report(progress.state, progress, "")
+            self._state.report(progress.state, progress)
 
     def _contacts(self) -> xr.DataArray | Exception:
         try:
@@ -272,12 +275,12 @@ class JobFeed:
             if isinstance(contacts, Exception):
                 self._send_rows()
                 self._map.send_state("values")
-                self._report("failed", progress, sentence(contacts))
+                self._state.report("failed", progress, sentence(contacts))
             else:
                 label = self._jacobian_label
                 self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score", units=UNITS)
                 self._keep_first()
-                self._report("done", progress, "")
+                self._state.report("done", progress)
         finally:
             self.finished.set()  # whoever waits must not wait for ever
 
@@ -329,18 +332,6 @@ class JobFeed:
 
 
 def head_layer(head: Any, mask: Any) -> MapLayer:
-    """Name the map of the attention head under a mask (or none)."""
+    """Name the map of the contact head under a mask (or none)."""
     label = f"{HEAD_LABEL}, masked" if mask else HEAD_LABEL
     return MapLayer(square(head), label, HEAD_CAPTION, "probability")
-
-
-def sentence(error: BaseException | None) -> str:
-    """Tell a person about an error: by its own sentence, or that it is our mistake."""
-    if error is None:
-        return ""
-    if isinstance(error, CatjacError):
-        return str(error)
-    return (
-        f"Something went wrong inside catjac ({type(error).__name__}: {error}); "
-        "the rows done so far are kept, and job.error has the whole story."
-    )
