@@ -58,7 +58,7 @@ class Ours:
         self._plan, _ = plan_for(residues, model, numerics=numerics)
         without = {"CATJAC_COMPILER": ""} if mode == "exact-torch" else {}
         with mock.patch.dict(os.environ, without):
-            self._runner: Any = model.prepare(residues, None, numerics)
+            self._runner: Any = model.prepare(residues, None, self._plan.numerics.name)
         self._size = choose_batch_size(self._plan, model)
         self._baseline = wild_type_logits(self._runner, self._plan)
         self._groups = self._plan.groups(self._size)

@@ -4,13 +4,11 @@
 //   node build.mjs --tests            → build/tests, for node's own test runner
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const views = ["contact_map", "jacobian_slice", "job_status", "panel_toggles", "recovery_view", "sensitivity_view", "sequence_mask", "structure_head"];
-
 function filesUnder(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -18,9 +16,27 @@ function filesUnder(folder) {
   });
 }
 
+const underSrc = filesUnder(join(here, "src")).sort();
+
+/** A file with a default export is a view: its bundle bears the file's name. */
+function views() {
+  const found = underSrc.filter((path) => path.endsWith(".ts") && /^export default /m.test(readFileSync(path, "utf8")));
+  const names = found.map((path) => basename(path));
+  const twice = names.find((name, k) => names.indexOf(name) < k);
+  if (twice) throw new Error(`two views are called ${twice}: ${found.join(", ")}`);
+  return found;
+}
+
+/** The styles of every folder in one sheet, what is shared first. */
+function styles() {
+  const sheets = underSrc.filter((path) => path.endsWith(".css"));
+  const shared = (path) => path.includes(`${sep}shared${sep}`);
+  return [...sheets.filter(shared), ...sheets.filter((path) => !shared(path))];
+}
+
 /** One line a source, as `sha256sum` writes it, so that anybody can check without node. */
 function sources() {
-  const paths = [...filesUnder(join(here, "src")), ...["build.mjs", "package.json", "package-lock.json"].map((name) => join(here, name))];
+  const paths = [...underSrc, ...["build.mjs", "package.json", "package-lock.json"].map((name) => join(here, name))];
   return paths
     .map((path) => [relative(here, path).split(sep).join("/"), readFileSync(path)])
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -44,7 +60,8 @@ if (process.argv.includes("--tests")) {
   const flag = process.argv.indexOf("--out");
   const outdir = flag > 0 ? process.argv[flag + 1] : join(here, "..", "src", "catjac_widgets", "widgets", "static");
   mkdirSync(outdir, { recursive: true });
-  await build({ ...common, minify: true, entryPoints: views.map((view) => join("src", `${view}.ts`)), outdir });
-  await build({ ...common, minify: true, entryPoints: [join("src", "catjac.css")], outdir });
+  await build({ ...common, minify: true, entryPoints: views(), entryNames: "[name]", outdir });
+  const sheet = styles().map((path) => `@import ${JSON.stringify(path)};`).join("\n");
+  await build({ ...common, minify: true, stdin: { contents: sheet, loader: "css", resolveDir: here }, outfile: join(outdir, "catjac.css") });
   writeFileSync(join(outdir, "SOURCES.sha256"), sources());
 }

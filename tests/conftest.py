@@ -29,8 +29,8 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 
-#: What a machine may lack even there: the protein families, and a GPU.
-_MAY_LACK = re.compile(r"CATJAC_DATA|GPU|CUDA")
+#: What a machine may lack even there: the protein families, a GPU, and units of newer processors.
+_MAY_LACK = re.compile(r"CATJAC_DATA|GPU|CUDA|AVX-512|bfloat16")
 
 
 def nothing_may_skip() -> bool:

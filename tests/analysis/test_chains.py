@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import catjac_widgets
-from catjac_widgets.analysis.contacts.chains import chain_block, inter_chain_precision
-from catjac_widgets.analysis.couplings.baselines import coupling_contacts, mean_field
+from catjac_widgets.analysis.benchmark.precision import inter_chain_precision
+from catjac_widgets.analysis.contacts.chains import chain_block
+from catjac_widgets.analysis.couplings.closed_form import mean_field
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
 from catjac_widgets.errors import JacobianError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.fit import fit_potts
 from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters

@@ -10,7 +10,7 @@ from labelled_arrays import random_sequence
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.analysis.benchmark.precision import top_contacts
+from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 from catjac_widgets.analysis.likelihood.double_mutants import double_mutants
 from catjac_widgets.errors import Cancelled, JacobianError, UsageError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catjac_widgets.analysis.benchmark.inputs import find_entries
-from catjac_widgets.analysis.benchmark.methods_compared import evaluate
-from catjac_widgets.analysis.benchmark.table import evaluation_means, read_evaluation
+from catjac_widgets.analysis.benchmark.entries import find_entries
+from catjac_widgets.analysis.benchmark.evaluate import evaluate
+from catjac_widgets.analysis.benchmark.evaluation_table import evaluation_means, read_evaluation
 
 TABLE = Path(__file__).resolve().parents[2] / "benchmarks" / "families_evaluation.csv"
 

@@ -12,13 +12,9 @@ from labelled_arrays import random_sequence
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.analysis.likelihood.marginals import (
-    marginals,
-    pseudo_perplexity,
-    substitution_scores,
-    without_kept_bias,
-)
-from catjac_widgets.analysis.summaries import log_softmax
+from catjac_widgets.analysis.likelihood.marginals import marginals, substitution_scores, without_kept_bias
+from catjac_widgets.analysis.likelihood.probabilities import log_softmax
+from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
 from catjac_widgets.errors import MaskError, ModelError, UsageError
 from catjac_widgets.language_models.registry import wrap
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

@@ -33,7 +33,7 @@ def labels_of(frames: list[Any]) -> list[str]:
 def test_frames_come_in_order_of_cost_and_end_exact() -> None:
     frames = list(catjac.preview(WW, "mini"))
     found = labels_of(frames)
-    assert found[:3] == ["attention head", "preview, first order", "preview, 3 letters"]
+    assert found[:3] == ["contact head", "preview, first order", "preview, 3 letters"]
     assert found[-1] == "Jacobian"
     assert [frame.attrs["quantity"] for frame in frames] == ["contact probability"] + ["contact score"] * (
         len(frames) - 1
@@ -57,6 +57,15 @@ def test_frames_come_in_order_of_cost_and_end_exact() -> None:
     assert (np.diff(agreement) > -1e-3).all()
     assert agreement[-1] == pytest.approx(1)
     assert {frame.attrs["order"] for frame in frames[1:]} == {"A"}
+
+
+def test_no_approximate_map_says_that_it_is_exact() -> None:
+    frames = list(catjac.preview(WW, "mini", letters=1))
+    assert "numerics" not in frames[0].attrs  # the contact head is no Jacobian
+    assert [frame.attrs["numerics"] for frame in frames[1:3]] == ["approximate"] * 2
+    assert {frame.attrs["numerics"] for frame in frames[3:-1]} <= {"approximate"}
+    assert frames[-1].attrs["numerics"] == "exact"
+    assert [frame.attrs["kind"] for frame in frames] == labels_of(frames)
 
 
 def test_long_previews_show_every_letter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +139,7 @@ def test_rows_take_the_place_of_the_preview() -> None:
     job: Any = Halfway()
     first, last = previews._exact(plan, job, approximate, 8, "")
     assert labels_of([first, last]) == ["Jacobian, 50 %", "Jacobian"]
+    assert [frame.attrs["numerics"] for frame in (first, last)] == ["approximate", "exact"]
     mixed = np.concatenate([exact.values[:7], approximate[7:]])
     np.testing.assert_array_equal(first.values, catjac.contacts(exact.copy(data=mixed)).values)
     assert np.array_equal(last.values, catjac.contacts(exact).values)
@@ -150,7 +160,7 @@ def test_altered_models_give_exact_rows_and_say_why() -> None:
     altered = random_esm2(2)
     altered.layers[1].register_forward_hook(lambda *_: None)
     frames = list(catjac.preview("ACDEFGHIK", catjac.wrap(altered)))
-    assert labels_of(frames)[0] == "attention head"
+    assert labels_of(frames)[0] == "contact head"
     assert all(label.startswith("Jacobian") for label in labels_of(frames)[1:])
     assert "altered" in frames[-1].attrs["note"]
 
@@ -176,7 +186,7 @@ def test_leaving_early_cancels_the_sweep(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_leaving_during_the_preview_starts_no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "submit", lambda *_, **__: pytest.fail("a sweep was started"))
     frames = catjac.preview(WW, "mini")
-    assert next(frames).attrs["label"] == "attention head"
+    assert next(frames).attrs["label"] == "contact head"
     assert next(frames).attrs["label"] == "preview, first order"
     frames.close()
     with torch.no_grad():  # the model is free again

@@ -10,9 +10,9 @@ from checkpoints import random_esm2
 from labelled_arrays import random_sequence
 from stubs import PottsModel
 
-from catjac_widgets.analysis.recovery import runs as recovery_runs
-from catjac_widgets.analysis.recovery.experiments import recovery, recovery_scan
-from catjac_widgets.analysis.recovery.targets import choose_targets, farthest_points, protocol, runs
+from catjac_widgets.analysis.recovery import target_scan as recovery_runs
+from catjac_widgets.analysis.recovery.one_protein import recovery, recovery_scan
+from catjac_widgets.analysis.recovery.protocols import choose_targets, farthest_points, protocol, runs
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
 from catjac_widgets.proteins.masks import Mask

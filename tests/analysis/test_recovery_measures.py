@@ -8,12 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from catjac_widgets.analysis.recovery.measures import (
-    block_cosine,
-    find_jump,
-    minimum_segment,
-    recovered_fraction,
-)
+from catjac_widgets.analysis.recovery.jumps import find_jump, minimum_segment
+from catjac_widgets.analysis.recovery.measures import block_cosine, recovered_fraction
 from catjac_widgets.errors import UsageError
 
 BLOCKS = arrays(np.float64, (4, 3), elements=st.floats(0.01, 1))

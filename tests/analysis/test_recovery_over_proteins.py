@@ -17,16 +17,16 @@ from stubs import PottsModel
 
 import catjac_widgets
 from catjac_widgets.analysis.recovery import over_proteins as recovery_over_proteins
-from catjac_widgets.analysis.recovery.bands import DRAWS, bootstrap, wilson
-from catjac_widgets.analysis.recovery.experiments import recovery, recovery_scan
-from catjac_widgets.analysis.recovery.jumps import minimum_segments, recovery_jumps
-from catjac_widgets.analysis.recovery.measures import find_jump
+from catjac_widgets.analysis.recovery.bands import bootstrap, wilson
+from catjac_widgets.analysis.recovery.jumps import find_jump, minimum_segments, recovery_jumps
+from catjac_widgets.analysis.recovery.one_protein import recovery, recovery_scan
 from catjac_widgets.analysis.recovery.over_proteins import (
     recovery_advantage,
     recovery_curves,
     recovery_table,
 )
-from catjac_widgets.analysis.recovery.reruns import rerun_recovery
+from catjac_widgets.analysis.recovery.rerun import rerun_recovery
+from catjac_widgets.analysis.statistics import DRAWS
 from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
 from catjac_widgets.plots.recovery import plot_recovery
 

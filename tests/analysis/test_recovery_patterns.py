@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 
 from catjac_widgets.analysis.recovery.patterns import (
     PATTERNS,
-    Target,
-    as_target,
     check_patterns,
     check_steps,
     patterned_masks,
     published_steps,
 )
+from catjac_widgets.analysis.recovery.targets import Target, as_target
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence

@@ -158,7 +158,11 @@ def test_the_error_is_measured_on_the_protein_and_remembered(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("model", "error", "words"),
     [
-        (lambda: random_potts(5, letters=ESM_LETTERS, seed=1), UsageError, "no layers"),
+        (
+            lambda: random_potts(5, letters=ESM_LETTERS, seed=1),
+            UsageError,
+            "use 'exact' or 'float64'",
+        ),
         (lambda: wrap(random_esm2().half()), ModelError, "not in float32"),
     ],
 )

@@ -191,7 +191,7 @@ def test_a_potts_model_does_not_care_for_a_mask_but_for_its_rows() -> None:
 
 
 def test_the_embedded_model() -> None:
-    from catjac_widgets.language_models.esm.mini.familiarity import FOLDER, WEIGHTS
+    from catjac_widgets.language_models.esm.mini.weights import FOLDER, WEIGHTS
 
     if not (FOLDER / WEIGHTS).is_file():
         pytest.skip("the embedded model's weights are not there yet")

@@ -35,8 +35,8 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_model_loaded_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_LOADED", {})
+def no_model_loaded_before() -> None:
+    registry.release_models()
 
 
 # ---- models by name
@@ -47,7 +47,7 @@ def test_with_a_name_an_answer_from_the_cache_loads_no_checkpoint(
 ) -> None:
     first = jacobian(RESIDUES, str(checkpoint), progress=False)
     assert counts() == (L, 0, 1)
-    monkeypatch.setattr(registry, "_LOADED", {})
+    registry.release_models()
     monkeypatch.setattr(
         registry, "load_model", lambda *args, **options: pytest.fail("a checkpoint was loaded")
     )

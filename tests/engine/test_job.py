@@ -14,11 +14,13 @@ from conftest import Counts
 from stubs import FailingModel, HungryModel, PottsModel, SlowModel
 
 from catjac_widgets.engine.api import jacobian, submit
-from catjac_widgets.engine.backends.threads import Priority, worker_for
+from catjac_widgets.engine.backends.threads import worker_for
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.jobs.job import Job, Progress
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, ModelError, ResourceError, UsageError
+from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKTAYIAKQRQISF"
@@ -369,7 +371,7 @@ def test_too_much_time_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPat
 def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
     from catjac_widgets.engine.plans.jacobian import make_plan
 
-    def size(residues: str = RESIDUES, numerics: str = "exact", **settings: float) -> int:
+    def size(residues: str = RESIDUES, numerics: Numerics = EXACT, **settings: float) -> int:
         model = PottsModel()
         model.__dict__.update(settings)
         plan = make_plan(residues, model="m", fingerprint="", letters=model.letters, numerics=numerics)
@@ -388,8 +390,11 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
     monkeypatch.setattr(resources, "total_memory", lambda: 8 * 10**9)
     assert size("ACDEFGHIKL" * 50, parameters=10**6) == 6
     assert size("ACDEFGHIKL" * 50, parameters=10**9) == 2
-    # Eight bits are twice as fast, and waited for as long.
-    assert size("ACDEFGHIKL" * 50, parameters=10**9, numerics="delta-int8") == 6
+    # Numerics that are twice as fast are waited for as long, but only on a device that they suit.
+    elsewhere = Numerics("elsewhere", "", batch_factor=2, devices=("cuda",))
+    assert size("ACDEFGHIKL" * 50, parameters=10**9, numerics=elsewhere) == 2
+    here = Numerics("here", "", batch_factor=2, devices=("cpu",))
+    assert size("ACDEFGHIKL" * 50, parameters=10**9, numerics=here) == 6
     # As many for each thread, unless that is more than a row.
     for threads, sequences in ((1, 1), (3, 6), (4, 8), (16, 19)):
         monkeypatch.setattr(resources, "_threads", lambda threads=threads: threads)

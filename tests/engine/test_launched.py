@@ -17,7 +17,7 @@ import catjac
 from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import Cancelled, DeviceError, ModelError
-from catjac_widgets.language_models.base import LaunchingRunner, Substitution
+from catjac_widgets.language_models.base import LaunchingRunner, Substitution, choose_numerics
 from catjac_widgets.language_models.esm import runners as fair_esm_runners
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
@@ -46,7 +46,7 @@ def plan_for(model: FairEsm, sequence: str = RESIDUES, **options: Any) -> Plan:
 
 
 def runner_of(model: FairEsm, plan: Plan) -> Any:
-    return model.prepare(plan.model_residues, plan.model_mask, plan.numerics)
+    return model.prepare(plan.model_residues, plan.model_mask, plan.numerics.name)
 
 
 def passes(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, torch.Tensor], None]) -> list[int]:
@@ -106,9 +106,9 @@ def test_a_linker_is_dropped_on_the_device() -> None:
 
 
 @pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_coarse_rows_are_launched_too(kind: str) -> None:
+def test_approximate_rows_are_launched_too(kind: str) -> None:
     waiting, launching = FairEsm(random_esm2()), LaunchingModel()
-    plan = plan_for(waiting, numerics=f"delta-{kind}")
+    plan = plan_for(waiting, numerics=choose_numerics(waiting.numerics, f"delta-{kind}", model=""))
     runner = runner_of(launching, plan)
     assert isinstance(runner.exact, LaunchedPasses)
     assert runner.in_float32 == runner_of(waiting, plan).in_float32

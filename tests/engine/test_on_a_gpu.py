@@ -17,12 +17,13 @@ from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.cuda.fused_steps import steps_for
 from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
 from catjac_widgets.language_models.esm.linear_layers import FusedLayers, fast_layers
+from catjac_widgets.language_models.esm.numerics.table import NUMERICS as ESM_NUMERICS
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 
 RESIDUES = "MKTAYIAKQRQISFVKSHFSRQ"
-NUMERICS = ["exact", "delta-int8", "delta-bfloat16", "delta-float16"]
+NUMERICS = [each.name for each in ESM_NUMERICS if each.dtype == "float32"]
 
 
 def prepared(numerics: str, model: Any = None) -> Any:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from stubs import PottsModel
 
-from catjac_widgets.engine.compute.passes import in_batches
+from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.errors import Cancelled, DeviceError, UsageError
 
 

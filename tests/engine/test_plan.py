@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
+from catjac_widgets.language_models.base import FLOAT64
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Chain, Sequence
@@ -93,7 +94,7 @@ def test_the_key_is_the_hash_of_what_decides_the_values() -> None:
         a_plan("MKTA:YIAK", linker="GG"),
         a_plan(mask=Mask.hiding(8, [(1, 1)])),
         a_plan(variant="fast"),
-        a_plan(numerics="float64"),
+        a_plan(numerics=FLOAT64),
         a_plan(fingerprint="e" * 64),
         a_plan(letters=ESM_LETTERS[::-1]),
     ]
@@ -140,7 +141,6 @@ def test_rows_at_masked_positions_only_where_asked_for() -> None:
         ("MKT", {"positions": [1.0]}, UsageError, "whole"),
         ("MKT", {"positions": [True]}, UsageError, "whole"),
         ("MKT", {"variant": "quick"}, UsageError, "'full' or 'fast'"),
-        ("MKT", {"numerics": "float16"}, UsageError, "'delta-float16' or 'float64'"),
         ("MKT", {"rows": "some"}, UsageError, "'visible' or 'all'"),
         ("MKT:MKT", {"linker": "G-G"}, UsageError, "'-'"),
     ],

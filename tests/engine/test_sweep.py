@@ -25,7 +25,7 @@ def plan_for(model: PottsModel, sequence: str = RESIDUES, **options: Any) -> Pla
 
 
 def run(model: PottsModel, plan: Plan, *args: Any, **options: Any) -> dict[int, np.ndarray]:
-    runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics)
+    runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics.name)
     return dict(sweep(runner, plan, *args, **options))
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from catjac_widgets.engine.backends import threads as worker_module
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.backends.threads import Worker, worker_for
+from catjac_widgets.engine.priorities import Priority
 
 
 @pytest.fixture

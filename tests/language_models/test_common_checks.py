@@ -15,7 +15,7 @@ from stubs import PottsModel
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel, Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.mini import familiarity as embedded
+from catjac_widgets.language_models.esm.mini import weights as embedded
 from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, ESM_LETTERS, MASK_LETTER
 from catjac_widgets.proteins.masks import Mask
@@ -75,7 +75,6 @@ def model(request: pytest.FixtureRequest) -> Any:
 def test_it_says_what_it_is(any_model: LanguageModel) -> None:
     assert any_model.name
     assert sorted(any_model.letters) == sorted(ESM_LETTERS)
-    assert any_model.causal is False
     assert any_model.parameters > 100
     assert any_model.device == torch.device("cpu")
     assert any_model.row_bytes(100) > any_model.row_bytes(10) > 0

@@ -16,6 +16,7 @@ from checkpoints import write_embedded
 from catjac_widgets.errors import CheckpointError, SequenceError
 from catjac_widgets.language_models.devices import choose_device, cpu_threads
 from catjac_widgets.language_models.esm.mini import familiarity as embedded
+from catjac_widgets.language_models.esm.mini import weights
 from catjac_widgets.language_models.registry import identify, load_model, models
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -34,7 +35,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "embedded"
     folder.mkdir()
     write_embedded(folder, FAMILIES)
-    monkeypatch.setattr(embedded, "FOLDER", folder)
+    monkeypatch.setattr(weights, "FOLDER", folder)
     embedded.familiarity.cache_clear()
     yield folder
     embedded.familiarity.cache_clear()
@@ -54,7 +55,7 @@ def test_mini_loads_by_name() -> None:
 
 
 def test_an_installation_without_mini_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     embedded.familiarity.cache_clear()
     for call in (lambda: load_model("mini"), lambda: identify("mini"), lambda: embedded.familiarity("MKT")):
         with pytest.raises(CheckpointError, match="install catjac-widgets again"):
@@ -127,10 +128,10 @@ def test_members_are_told_from_strangers() -> None:
 
 
 def test_the_embedded_model_of_this_checkout() -> None:
-    weights = embedded.FOLDER / embedded.WEIGHTS
-    if not weights.is_file():
+    file = weights.FOLDER / weights.WEIGHTS
+    if not file.is_file():
         pytest.skip("the embedded model is not in this checkout")
-    assert weights.stat().st_size <= 8 * 10**6
+    assert file.stat().st_size <= 8 * 10**6
     model = load_model("mini", device="cpu")
     assert model.has_contact_head
     assert model.letters == ESM_LETTERS

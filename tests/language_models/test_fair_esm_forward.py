@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.mini import familiarity as embedded
+from catjac_widgets.language_models.esm.mini import weights as embedded
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.proteins.masks import Mask

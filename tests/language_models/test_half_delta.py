@@ -19,25 +19,10 @@ from catjac_widgets.language_models.esm.cuda.fused_steps import Steps, agree, st
 from catjac_widgets.language_models.esm.forward import letter_logits
 from catjac_widgets.language_models.esm.linear_layers import FusedLayers, LinearLayers
 from catjac_widgets.language_models.esm.numerics.delta_bfloat16 import half_weights
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 CPU = torch.device("cpu")
-
-
-class Half(FairEsm):
-    """A model whose near-exact runners attend in a type of choice, as they do on a GPU."""
-
-    def __init__(self, model: Any, attention: torch.dtype = torch.float16) -> None:
-        super().__init__(model)
-        self.attention = attention
-
-    def prepare(self, residues: str, mask: Any = None, numerics: str = "exact") -> Any:
-        kind = numerics.removeprefix("delta-")
-        if kind == numerics:
-            return super().prepare(residues, mask, numerics)
-        return HalfDeltaRunner(self, self.encode(residues, mask), kind, self.attention)
 
 
 def residues_of(length: int, seed: int = 0) -> str:
@@ -58,7 +43,9 @@ def test_attention_in_sixteen_bits_is_near_exact_on_the_embedded_model(kind: str
     model = load_model("mini", device="cpu").model
     residues = catjac.examples()["ww"].sequence
     exact = catjac.jacobian(residues, "mini", progress=False)
-    found = catjac.jacobian(residues, Half(model), numerics=f"delta-{kind}", cache=False, progress=False)
+    found = catjac.jacobian(
+        residues, FairEsm(model), numerics=f"delta-{kind}-attention-float16", cache=False, progress=False
+    )
     assert 0 < off_diagonal_error(found, exact) < largest
     ours, theirs = (catjac.contacts(J).values[np.triu_indices(len(residues), 6)] for J in (found, exact))
     assert spearmanr(ours, theirs)[0] > 0.999
@@ -66,14 +53,12 @@ def test_attention_in_sixteen_bits_is_near_exact_on_the_embedded_model(kind: str
 
 @pytest.mark.parametrize("make", [random_esm2, random_esm1b])
 @pytest.mark.parametrize("share", [0.0, 0.4])
-@pytest.mark.parametrize("attention", [torch.float16, torch.float32])
-def test_random_models_and_masks(make: Any, share: float, attention: torch.dtype) -> None:
-    residues, model = residues_of(19), Half(make(3, 48, 4), attention)
+@pytest.mark.parametrize("numerics", ["delta-bfloat16", "delta-bfloat16-attention-float16"])
+def test_random_models_and_masks(make: Any, share: float, numerics: str) -> None:
+    residues, model = residues_of(19), FairEsm(make(3, 48, 4))
     mask = np.random.default_rng(3).random(19) < share
     exact = catjac.jacobian(residues, model, mask=mask, cache=False, progress=False)
-    found = catjac.jacobian(
-        residues, model, mask=mask, numerics="delta-bfloat16", cache=False, progress=False
-    )
+    found = catjac.jacobian(residues, model, mask=mask, numerics=numerics, cache=False, progress=False)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
     assert off_diagonal_error(found, exact) < 0.015
 
@@ -83,7 +68,7 @@ def test_random_models_and_masks(make: Any, share: float, attention: torch.dtype
 def test_a_mutant_that_is_the_wild_type_differs_by_nothing(make: Any, kind: str) -> None:
     """Whatever sixteen bits round, they round alike on both sides of each difference."""
     residues = residues_of(23)
-    runner = Half(make(3, 48, 4)).prepare(residues, None, f"delta-{kind}")
+    runner = FairEsm(make(3, 48, 4)).prepare(residues, None, f"delta-{kind}-attention-float16")
     rows = runner.rows([Substitution(k, residues[k]) for k in range(len(residues))])
     wild_type = runner.wild_type()
     np.testing.assert_allclose(rows, np.broadcast_to(wild_type, rows.shape), rtol=0, atol=2e-5)
@@ -94,18 +79,19 @@ def test_a_mutant_that_is_the_wild_type_differs_by_nothing(make: Any, kind: str)
 
 def test_numbers_beyond_sixteen_bits_send_a_layer_back_to_float32() -> None:
     model, residues = random_esm2(2, 48, 4), residues_of(17)
-    assert Half(model).prepare(residues, None, "delta-float16").in_float32 == []
+    assert FairEsm(model).prepare(residues, None, "delta-float16-attention-float16").in_float32 == []
     with torch.no_grad():
         norm, dense = model.layers[1].final_layer_norm, model.layers[1].fc1
         norm.weight[:3] *= 1e7
         norm.bias[:3] *= 1e7
         dense.weight[:, :3] /= 1e7
-    planted = Half(model)
-    runner = planted.prepare(residues, None, "delta-float16")
+    planted = FairEsm(model)
+    runner = planted.prepare(residues, None, "delta-float16-attention-float16")
     assert runner.in_float32 == ["layers.1.fc1"]
     assert runner._delta._blocks[1][2].weight.dtype == torch.float32
     exact = catjac.jacobian(residues, planted, cache=False, progress=False)
-    found = catjac.jacobian(residues, planted, numerics="delta-float16", cache=False, progress=False)
+    numerics = "delta-float16-attention-float16"
+    found = catjac.jacobian(residues, planted, numerics=numerics, cache=False, progress=False)
     assert off_diagonal_error(found, exact) < 0.01
 
 
@@ -116,13 +102,14 @@ def test_values_beyond_sixteen_bits_keep_attention_in_float32() -> None:
         attention.v_proj.weight *= 1e6
         attention.v_proj.bias *= 1e6
         attention.out_proj.weight /= 1e6
-    planted = Half(model)
-    runner = planted.prepare(residues, None, "delta-bfloat16")
+    planted = FairEsm(model)
+    runner = planted.prepare(residues, None, "delta-bfloat16-attention-float16")
     assert runner.in_float32 == ["layers.0.self_attn's scores"]
     rows = runner.rows([Substitution(5, residues[5])])
     np.testing.assert_allclose(rows[0], runner.wild_type(), rtol=0, atol=2e-5)
     exact = catjac.jacobian(residues, planted, cache=False, progress=False)
-    found = catjac.jacobian(residues, planted, numerics="delta-bfloat16", cache=False, progress=False)
+    numerics = "delta-bfloat16-attention-float16"
+    found = catjac.jacobian(residues, planted, numerics=numerics, cache=False, progress=False)
     assert off_diagonal_error(found, exact) < 0.015
 
 

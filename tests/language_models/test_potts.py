@@ -8,11 +8,12 @@ from labelled_potts import random_parameters, sampled_alignment
 import catjac_widgets
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
-from catjac_widgets.language_models.potts.adapter import Potts, PottsSource, random_potts
+from catjac_widgets.language_models.potts.adapter import Potts, random_potts
 from catjac_widgets.language_models.potts.files import read_potts
 from catjac_widgets.language_models.potts.fit import fit_potts
 from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters
 from catjac_widgets.language_models.potts.sampling import sample_potts
+from catjac_widgets.language_models.potts.source import PottsSource
 from catjac_widgets.language_models.registry import identify, load_model
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS
 from catjac_widgets.proteins.masks import Mask

@@ -85,7 +85,8 @@ def test_files_of_gremlin(tmp_path):
     found = read_potts(path)
     np.testing.assert_allclose(found.fields, potts.fields, rtol=1e-4)
     np.testing.assert_allclose(found.couplings, potts.couplings, rtol=1e-6)
-    assert (found.letters, found.sequence, found.length) == (potts.letters, "", 3)
+    assert (found.letters, found.sequence, found.length) == (potts.letters, "", 6)
+    assert found.columns == columns
     # Pairs that were not asked for (option -pair_i) have no line.
     path.write_text("\n".join(lines[:-1]) + "\n")
     assert not read_potts(path).couplings[1, :, 2].any()

@@ -21,10 +21,10 @@ import torch
 from checkpoints import random_esm1b, random_esm2, write_esm1b, write_esm2, write_safetensors
 
 from catjac_widgets.errors import CheckpointError, DeviceError, ModelNotFoundError, ResourceError, UsageError
-from catjac_widgets.language_models import catalogue, devices, downloads, registry
-from catjac_widgets.language_models.catalogue import CATALOGUE
-from catjac_widgets.language_models.esm import checkpoints
+from catjac_widgets.language_models import devices, downloads
+from catjac_widgets.language_models.esm import checkpoints, published
 from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.published import PUBLISHED
 from catjac_widgets.language_models.registry import identify, load_model, models, resolve_model
 
 SMALL = "esm2_t6_8M_UR50D"
@@ -72,7 +72,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishe
     )
     thread = threading.Thread(target=http_server.serve_forever, daemon=True)
     thread.start()
-    monkeypatch.setattr(catalogue, "HUB_URL", f"http://127.0.0.1:{http_server.server_port}")
+    monkeypatch.setattr(published, "HUB_URL", f"http://127.0.0.1:{http_server.server_port}")
     yield Published(folder, http_server)
     http_server.shutdown()
     http_server.server_close()
@@ -108,14 +108,10 @@ def test_an_unknown_name_suggests_the_nearest(wrong: str, nearest: str) -> None:
 
 def test_names_that_are_not_understood_yet_say_which_are() -> None:
     for name in ("hf:some/model", "qwertyuiop", ""):
-        with pytest.raises(ModelNotFoundError, match=r"'mini', by fair-esm's name, or by the path"):
+        with pytest.raises(
+            ModelNotFoundError, match=r"by fair-esm's name, or by the path .*'mini'; 'potts:' with"
+        ):
             load_model(name)
-
-
-def test_the_registry_is_open_for_other_prefixes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = write_esm2(random_esm2(), tmp_path)
-    monkeypatch.setitem(registry.PREFIXES, "copy", lambda rest: registry.FileSource(f"copy:{rest}", path))
-    assert load_model("copy:that", device="cpu").name == "copy:that"
 
 
 def test_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +262,7 @@ def test_a_published_model_that_was_seen_is_not_fetched_again_to_be_named(
     path = fill_hub()
     first = identify(SMALL)
     shutil.rmtree(path.parent)
-    monkeypatch.setattr(catalogue, "HUB_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(published, "HUB_URL", "http://127.0.0.1:9")
     assert identify(SMALL) == first
     with pytest.raises(CheckpointError, match="cannot be downloaded"):
         load_model(SMALL)
@@ -329,7 +325,7 @@ def test_a_download_that_fails_is_one_sentence_and_leaves_nothing(
     if trouble == "breaks off":
         server.server.limit = 1000
     elif trouble == "no network":
-        monkeypatch.setattr(catalogue, "HUB_URL", "http://127.0.0.1:9")
+        monkeypatch.setattr(published, "HUB_URL", "http://127.0.0.1:9")
     elif trouble == "no room":
         monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     elif trouble == "unwritable":
@@ -354,7 +350,7 @@ def test_a_download_that_fails_is_one_sentence_and_leaves_nothing(
 def test_the_table_lists_every_published_model() -> None:
     table = models()
     names = [row["name"] for row in table]
-    assert set(CATALOGUE) <= set(names)
+    assert set(PUBLISHED) <= set(names)
     assert {"ESM-2", "ESM-1b", "ESM-1v", "ESM-1"} <= {row["family"] for row in table}
     text, html = str(table), table._repr_html_()
     for row in table:
@@ -370,7 +366,7 @@ def test_the_table_lists_every_published_model() -> None:
 def test_numbers_of_parameters_follow_from_the_size(name: str) -> None:
     import esm
 
-    entry = CATALOGUE[name]
+    entry = PUBLISHED[name]
     model = esm.ESM2(entry.layers, entry.width, 20)
     head = entry.layers * 20 + 1
     assert entry.parameters == sum(parameter.numel() for parameter in model.parameters()) - head
@@ -378,14 +374,14 @@ def test_numbers_of_parameters_follow_from_the_size(name: str) -> None:
 
 def test_the_number_of_parameters_of_esm1b_follows_from_its_size() -> None:
     model = random_esm1b(3, 40, 4, positions=1024)
-    entry = catalogue.CatalogueEntry("x", "ESM-1b", 3, 40, 0, positions=1026)
+    entry = published.PublishedModel("x", "ESM-1b", 3, 40, 0, positions=1026)
     assert entry.parameters == sum(parameter.numel() for parameter in model.parameters()) - 13
 
 
 def test_every_published_name_is_one_of_fair_esm() -> None:
     import esm.pretrained
 
-    for name in CATALOGUE:
+    for name in PUBLISHED:
         # fair-esm has one function for all five of ESM-1v beside one a model.
         assert callable(getattr(esm.pretrained, name)), name
 

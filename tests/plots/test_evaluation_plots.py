@@ -9,8 +9,8 @@ from bokeh.models import ColorBar, FactorRange, Legend, Scatter
 from stubs import PottsModel
 
 import catjac_widgets
+from catjac_widgets.analysis.benchmark.evaluation_table import COLUMNS, NUMBERS, as_dataset, evaluation_means
 from catjac_widgets.analysis.benchmark.scaling import AGAINST
-from catjac_widgets.analysis.benchmark.table import COLUMNS, NUMBERS, as_dataset, evaluation_means
 from catjac_widgets.analysis.likelihood.double_mutants import double_mutants
 from catjac_widgets.analysis.likelihood.marginals import substitution_scores
 from catjac_widgets.errors import JacobianError, UsageError

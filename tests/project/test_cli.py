@@ -18,7 +18,7 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 import catjac
-from catjac_widgets.analysis.benchmark.precision import top_contacts
+from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 from catjac_widgets.cli import main, outputs
 from catjac_widgets.cli.lab import address, has_browser
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import catjac
-from catjac_widgets.analysis.benchmark.table import read_rows
+from catjac_widgets.analysis.benchmark.evaluation_table import read_rows
 from catjac_widgets.cli import main
 
 

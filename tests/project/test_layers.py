@@ -18,6 +18,7 @@ FLOORS = {
     "masks": 0,
     "alignments": 0,
     "_version": 0,
+    "progress": 0,
     "language_models": 1,
     "engine": 2,
     "analysis": 3,

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 import catjac
-from catjac_widgets.language_models.esm.mini.familiarity import embedded_file
+from catjac_widgets.language_models.esm.mini.weights import embedded_file
 from training import maps, weights
 from training.families import LETTERS, encode
 from training.network import with_ends

@@ -16,7 +16,7 @@ from typing import Any
 from ipywidgets.widgets import widget as registry
 from notebook_page import Wire
 
-from catjac_widgets.language_models.esm.mini.familiarity import embedded_file
+from catjac_widgets.language_models.esm.mini.weights import embedded_file
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.sequences import as_sequence
 from catjac_widgets.widgets.explorer.launch import explore

@@ -151,7 +151,11 @@ def slices_in_node(repository: Path, tmp_path_factory: pytest.TempPathFactory) -
     if shutil.which("node") is None or not (js / "node_modules" / ".bin" / "esbuild").exists():
         pytest.skip("node, or js/node_modules (npm ci), is not here")
     bundle = tmp_path_factory.mktemp("node") / "slices.mjs"
-    esbuild = [str(js / "node_modules" / ".bin" / "esbuild"), "tests/slices_for_python.ts", "--bundle"]
+    esbuild = [
+        str(js / "node_modules" / ".bin" / "esbuild"),
+        "tests/jacobian_slice/slices_for_python.ts",
+        "--bundle",
+    ]
     subprocess.run(
         [*esbuild, "--platform=node", "--format=esm", f"--outfile={bundle}", "--log-level=error"],
         cwd=js,

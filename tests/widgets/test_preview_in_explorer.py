@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from notebook_page import Wire
 
 import catjac
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.previews import tasks as preview_tasks
+from catjac_widgets.analysis.previews import in_background as preview_tasks
+from catjac_widgets.errors import DeviceError
+from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import as_sequence
 from catjac_widgets.widgets.explorer.view import Explorer
@@ -25,8 +29,10 @@ LENGTH = len(RESIDUES)
 class StubTask:
     """Remembers whom to tell, and whether it was cancelled."""
 
-    def __init__(self, come: Callable[[int, np.ndarray], None]) -> None:
-        self.come, self.cancelled = come, False
+    def __init__(
+        self, come: Callable[[int, np.ndarray], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        self.come, self.failed, self.cancelled = come, failed, False
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -35,8 +41,8 @@ class StubTask:
 def explorer_of(*jobs: StagedJob, **traits: Any) -> tuple[Explorer, list[StubTask]]:
     waiting, tasks = list(jobs), []
 
-    def preview(job: Any, come: Any) -> Any:
-        tasks.append(StubTask(come))
+    def preview(job: Any, come: Any, failed: Any) -> Any:
+        tasks.append(StubTask(come, failed))
         return tasks[-1]
 
     made = Explorer(SEQUENCE, lambda mask: waiting.pop(0), model_name="stub", preview=preview, **traits)
@@ -126,7 +132,47 @@ def test_the_button_and_another_mask_stop_the_preview(wire: Wire, job: StagedJob
     ex.close()
 
 
+def test_a_preview_that_fails_says_so_until_one_comes(wire: Wire, job: StagedJob) -> None:
+    ex, [task] = explorer_of(job, notice="Mini does not know this protein.")
+    task.failed(DeviceError("The device was lost; restart the kernel."))
+    ex.delivery.flush()
+    assert ex.notice == (
+        "Mini does not know this protein. The map of the preview could not be computed. "
+        "The device was lost; restart the kernel."
+    )
+    task.come(0, job.J)
+    ex.delivery.flush()
+    assert ex.notice == "Mini does not know this protein."
+    ex.close()
+
+
+def test_a_contact_head_that_fails_says_so_and_the_rows_come(wire: Wire, job: StagedJob) -> None:
+    future: Future[Any] = Future()
+    ex, _ = explorer_of(job, head=lambda job: future)
+    future.set_exception(ZeroDivisionError("division by zero"))
+    ex.delivery.flush()
+    assert "contact head could not be computed" in ex.notice
+    assert "ZeroDivisionError" in ex.notice
+    job.finish()
+    assert ex.wait(20).status == "done"
+    ex.close()
+
+
 # ---- with the engine
+
+
+def test_a_model_whose_contact_head_raises_is_no_silence(wire: Wire, own_cache: Path) -> None:
+    model = copy.copy(load_model("mini"))
+
+    def fail(residues: str, masks: Any) -> np.ndarray:
+        raise DeviceError("The device was lost; restart the kernel.")
+
+    model.contact_probabilities = fail
+    ex = catjac.explore(catjac.examples()["ww"], model, cache=False, panels=("sequence", "map"))
+    ex.wait(120)
+    assert ex.status == "done"
+    assert "The device was lost; restart the kernel." in ex.notice
+    ex.close()
 
 
 def labels_seen(ex: Explorer) -> list[str]:
@@ -140,7 +186,8 @@ def labels_seen(ex: Explorer) -> list[str]:
 
 def test_frames_come_in_order_of_cost(wire: Wire, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview_tasks, "WORTH_SECONDS", 0.0)
-    ex = catjac.explore(catjac.examples()["bpti"].sequence, "mini")
+    # Without bokeh and nglview, whose imports may take as long as the Jacobian.
+    ex = catjac.explore(catjac.examples()["bpti"].sequence, "mini", panels=("sequence", "map"))
     seen = labels_seen(ex)
     kinds = [label.split(",")[0] for label in seen]
     # A frame that the next one overtakes before it is delivered is not shown.

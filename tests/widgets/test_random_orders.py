@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
+from catjac_widgets.analysis.recovery.patterns import patterned_masks
+from catjac_widgets.analysis.recovery.targets import as_target
 from catjac_widgets.proteins.sequences import as_sequence
 
 
 def test_the_browser_s_order_is_the_nested_pattern_s(repository: Path) -> None:
-    cases = json.loads((repository / "js" / "tests" / "random_orders.json").read_text())
+    cases = json.loads((repository / "js" / "tests" / "shared" / "random_orders.json").read_text())
     compared = 0
     for case in cases:
         if not 1 <= len(case["fragments"]) <= 2:

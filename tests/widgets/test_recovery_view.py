@@ -8,7 +8,8 @@ import pytest
 from notebook_page import NotebookPage, Wire
 from recoveries import made_up_recovery, runs
 
-from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
+from catjac_widgets.analysis.recovery.patterns import patterned_masks
+from catjac_widgets.analysis.recovery.targets import as_target
 from catjac_widgets.errors import Cancelled, MaskError, ModelError, UsageError
 from catjac_widgets.language_models.potts.adapter import random_potts
 from catjac_widgets.proteins.masks import Mask

@@ -36,6 +36,19 @@ def point(notebook: NotebookPage, selector: str, across: float, down: float) -> 
     return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
 
+def ticks(notebook: NotebookPage) -> dict[int, str]:
+    """Where residue numbers stand under the bars, 1-based, and which."""
+    found = notebook.page.evaluate(
+        """() => {
+        const host = document.querySelector(".cj-sensitivity .cj-bokeh");
+        const view = [...Bokeh.index].find((view) => host.contains(view.el));
+        const [axis] = view.model.below;
+        return axis.ticker.ticks.map((tick) => [tick, axis.major_label_overrides.get(tick)]);
+    }"""
+    )
+    return {int(tick): str(label) for tick, label in found}
+
+
 def test_a_saved_page_is_linked_without_a_kernel(
     notebook: NotebookPage, tmp_path: Path, pictures: Path
 ) -> None:
@@ -98,6 +111,14 @@ def test_a_saved_page_is_linked_without_a_kernel(
     hovered = page.evaluate(f"{model}.get('hover')")
     assert hovered[0] == hovered[1]
     assert "influence" in page.locator(".cj-sensitivity .cj-readout").inner_text()
+    # The numbers under the bars are those that are chosen: the protein's own, which begin at 7, or positions.
+    assert ticks(notebook) == {4: "10", 9: "15", 14: "20", 19: "25", 24: "30", 29: "35"}
+    axis = page.locator(".cj-sensitivity .cj-bokeh").screenshot()
+    page.locator(".cj-map select[aria-label='residue numbers']").select_option("position")
+    notebook.until(lambda: ticks(notebook) == {k: str(k) for k in (5, 10, 15, 20, 25, 30)})
+    notebook.until(lambda: page.locator(".cj-sensitivity .cj-bokeh").screenshot() != axis)
+    page.locator(".cj-map select[aria-label='residue numbers']").select_option("structure")
+    notebook.until(lambda: ticks(notebook)[4] == "10")
     # Separation and colour limit are drawn again.
     for place, (trait, key) in enumerate(
         (("min_separation", "ArrowRight"), ("colour_percentile", "ArrowLeft"))

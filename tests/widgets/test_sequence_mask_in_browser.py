@@ -235,7 +235,8 @@ def test_a_drag_may_leave_the_track_and_be_as_fast_as_it_likes(notebook: Noteboo
 
 
 def test_flanks_are_those_of_recovery_and_end_with_their_chain(notebook: NotebookPage) -> None:
-    from catjac_widgets.analysis.recovery.patterns import as_target, patterned_masks
+    from catjac_widgets.analysis.recovery.patterns import patterned_masks
+    from catjac_widgets.analysis.recovery.targets import as_target
 
     chains = as_sequence(f"{RESIDUES[:30]}:{RESIDUES[30:]}")
     runs = [(22, 26), (33, 38)]

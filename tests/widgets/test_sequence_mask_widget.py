@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,9 @@ import pytest
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
-from catjac_widgets.analysis.contacts.head_frames import ContactFrames
-from catjac_widgets.engine.backends.threads import Priority, worker_for
-from catjac_widgets.errors import MaskError, UsageError
+from catjac_widgets.engine.backends.threads import worker_for
+from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.errors import DeviceError, MaskError, UsageError
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import as_sequence
@@ -62,6 +64,13 @@ def values_of(message: dict[str, Any]) -> np.ndarray:
             values[i, j] = values[j, i] = next(numbers) / 65535
     assert next(numbers, None) is None
     return values
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -125,39 +134,25 @@ def test_of_moves_that_wait_only_the_last_is_computed(
     np.testing.assert_allclose(values_of(frames[0]), expected, rtol=0, atol=STEP)
 
 
-def test_the_first_move_waits_for_the_model_and_the_last_of_them_is_shown(wire: Wire) -> None:
-    asked: list[tuple[str, np.ndarray]] = []
-    came = threading.Event()
-    frames = ContactFrames(SEQUENCE, "mini")
-    with Held():
-        frames.ask(Mask.showing(SEQUENCE, [(1, 9)]), lambda values: asked.append(("first", values)))
-        frames.ask(
-            Mask.showing(SEQUENCE, [(1, 10)]), lambda values: (asked.append(("last", values)), came.set())
-        )
-    assert came.wait(60)
-    assert [name for name, _ in asked] == ["last"]
-    assert (frames.computed, frames.dropped) == (1, 1)
-
-
-@pytest.mark.parametrize(("seconds", "threads"), [(0.001, 1), (10.0, 3)])
-def test_a_small_pass_is_left_to_one_thread(seconds: float, threads: int) -> None:
-    import torch
-
-    model, seen, came = copy.copy(load_model("mini")), list[int](), threading.Event()
+def test_a_frame_that_fails_is_told_and_the_next_one_is_shown(wire: Wire) -> None:
+    model = copy.copy(load_model("mini"))
     run = model.contact_probabilities
-    model.seconds_per_sequence = lambda length: seconds
-    model.contact_probabilities = lambda *given: (seen.append(torch.get_num_threads()), run(*given))[1]
-    frames = ContactFrames(SEQUENCE, model)
-    on_worker = worker_for("cpu").submit_call
-    before = on_worker(torch.get_num_threads).result(60)
-    try:
-        on_worker(lambda: torch.set_num_threads(3)).result(60)
-        frames.ask(Mask.showing(SEQUENCE, [(1, 9)]), lambda values: came.set())
-        assert came.wait(60)
-        assert seen == [threads]
-        assert on_worker(torch.get_num_threads).result(60) == 3
-    finally:
-        on_worker(lambda: torch.set_num_threads(before)).result(60)
+
+    def failing(residues: str, masks: list[Mask | None]) -> np.ndarray:
+        if masks[0] is not None and len(masks[0].fragments) == 1:
+            raise DeviceError("The device was lost; restart the kernel.")
+        return run(residues, masks)
+
+    model.contact_probabilities = failing
+    contact_map = ContactMap(sequence=SEQUENCE)
+    view = SequenceMask(state=contact_map, model=model)
+    drag(wire, view, 1, (1, 9))
+    wait_for(lambda: view.note != "")
+    assert "The device was lost; restart the kernel." in view.note
+    drag(wire, view, 2, (1, 9), (20, 30))
+    assert [frame["content"]["serial"] for frame in frames_sent(wire, 2)] == [2]
+    view.delivery.flush()
+    assert view.note == ""
 
 
 def test_messages_that_overtake_each_other_are_dropped(

@@ -8,6 +8,7 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.contacts.operations import block_norms
+from catjac_widgets.analysis.likelihood.probabilities import entropy, log_softmax
 from catjac_widgets.errors import JacobianError
 
 
@@ -116,19 +117,6 @@ def epistasis(J: xr.DataArray) -> xr.DataArray:
     made = made.transpose(*labels.AXES).assign_coords(J.coords)
     made.attrs = {**labels.provenance(J), "kind": "epistasis"}
     return made.rename("epistasis")
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Compute log-probabilities over the last axis, float64."""
-    logits = np.asarray(logits, dtype=np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def entropy(log_probabilities: np.ndarray) -> np.ndarray:
-    """Compute the entropy over the last axis, in nats; a probability of 0 contributes nothing."""
-    probabilities = np.exp(log_probabilities)
-    return -np.where(probabilities > 0, probabilities * log_probabilities, 0.0).sum(axis=-1)
 
 
 def _is_raw(J: xr.DataArray) -> bool:

@@ -20,7 +20,7 @@ _SHADES = " ░▒▓█"
 def demo_command(example: str, model: str, top: int) -> None:
     """Compute the Jacobian of an example protein and compare its contacts with the crystal structure."""
     from catjac_widgets import contacts, examples, jacobian, precision_at_l
-    from catjac_widgets.analysis.benchmark.precision import top_contacts
+    from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 
     protein = examples()[example]
     length = len(protein)

@@ -87,8 +87,8 @@ def evaluate_command(
 
 def summary(table: xr.Dataset) -> str:
     """Write the means over proteins as lines of text, and how many proteins have an error."""
+    from catjac_widgets.analysis.benchmark.evaluation_table import evaluation_means
     from catjac_widgets.analysis.benchmark.methods import METHODS
-    from catjac_widgets.analysis.benchmark.table import evaluation_means
 
     lines = []
     if table.sizes.get("range"):

@@ -90,7 +90,7 @@ def contacts_command(
     if output is not None and not for_each:
         check_output(output, force)
     from catjac_widgets import contacts
-    from catjac_widgets.analysis.benchmark.precision import top_contacts
+    from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 
     def write(C: xr.DataArray, path: Path) -> None:
         if path.suffix == ".npz":

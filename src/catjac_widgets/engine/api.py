@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.backends.threads import Worker, worker_for, worker_of
 from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.jobs.job import Job
+from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.progress import progress_bar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from catjac_widgets.language_models.base import LanguageModel
     from catjac_widgets.proteins.masks import Mask
     from catjac_widgets.proteins.sequences import Sequence
-
-#: Work that takes no longer shows no progress bar.
-_SHOW_AFTER_SECONDS = 0.5
-
-#: How long an interrupt waits for the batch in flight.
-_INTERRUPT_SECONDS = 10.0
 
 
 def jacobian(
@@ -68,11 +63,13 @@ def jacobian(
         "full" substitutes every letter; "fast" masks each position instead (one pass a position,
         ``aa_in`` is ``["<mask>"]``).
     numerics
-        "exact" (float32); "delta" (near-exact and faster: layers multiply differences from the wild type in
-        eight bits on a CPU, in bfloat16 on a GPU; "delta-int8", "delta-bfloat16" and "delta-float16" ask for
-        one kind); "float64" (slow, for checks). How far "delta" is off is measured on 2 % of the rows if 64
-        or more are asked for, and stands in the attribute ``numerics_error`` as a share of the Jacobian's
-        size; else that says "not estimated". It was not tried on pretrained ESM-2.
+        "exact" (float32); "float64" (slow, for checks); or another of those that the model offers
+        (``model.numerics``), for fair-esm's models "delta": near-exact and faster, layers multiply
+        differences from the wild type in eight bits on a CPU, in bfloat16 on a GPU ("delta-int8",
+        "delta-bfloat16" and "delta-float16" ask for one kind). How far approximate numerics are off is
+        measured on 2 % of the rows if 64 or more are asked for, and stands in the attribute
+        ``numerics_error`` as a share of the Jacobian's size; else that says "not estimated". "delta" was not
+        tried on pretrained ESM-2.
     batch_size
         Sequences run at once; chosen from the device's memory by default and halved when that runs out.
     linker
@@ -146,7 +143,7 @@ def jacobian(
         if worker is None:
             job.step()
         else:
-            job.wait(_INTERRUPT_SECONDS)
+            job.wait(INTERRUPT_SECONDS)
         done = job.progress
         if done.state == "done":
             return job.result()
@@ -266,18 +263,24 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
     model : str, Path or LanguageModel
         The name as it was, anything else as a `LanguageModel`.
     """
+    from catjac_widgets.language_models.base import EXACT, choose_numerics
     from catjac_widgets.language_models.registry import identify, resolve_model
 
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
     identity = identify(resolved)
-    if options.get("numerics") == "delta":
-        options["numerics"] = _delta_of(resolved)
+    numerics = choose_numerics(
+        identity.numerics,
+        options.pop("numerics", EXACT.name),
+        lambda: _device_of(resolved),
+        model=identity.name,
+    )
     plan = make_plan(
         sequence,
         model=identity.name,
         fingerprint=identity.fingerprint,
         letters=identity.letters,
         max_residues=identity.max_residues,
+        numerics=numerics,
         **options,
     )
     if plan.rows == "all" and plan.mask:
@@ -288,53 +291,22 @@ def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: An
     return plan, resolved
 
 
-def _delta_of(model: Any) -> str:
-    """Name the coarse numbers that the model's device multiplies fastest."""
+def _device_of(model: Any) -> str:
+    """Name the device that a model is on, or would be loaded to."""
     from catjac_widgets.language_models.devices import likely_device
 
-    device = likely_device() if isinstance(model, str | Path) else str(model.device)
-    return "delta-int8" if device.startswith("cpu") else "delta-bfloat16"
-
-
-def worker_of(model: Any) -> Worker:
-    """Return the worker of the device that a model is on, or would be loaded to."""
-    if isinstance(model, str | Path):
-        from catjac_widgets.language_models.devices import likely_device
-
-        return worker_for(likely_device())
-    return worker_for(model.device)
+    return likely_device() if isinstance(model, str | Path) else str(model.device)
 
 
 def _wait(job: Job, progress: bool) -> None:
     """Wait for a job, with a bar once it has taken a while; interruptible."""
-    started = time.monotonic()
-    while not job.wait(0.02 if time.monotonic() - started < 0.1 else 0.1):
-        if progress and time.monotonic() - started > _SHOW_AFTER_SECONDS:
-            return _wait_with_bar(job)
-    return None
-
-
-def _wait_with_bar(job: Job) -> None:
-    from tqdm.auto import tqdm
-
-    now = job.progress
     name = job.plan.sequence.name or f"{job.plan.length} residues"
-    with tqdm(
-        total=now.rows_total,
-        initial=now.rows_done,
-        unit="row",
-        file=sys.stderr,
-        dynamic_ncols=True,
-    ) as bar:
-        # In a notebook tqdm takes what it is made with for markup, and a name is whatever a FASTA file says.
-        bar.set_description(f"Jacobian of {name}, {job.plan.model}")
-        while True:
-            finished = job.wait(0.1)
+    total = len(job.plan.wanted)
+    with progress_bar(f"Jacobian of {name}, {job.plan.model}", total, unit="row", shown=progress) as bar:
+
+        def look() -> None:
             now = job.progress
-            bar.update(now.rows_done - bar.n)
-            if now.state == "running" and now.rows_done == 0:
-                bar.set_postfix_str(now.message)
-            elif bar.postfix:
-                bar.set_postfix_str("")
-            if finished:
-                return
+            waiting = now.state == "running" and now.rows_done == 0
+            bar.show(now.rows_done, note=now.message if waiting else "")
+
+        wait_for(job, look)

@@ -9,18 +9,19 @@ proteins leave idle is the device while one ends and the next begins; so the nex
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.engine.api import make_job, start
-from catjac_widgets.engine.backends.threads import Priority, Worker
+from catjac_widgets.engine.backends.threads import Worker
 from catjac_widgets.engine.jobs.job import Job
+from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, CatjacError, SequenceError
+from catjac_widgets.progress import ProgressBar, progress_bar
 from catjac_widgets.proteins.sequences import Sequence, as_sequence, read_fasta
 
 if TYPE_CHECKING:
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 
 #: Jacobians that are in memory at once, the one in the caller's hands not among them, take no more than this.
 _AHEAD_BYTES = 10**9
-
-#: Work that takes no longer shows no progress bar.
-_SHOW_AFTER_SECONDS = 0.5
-
-#: How long an interrupt waits for the batch in flight.
-_INTERRUPT_SECONDS = 10.0
 
 
 def jacobians(
@@ -126,25 +121,26 @@ class _Run:
         self.model, self.cache, self.stop = model, cache, stop
         self.number, self.ended = len(jobs), 0
         self.failed: list[tuple[str, CatjacError]] = []
-        self.bar = _Bar(sum(_work(job) for _, job in jobs)) if progress else None
+        # In units of a token passed through the model.
+        self.work, self.work_done = sum(_work(job) for _, job in jobs), 0
+        self.progress = progress
 
     def results(self) -> Iterator[xr.DataArray]:
         """Yield the Jacobians in order; what is begun ends with the generator."""
-        try:
-            while self.waiting or self.begun:
-                self._begin()
-                made = self._next()
-                if made is not None:
+        with progress_bar("Jacobians", self.work, shown=self.progress) as bar:
+            try:
+                while self.waiting or self.begun:
                     self._begin()
-                    yield made
-                    del made  # Or it would be held until the next is there.
-            if self.failed:
-                raise self._failure()
-        finally:
-            for _, job, _ in self.begun:
-                job.cancel()
-            if self.bar is not None:
-                self.bar.close()
+                    made = self._next(bar)
+                    if made is not None:
+                        self._begin()
+                        yield made
+                        del made  # Or it would be held until the next is there.
+            finally:
+                for _, job, _ in self.begun:
+                    job.cancel()
+        if self.failed:
+            raise self._failure()
 
     def _begin(self) -> None:
         """Queue the next protein, and the one after it where both fit."""
@@ -156,13 +152,13 @@ class _Run:
             self.waiting.popleft()
             self.begun.append((name, job, start(job, self.model, cache=self.cache)))
 
-    def _next(self) -> xr.DataArray | None:
+    def _next(self, bar: ProgressBar) -> xr.DataArray | None:
         """Wait for the first that was begun; None if it went wrong."""
         name, job, worker = self.begun[0]
         if worker.owns_this_thread():
             while not job.step():
                 pass
-        self._wait(name, job)
+        self._wait(name, job, bar)
         self.begun.popleft()
         self.ended += 1
         try:
@@ -176,27 +172,29 @@ class _Run:
             error.add_note(f"This was {name} of {self.number}.")
             raise
 
-    def _wait(self, name: str, job: Job) -> None:
+    def _wait(self, name: str, job: Job, bar: ProgressBar) -> None:
+        title = f"Jacobian {self.ended + 1} of {self.number}, {_title(job)}"
         try:
-            while not job.wait(0.1):
-                if self.stop is not None and self.stop.is_set():
-                    self._stop()
-                    raise Cancelled(f"Stopped at {name} of {self.number}. {job.kept_message('cancelled')}")
-                if self.bar is not None:
-                    self.bar.show(f"Jacobian {self.ended + 1} of {self.number}, {_title(job)}", job)
+            wait_for(
+                job,
+                lambda: bar.show(self.work_done + _work(job) * job.progress.fraction, description=title),
+                stop=self.stop,
+            )
         except KeyboardInterrupt:
             self._stop()
             raise KeyboardInterrupt(
                 f"stopped at {name} of {self.number}: {job.kept_message('interrupted')}"
             ) from None
-        if self.bar is not None:
-            self.bar.ended(job)
+        if self.stop is not None and self.stop.is_set() and job.progress.state == "cancelled":
+            self._stop()
+            raise Cancelled(f"Stopped at {name} of {self.number}. {job.kept_message('cancelled')}")
+        self.work_done += _work(job)
 
     def _stop(self) -> None:
         """Cancel what is begun, and wait for the batch in flight."""
         for _, job, _ in self.begun:
             job.cancel()
-        self.begun[0][1].wait(_INTERRUPT_SECONDS)
+        self.begun[0][1].wait(INTERRUPT_SECONDS)
 
     def _failure(self) -> CatjacError:
         said = "; ".join(f"{name}: {error}" for name, error in self.failed[:3])
@@ -205,42 +203,6 @@ class _Run:
         return made(
             f"{len(self.failed)} of {self.number} proteins went wrong, the others are done. {said}{more}"
         )
-
-
-class _Bar:
-    """Progress over all proteins, in units of a token passed through the model."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self._started = time.monotonic()
-        self._bar: Any = None
-
-    def show(self, text: str, job: Job) -> None:
-        """Say what is going on, and how far it is."""
-        if self._bar is None:
-            if time.monotonic() - self._started < _SHOW_AFTER_SECONDS:
-                return
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(
-                total=self.total,
-                file=sys.stderr,
-                dynamic_ncols=True,
-                bar_format="{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]",
-            )
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.update(self.done + int(_work(job) * job.progress.fraction) - self._bar.n)
-
-    def ended(self, job: Job) -> None:
-        """Count a job that has ended, in whatever way."""
-        self.done += _work(job)
-        if self._bar is not None:
-            self._bar.update(self.done - self._bar.n)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
 
 
 def _read(what: Any, unknown: Mapping[str, str] | None) -> list[Sequence]:

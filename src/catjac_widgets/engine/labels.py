@@ -37,7 +37,7 @@ def label_jacobian(
     wild_type_logits
         Logits of the baseline, shape (L, A_out).
     numerics_error
-        What was measured on a few rows of coarse numbers; None if nothing was.
+        What was measured on a few rows of approximate numerics; None if nothing was.
     devices
         Where the rows were computed, for instance ("cpu",).
     complete
@@ -82,7 +82,7 @@ def label_jacobian(
         "model": plan.model,
         "model_fingerprint": plan.fingerprint,
         "variant": plan.variant,
-        "numerics": plan.numerics,
+        "numerics": plan.numerics.name,
         "linker": plan.linker,
         "rows": plan.rows,
         "devices": ", ".join(devices),
@@ -90,7 +90,7 @@ def label_jacobian(
         "complete": int(complete),
         "key": plan.key,
     }
-    if plan.is_coarse:
+    if plan.is_approximate:
         attrs["numerics_error"] = "not estimated" if numerics_error is None else numerics_error
     if isinstance(values, xr.DataArray):
         array = values if len(rows) == plan.length else values.isel(pos_in=rows)

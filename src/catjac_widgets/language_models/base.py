@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
 if TYPE_CHECKING:
@@ -25,6 +26,76 @@ class Substitution:
     letter: str
 
 
+@dataclass(frozen=True)
+class Numerics:
+    """One way of computing a Jacobian's rows: in which numbers, how near to exact, and where it is quick.
+
+    Attributes
+    ----------
+    name
+        What `numerics=` calls it. It decides the numbers, whatever the device, and is part of cache keys.
+    description
+        One line for a person.
+    approximate
+        Whether rows are near exact ones, but not within the tolerance of float32. The runner of such numerics
+        has an attribute `exact`, the exact runner of the same input.
+    dtype
+        The type of the rows: "float32" or "float64".
+    devices
+        Kinds of devices that it suits.
+    batch_factor
+        How many times as many sequences as in float32 a device that it suits runs in the same time.
+    asked_as
+        Other names by which it may be asked for; they stand for whichever numerics suits the device.
+    """
+
+    name: str
+    description: str
+    approximate: bool = False
+    dtype: str = "float32"
+    devices: tuple[str, ...] = ("cpu", "cuda", "mps")
+    batch_factor: int = 1
+    asked_as: tuple[str, ...] = ()
+
+
+EXACT = Numerics("exact", "float32 throughout, TF32 off")
+FLOAT64 = Numerics("float64", "a copy of the model in float64: slow, for checks", dtype="float64")
+
+
+def choose_numerics(
+    offered: Iterable[Numerics], asked: str, device: Callable[[], str] | None = None, *, model: str
+) -> Numerics:
+    """Find the numerics that a name asks for.
+
+    Parameters
+    ----------
+    offered
+        What the model offers, the preferred first.
+    asked
+        A name, or, with `device`, one that stands for whichever suits the device.
+    device
+        Tells the device, such as "cpu" or "cuda:1"; called only where it matters.
+    model
+        The model's name, for messages.
+
+    Raises
+    ------
+    UsageError
+        If the model offers none of that name.
+    """
+    offered = tuple(offered)
+    named = [each for each in offered if asked == each.name or (device and asked in each.asked_as)]
+    if not named:
+        names = dict.fromkeys(name for each in offered for name in (*each.asked_as, each.name))
+        raise UsageError(
+            f"numerics={asked!r} is unknown to {model}; use {' or '.join(repr(name) for name in names)}."
+        )
+    if len(named) == 1 or device is None:
+        return named[0]
+    kind = device().partition(":")[0]
+    return next((each for each in named if kind in each.devices), named[0])
+
+
 class LanguageModel(ABC):
     """A model that turns residues into logits.
 
@@ -36,19 +107,27 @@ class LanguageModel(ABC):
         The letters of the logits, in the model's own order (A of them).
     max_residues
         The longest sequence it takes, or None.
-    causal
-        Whether position j sees only positions before it.
+    numerics
+        The numerics in which it can be prepared.
     """
 
     name: str
     letters: str
     max_residues: int | None
-    causal: bool = False
+    numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
         """Text that changes whenever the outputs may (weights, policies, code). Part of the cache key."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was altered since it was made, as far as that shows without reading a weight.
+
+        It is asked with every frame while a hand drags; the fingerprint looks as closely as it can.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -75,19 +154,13 @@ class LanguageModel(ABC):
         Parameters
         ----------
         numerics
-            "exact" (float32, TF32 off), "float64" (a copy of the model, for tests), or, where the model
-            offers it, "delta-int8", "delta-bfloat16" or "delta-float16": coarse products of differences from
-            the wild type; such a runner has an attribute `exact`, the exact runner of the same input.
+            The name of one of `numerics`.
 
         Raises
         ------
         UsageError, ModelError
             For numerics that the model does not offer.
         """
-
-    def letters_at(self, position: int) -> str:
-        """Letters that may be put at that 0-based residue index."""
-        return self.letters
 
     def row_bytes(self, length: int) -> int:
         """Estimated memory, in bytes, that one sequence of `length` residues takes during a forward pass."""
@@ -201,13 +274,17 @@ class FirstOrderModel(Protocol):
 
 
 __all__ = [
+    "EXACT",
+    "FLOAT64",
     "MASK_LETTER",
     "ContactHead",
     "FirstOrderModel",
     "LanguageModel",
     "Launched",
     "LaunchingRunner",
+    "Numerics",
     "Runner",
     "Substitution",
     "WholeVocabulary",
+    "choose_numerics",
 ]

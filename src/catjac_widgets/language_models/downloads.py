@@ -1,34 +1,50 @@
-"""Fetching published checkpoints into torch hub's cache."""
+"""Fetching published checkpoints into torch hub's cache, each file once at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import shutil
+import threading
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from catjac_widgets.errors import CheckpointError
-from catjac_widgets.language_models.catalogue import CatalogueEntry, hub_folder, in_bytes
+from catjac_widgets.language_models.catalogue import in_bytes
+from catjac_widgets.progress import progress_bar
 
 _BLOCK = 1024**2
 
+_LOCKS: dict[Path, threading.Lock] = {}
+_GUARD = threading.Lock()
 
-def ensure_downloaded(entry: CatalogueEntry, *, progress: bool = True) -> Path:
-    """Fetch a published checkpoint and its contact regression where they are not in the cache; its path.
+
+def ensure_downloaded(urls: Mapping[str, str], folder: Path, *, progress: bool = True) -> None:
+    """Fetch files where they are not in a folder yet.
+
+    Parameters
+    ----------
+    urls
+        File name to address.
+    folder
+        Where they are kept.
 
     Raises
     ------
     CheckpointError
         If there is no network, no room, or the download breaks off; nothing incomplete is left behind.
     """
-    folder = hub_folder()
-    for name, url in entry.urls.items():
-        if not (folder / name).is_file():
-            download(url, folder / name, progress=progress)
-    return folder / f"{entry.name}.pt"
+    for name, url in urls.items():
+        target = folder / name
+        with _GUARD:
+            lock = _LOCKS.setdefault(target, threading.Lock())
+        # Who comes second waits, and then finds the file.
+        with lock:
+            if not target.is_file():
+                download(url, target, progress=progress)
 
 
 def download(url: str, target: Path, *, progress: bool = True) -> None:
@@ -39,8 +55,6 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
     CheckpointError
         See `ensure_downloaded`.
     """
-    from tqdm.auto import tqdm
-
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,12 +67,12 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
                     "hub's cache; make room or set TORCH_HOME to a larger disk."
                 )
             received = 0
-            bar = tqdm(total=total or None, unit="B", unit_scale=True, desc=target.name, disable=not progress)
-            with bar, partial.open("wb") as file:
+            watched = progress_bar(target.name, total or None, unit="B", shown=progress)
+            with watched as bar, partial.open("wb") as file:
                 while block := answer.read(_BLOCK):
                     file.write(block)
                     received += len(block)
-                    bar.update(len(block))
+                    bar.show(received)
         if total and received != total:
             raise CheckpointError(
                 f"The download of {target.name} broke off after {in_bytes(received)} of {in_bytes(total)}; "

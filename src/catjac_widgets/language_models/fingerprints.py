@@ -30,10 +30,42 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_stamp(model: torch.nn.Module) -> tuple[Any, ...]:
-    """Something cheap that changes when a weight does: place, version and sum of the bits.
+class WeightsWatch:
+    """Notices, without reading a weight, that a model's tensors or modules are no longer what they were.
 
-    The sum is there because a change through ``parameter.data`` leaves the version as it was.
+    It looks at which tensors and modules there are, where the tensors lie, and how often torch counted a
+    change of each. A change through ``parameter.data`` moves none of these: only reading the weights finds
+    it, which `weights_stamp` does. What is expensive to know of the weights may be kept as long as a watch
+    has not moved.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = weakref.ref(model)
+        self._seen = self._places()
+        # A freed tensor's place and number may be given to the next one; whoever is referred to is not freed
+        # unnoticed.
+        self._tensors = [weakref.ref(tensor) for _, tensor in _tensors(model)]
+        self._modules = [weakref.ref(module) for module in model.modules()]
+
+    def moved(self) -> bool:
+        """Whether anything is no longer as it was."""
+        if any(tensor() is None for tensor in self._tensors):
+            return True
+        return any(module() is None for module in self._modules) or self._seen != self._places()
+
+    def _places(self) -> list[tuple[Any, ...]]:
+        model = self._model()
+        if model is None:
+            return []
+        modules = [(name, id(module)) for name, module in model.named_modules()]
+        return [*modules, *((name, id(tensor), *_place(tensor)) for name, tensor in _tensors(model))]
+
+
+def weights_stamp(model: torch.nn.Module) -> tuple[Any, ...]:
+    """Something that changes when a weight does: place, version and sum of the bits; reads all weights once.
+
+    The sum is there because a change through ``parameter.data`` leaves the version as it was; see also
+    `WeightsWatch`.
     """
     return tuple(_stamp(name, tensor) for name, tensor in _tensors(model))
 
@@ -111,16 +143,26 @@ def _tensors(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
     return [*model.named_parameters(), *model.named_buffers()]
 
 
-def _stamp(name: str, tensor: torch.Tensor) -> tuple[Any, ...]:
-    import torch
-
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """Where a tensor lies and how often it was changed."""
     try:
         version = tensor._version
-    except RuntimeError:  # made in inference mode: torch counts no versions there
-        version = -1
-    bits = tensor.detach().contiguous().view(whole).sum(dtype=torch.int64).item() if tensor.numel() else 0
-    return name, tensor.data_ptr(), version, str(tensor.dtype), bits
+    except RuntimeError:  # made in inference mode, where torch counts no versions: its values have to do
+        version = _sum_of_bits(tensor)
+    return tensor.data_ptr(), version, str(tensor.dtype), tuple(tensor.shape)
+
+
+def _stamp(name: str, tensor: torch.Tensor) -> tuple[Any, ...]:
+    return name, *_place(tensor), _sum_of_bits(tensor)
+
+
+def _sum_of_bits(tensor: torch.Tensor) -> int:
+    import torch
+
+    if not tensor.numel():
+        return 0
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.detach().contiguous().view(whole).sum(dtype=torch.int64).item())
 
 
 class FileMemory:
@@ -146,9 +188,15 @@ class FileMemory:
 
     def get(self, paths: list[Path]) -> dict[str, Any] | None:
         """Tell what is known about these files together, if none of them changed since."""
+        key, seen = self._key(paths), self._seen(paths)
         with self._guard:
-            entry = {**self._read(), **self._entries}.get(self._key(paths))
-        return entry["facts"] if entry and entry["seen"] == self._seen(paths) else None
+            entry = self._entries.get(key)
+            if entry is None or entry["seen"] != seen:
+                # Another process may know more.
+                entry = self._read().get(key)
+                if entry is not None and entry["seen"] == seen:
+                    self._entries[key] = entry
+        return entry["facts"] if entry and entry["seen"] == seen else None
 
     def last(self, paths: list[Path]) -> dict[str, Any] | None:
         """Tell what was known about these files when they were last looked at, whatever became of them."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from catjac_widgets.language_models.base import EXACT, FLOAT64, LanguageModel, Numerics
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -21,8 +23,8 @@ class ModelIdentity:
         The longest sequence it takes, or None.
     has_contact_head
         Whether it has a fitted contact head.
-    causal
-        Whether position j sees only positions before it.
+    numerics
+        The numerics in which its Jacobians can be computed, the preferred first.
     """
 
     name: str
@@ -30,4 +32,16 @@ class ModelIdentity:
     letters: str
     max_residues: int | None
     has_contact_head: bool
-    causal: bool = False
+    numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
+
+
+def identity_of(model: LanguageModel) -> ModelIdentity:
+    """Ask a model in memory what is to be known of it."""
+    return ModelIdentity(
+        model.name,
+        model.fingerprint,
+        model.letters,
+        model.max_residues,
+        bool(getattr(model, "has_contact_head", hasattr(model, "contact_probabilities"))),
+        model.numerics,
+    )

@@ -1,129 +1,29 @@
-"""Names of language models: finding, loading, wrapping and listing them."""
+"""Names of language models: finding, loading, wrapping and listing them, whatever their family."""
 
 from __future__ import annotations
 
 import difflib
-import threading
-import weakref
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.errors import ModelError, ModelNotFoundError
+from catjac_widgets.errors import DeviceError, ModelError, ModelNotFoundError, UsageError
 from catjac_widgets.language_models.base import LanguageModel
-from catjac_widgets.language_models.catalogue import (
-    CATALOGUE,
-    CatalogueEntry,
-    ModelTable,
-    hub_folder,
-    in_bytes,
-)
-from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.language_models.catalogue import ModelTable
+from catjac_widgets.language_models.discovery import Families, installed_families
+from catjac_widgets.language_models.families import ModelFamily, Source
+from catjac_widgets.language_models.identity import ModelIdentity, identity_of
+from catjac_widgets.language_models.loaded import LoadedModels
+from catjac_widgets.language_models.registered import RegisteredModels
 
 if TYPE_CHECKING:
     import torch
 
-
-class Source(Protocol):
-    """Where a model that has a name comes from."""
-
-    def identity(self) -> ModelIdentity:
-        """Tell what is known of it without building it."""
-        ...
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-        """Build it on a device."""
-        ...
-
-
-class FileSource:
-    """A checkpoint file."""
-
-    def __init__(self, name: str, path: Path) -> None:
-        self.name, self.path = name, path
-
-    def file(self) -> Path:
-        """Give the file, fetched first where need be."""
-        return self.path
-
-    def identity(self) -> ModelIdentity:
-        """See `Source`."""
-        from catjac_widgets.language_models.esm.checkpoints import facts_of
-
-        facts = facts_of(self.file())
-        return ModelIdentity(
-            self.name, facts.fingerprint, facts.letters, facts.max_residues, facts.contact_head
-        )
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-        """See `Source`."""
-        from catjac_widgets.language_models.devices import place
-        from catjac_widgets.language_models.esm.adapter import FairEsm
-        from catjac_widgets.language_models.esm.checkpoints import load_checkpoint
-
-        identity = self.identity()
-        model, alphabet = load_checkpoint(self.file())
-        return FairEsm(
-            place(model, self.name, device, dtype),
-            alphabet,
-            name=self.name,
-            file_fingerprint=identity.fingerprint,
-            contact_head=identity.has_contact_head,
-        )
-
-
-class HubSource(FileSource):
-    """A published checkpoint of fair-esm: from torch hub's cache, or downloaded into it."""
-
-    def __init__(self, entry: CatalogueEntry) -> None:
-        super().__init__(entry.name, Path())
-        self.entry = entry
-
-    def file(self) -> Path:
-        """See `FileSource`."""
-        from catjac_widgets.language_models.devices import check_memory
-        from catjac_widgets.language_models.downloads import ensure_downloaded
-
-        if not all((hub_folder() / name).is_file() for name in self.entry.urls):
-            # Before gigabytes are fetched that could not be used.
-            check_memory(self.name, 4 * self.entry.parameters)
-        return ensure_downloaded(self.entry)
-
-    def identity(self) -> ModelIdentity:
-        """See `Source`; a published file never changes, so one seen before need not be there any more."""
-        from catjac_widgets.language_models.esm.checkpoints import last_facts_of
-
-        path = hub_folder() / f"{self.name}.pt"
-        known = None if path.is_file() else last_facts_of(path)
-        if known is None:
-            return super().identity()
-        return ModelIdentity(
-            self.name, known.fingerprint, known.letters, known.max_residues, known.contact_head
-        )
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-        """See `Source`."""
-        from catjac_widgets.language_models.devices import check_memory
-
-        check_memory(self.name, 4 * self.entry.parameters)
-        return super().load(device, dtype)
-
-
-#: How a name with that text before its ":" is read: the rest of the name to a `Source`. Open for more.
-PREFIXES: dict[str, Callable[[str], Source]] = {}
-
-_LATER = ("hf",)
-_FORMS = "A model is named 'mini', by fair-esm's name, or by the path of a .pt or .safetensors checkpoint."
-_SUFFIXES = (".pt", ".pth", ".safetensors")
-
 #: Models that stay in memory although nobody uses them, so that the next call need not load them again.
 KEPT_MODELS = 3
 
-#: What was loaded by name: the fingerprint at that time, and the model as long as it is in memory.
-_LOADED: dict[tuple[str, str, str], tuple[str, weakref.ref[LanguageModel]]] = {}
-_LATEST: deque[LanguageModel] = deque(maxlen=KEPT_MODELS)
-_GUARD = threading.RLock()
+_LOADED = LoadedModels(KEPT_MODELS)
+_REGISTERED = RegisteredModels()
 
 
 def load_model(
@@ -136,10 +36,12 @@ def load_model(
     Parameters
     ----------
     name
-        "mini" (comes with the package), a fair-esm name such as "esm2_t33_650M_UR50D" (from torch hub's
-        cache, or downloaded), or the path of a checkpoint (`.pt` with its `-contact-regression.pt` beside it,
-        or `.safetensors`). With "masked_ends:" before it, mask tokens stand in for start and end.
-        ESM-1b and ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022.
+        A name of `catjac.models`: "mini" (comes with the package), a fair-esm name such as
+        "esm2_t33_650M_UR50D" (from torch hub's cache, or downloaded), one of `register_model`; the path of a
+        checkpoint (`.pt` with its `-contact-regression.pt` beside it, or `.safetensors`); or "potts:" and an
+        alignment or a file of a Potts model. With "masked_ends:" before a fair-esm model's name, mask tokens
+        stand in for start and end. ESM-1b and ESM-1v take 1,022 residues; ESM-2 takes any length, but was
+        trained on crops of 1,022.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
     dtype
@@ -148,35 +50,59 @@ def load_model(
     Raises
     ------
     ModelNotFoundError
-        For a name that nobody knows; the nearest names are suggested.
+        For a name that no installed family knows; the nearest names are suggested.
+    ModelError
+        For a name that several families claim.
     CheckpointError
         For a checkpoint that is missing, truncated, unsafe or of another format, or cannot be downloaded.
     ResourceError
         For a published model that does not fit into this machine's memory.
     DeviceError
-        If the device is not there, or too small.
+        If the device is not there, or too small, or not one that the model runs on.
     DependencyError
-        If fair-esm is missing or another package has taken its place.
+        If a package that the model needs is missing, or another one has taken its place.
     """
     from catjac_widgets.language_models.devices import choose_device, choose_dtype
 
-    source = _source(name)
+    family = _family_of(name)
+    source = family.source(name, _LOADER)
     where, kind = choose_device(device), choose_dtype(dtype)
-    key = (str(name), str(where), str(kind))
-    with _GUARD:
-        fingerprint = source.identity().fingerprint
-        then, reference = _LOADED.get(key, ("", None))
-        model = None if reference is None else reference()
-        # One that was altered since, or whose file has changed, no longer is what its name says.
-        if model is None or then != fingerprint or getattr(model, "changed", False):
-            for gone in [other for other, (_, kept) in _LOADED.items() if kept() is None]:
-                del _LOADED[gone]
-            model = source.load(where, kind)
-            _LOADED[key] = (fingerprint, weakref.ref(model))
-        if model in _LATEST:
-            _LATEST.remove(model)
-        _LATEST.append(model)
-        return model
+    if family.needs_gpu and where.type == "cpu":
+        raise DeviceError(f"{name} runs on a GPU only, and this would be {where}; choose another model here.")
+
+    def make() -> LanguageModel:
+        family.check_packages()
+        return source.load(where, kind)
+
+    return _LOADED.get((family.name, str(name)), (str(where), str(kind)), source, make)
+
+
+def release_models() -> None:
+    """Forget the models that were loaded by name, so that their memory is free once nobody uses them."""
+    _LOADED.clear()
+
+
+def register_model(name: str, factory: Callable[..., Any]) -> None:
+    """Give a model a name of one's own, for this process.
+
+    Other packages register a whole family by an entry point, see `catjac_widgets.language_models`.
+
+    Parameters
+    ----------
+    name
+        What to call it, wherever a model's name is taken; registered again, it means the new one.
+    factory
+        Called when the model is first needed: returns a `LanguageModel`, or what `wrap` takes. Where it has
+        parameters `device` (torch.device) or `dtype` (torch.dtype), it is given them.
+
+    Raises
+    ------
+    UsageError
+        If a family claims that name, or the factory cannot be called.
+    """
+    if isinstance(name, str) and (taken := _claiming(name, installed_families())):
+        raise UsageError(f"{name!r} is a name of the family {taken[0].name} already; choose another one.")
+    _REGISTERED.register(name, factory, resolve_model)
 
 
 def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> LanguageModel:
@@ -186,6 +112,7 @@ def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> Langua
     ----------
     model
         A model of fair-esm (ESM-2, ESM-1b, ESM-1v), also fine-tuned, subclassed or hooked; on any device.
+        Other families may take others.
     alphabet
         fair-esm's alphabet; the model's own by default.
     name
@@ -194,13 +121,19 @@ def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> Langua
     Raises
     ------
     ModelError
-        If it is not a model of a known family.
+        If it is not a model of an installed family.
     """
     if isinstance(model, LanguageModel):
         return model
-    from catjac_widgets.language_models.esm.adapter import FairEsm
-
-    return FairEsm(model, alphabet, name=name or "")
+    families = installed_families().usable
+    fitting = [family for family in families if family.wraps(model, alphabet)]
+    if not fitting:
+        known = " or ".join(filter(None, (family.wraps_what for family in families)))
+        raise ModelError(f"A {type(model).__name__} is not a model of {known}; pass one.")
+    if len(fitting) > 1:
+        both = " and ".join(family.name for family in fitting)
+        raise ModelError(f"The families {both} both take a {type(model).__name__}; uninstall one of them.")
+    return fitting[0].wrap(model, alphabet, name=name or "")
 
 
 def resolve_model(model: Any) -> LanguageModel:
@@ -240,67 +173,73 @@ def identify(model: Any) -> ModelIdentity:
         As `resolve_model`.
     """
     if isinstance(model, str | Path):
-        return _source(model).identity()
-    made = resolve_model(model)
-    return ModelIdentity(
-        made.name,
-        made.fingerprint,
-        made.letters,
-        made.max_residues,
-        bool(getattr(made, "has_contact_head", hasattr(made, "contact_probabilities"))),
-        made.causal,
-    )
+        return _LOADER.source(model).identity()
+    return identity_of(resolve_model(model))
 
 
 def models() -> ModelTable:
-    """List the models known by name: family, parameters; embedded, in the cache, or to be downloaded."""
-    from catjac_widgets.language_models.esm.mini.familiarity import FOLDER, WEIGHTS
+    """List the models known by name: family, parameters, alphabet; embedded, in the cache, or what they need.
 
-    folder = hub_folder()
+    Families that are installed but cannot be used are listed with the reason.
+    """
+    families = installed_families()
     rows: list[dict[str, Any]] = []
-    if (FOLDER / WEIGHTS).is_file():
-        from catjac_widgets.language_models.esm.checkpoints import sizes_of
+    for family in (*families.usable, _REGISTERED):
+        missing = family.missing_package()
+        rows += [row if missing is None else {**row, "status": missing} for row in family.rows()]
+    rows += [
+        {"name": broken.name, "family": broken.name, "status": f"cannot be used: {broken.reason}"}
+        for broken in families.broken
+    ]
+    # What comes with the package stands first.
+    return ModelTable(sorted(rows, key=lambda row: row["status"] != "embedded"))
 
-        rows.append({"name": "mini", **sizes_of(FOLDER / WEIGHTS), "status": "embedded"})
-    for entry in CATALOGUE.values():
-        there = all((folder / name).is_file() for name in entry.urls)
-        rows.append(
-            {
-                "name": entry.name,
-                "family": entry.family,
-                "parameters": entry.parameters,
-                "layers": entry.layers,
-                "status": "in cache" if there else f"needs download ({in_bytes(entry.bytes)})",
-                "bytes": entry.bytes,
-            }
+
+# -- whose name it is
+
+
+class _Registry:
+    """The registry as the families see it; see `Loader`."""
+
+    def source(self, name: str | Path) -> Source:
+        return _family_of(name).source(name, self)
+
+    def load(self, name: str | Path, device: torch.device, dtype: torch.dtype) -> LanguageModel:
+        return load_model(name, device=device, dtype=dtype)
+
+
+_LOADER = _Registry()
+
+
+def _claiming(name: str | Path, families: Families) -> list[ModelFamily]:
+    return [family for family in families.usable if family.claims(name)]
+
+
+def _family_of(name: str | Path) -> ModelFamily:
+    if _REGISTERED.claims(name):
+        return _REGISTERED
+    found = _claiming(name, installed_families())
+    if not found:
+        # A package may have been installed since this process began.
+        found = _claiming(name, installed_families(again=True))
+    if not found:
+        raise ModelNotFoundError(_not_found(str(name), installed_families()))
+    if len(found) > 1:
+        raise ModelError(
+            f"{str(name)!r} could be a model of {' or of '.join(family.name for family in found)}; uninstall "
+            "one of these packages, or give a checkpoint as a pathlib.Path."
         )
-    return ModelTable(rows)
+    return found[0]
 
 
-def _source(name: str | Path) -> Source:
-    text = str(name).strip()
-    if text == "mini":
-        from catjac_widgets.language_models.esm.mini.familiarity import embedded_file
-
-        return FileSource("mini", embedded_file())
-    if not isinstance(name, Path) and text in CATALOGUE:
-        return HubSource(CATALOGUE[text])
-    prefix, colon, rest = text.partition(":")
-    if colon and prefix in PREFIXES:
-        return PREFIXES[prefix](rest)
-    if colon and prefix == "potts":
-        from catjac_widgets.language_models.potts.adapter import PottsSource
-
-        return PottsSource(rest)
-    if colon and prefix == "masked_ends":
-        from catjac_widgets.language_models.esm.masked_ends import MaskedEndsSource
-
-        return MaskedEndsSource(rest, _source(rest))
-    if colon and prefix in _LATER:
-        raise ModelNotFoundError(f"Names with {prefix}: are not understood yet; {_FORMS}")
-    path = Path(text).expanduser()
-    if isinstance(name, Path) or path.suffix in _SUFFIXES or path.is_file():
-        return FileSource(text, path)
-    near = difflib.get_close_matches(text, ["mini", *CATALOGUE], n=3, cutoff=0.4)
+def _not_found(name: str, families: Families) -> str:
+    near = difflib.get_close_matches(name, list(_suggestions(families)), n=3, cutoff=0.4)
     guess = f"did you mean {', '.join(near)}?" if near else "catjac.models() lists them."
-    raise ModelNotFoundError(f"There is no model {text!r}; {guess} {_FORMS}")
+    forms = [family.forms for family in families.usable if family.forms]
+    text = f"There is no model {name!r}; {guess} A model is named {'; '.join(forms)}."
+    return " ".join([text, *(f"Also, {broken}." for broken in families.broken)])
+
+
+def _suggestions(families: Families) -> Iterator[str]:
+    for family in (*families.usable, _REGISTERED):
+        yield from (row["name"] for row in family.rows())

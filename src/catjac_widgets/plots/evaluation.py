@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catjac_widgets.analysis.benchmark.evaluation_table import evaluation_means
 from catjac_widgets.analysis.benchmark.methods import METHODS
-from catjac_widgets.analysis.benchmark.table import evaluation_means
 from catjac_widgets.errors import UsageError
 from catjac_widgets.plots.style import GREY, PALETTE, TICK_SIZE, add_note, figure, tidy_legend
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.benchmark.inputs import Entry
+from catjac_widgets.analysis.benchmark.entries import Entry
 from catjac_widgets.analysis.contacts.head import contact_head
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.couplings.baselines import (
+from catjac_widgets.analysis.couplings.closed_form import (
     PSEUDOCOUNT,
     SHRINKAGE,
-    coupling_contacts,
     inverse_covariance,
     mean_field,
 )
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.cache.kept_maps import kept_map
 from catjac_widgets.errors import SequenceError

@@ -1,16 +1,19 @@
-"""How well a map finds the contacts of a structure."""
+"""Precision of one map against a structure: at L, over ranges of sequence separation, between chains."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS, Unit, precision_interval
-from catjac_widgets.errors import JacobianError, StructureError, UsageError
+from catjac_widgets.analysis.benchmark.intervals import Unit, precision_interval
+from catjac_widgets.analysis.benchmark.scored_pairs import Pairs, scored_pairs
+from catjac_widgets.analysis.contacts.chains import chain_names
+from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS
+from catjac_widgets.errors import JacobianError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,49 +25,6 @@ RANGES: dict[str, tuple[int, int | None]] = {
     "medium": (12, 24),
     "long": (24, None),
 }
-
-Pairs = Literal["unordered", "ordered"]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Pairs of residues with a score and a verdict, i < j.
-
-    Attributes
-    ----------
-    scores, hits
-        float64 and bool, one a pair.
-    length
-        L, the number of residues that the structure resolves.
-    first, second
-        int, the residues (0-based in the map) of each pair.
-    """
-
-    scores: np.ndarray
-    hits: np.ndarray
-    length: int
-    first: np.ndarray
-    second: np.ndarray
-
-    def precision(self, count: int) -> float:
-        """Share of contacts among the `count` best pairs; pairs that do not exist count as misses.
-
-        Ties across the limit enter with their mean, so that the order in which pairs are listed has no say.
-        """
-        if count < 1:
-            return float("nan")
-        if len(self.scores) <= count:
-            return float(self.hits.sum()) / count
-        limit = np.partition(self.scores, -count)[-count]
-        above, tied = self.scores > limit, self.scores == limit
-        open_places = count - above.sum()
-        return float(self.hits[above].sum() + open_places * self.hits[tied].mean()) / count
-
-    @property
-    def auc(self) -> float:
-        """Mean precision of the best 0.1 L, 0.2 L, …, 1.0 L pairs."""
-        tenths = [self.precision(max(1, self.length * tenth // 10)) for tenth in range(1, 11)]
-        return float(np.mean(tenths))
 
 
 def precision_at_l(
@@ -103,7 +63,7 @@ def precision_at_l(
     -------
     float
         0 … 1. Where fewer pairs exist than are asked for, the missing ones count as misses;
-        `evaluate_contacts` reports how many there are.
+        `precision_by_range` reports how many there are.
 
     Raises
     ------
@@ -132,7 +92,7 @@ def auc(
     return scored_pairs(C, truth, separation=separation, max_separation=max_separation, length=length).auc
 
 
-def evaluate_contacts(
+def precision_by_range(
     C: xr.DataArray | np.ndarray,
     truth: Any,
     *,
@@ -195,148 +155,50 @@ def evaluate_contacts(
     return pd.DataFrame(rows).set_index("range")
 
 
-def top_contacts(
-    C: xr.DataArray, count: int | None = None, separation: int = 6, *, truth: Any = None
-) -> pd.DataFrame:
-    """List the best-scoring pairs of residues, best first.
+def inter_chain_precision(C: xr.DataArray, truth: Any, counts: Iterable[int] = (10, 20)) -> pd.DataFrame:
+    """Share of true contacts among the best-scoring pairs of residues of different chains.
 
     Parameters
     ----------
-    count
-        How many; L (the residues of the map) by default.
-    separation
-        Smallest |i − j|; residues of different chains are infinitely far apart.
+    C
+        Map over several chains, dims (pos_i, pos_j). Pairs without a score are left out.
     truth
-        What `precision_at_l` takes; adds the column `contact` (True, False, or None where unknown).
+        As of `catjac.precision_at_l`: a `Structure` of the complex, or a map of contacts. Pairs of which a
+        residue is not resolved are left out.
+    counts
+        How many pairs.
 
     Returns
     -------
     pandas.DataFrame
-        residue_i, residue_j (what a person calls them), pos_i < pos_j (1-based), separation (inf between
-        chains), score.
+        One row a count: `precision` (pairs that do not exist count as misses), `pairs` and `contacts` (all
+        there are between chains), `random`, the share of contacts among all pairs.
 
     Raises
     ------
-    JacobianError
-        If C bears no labels or is not square.
+    JacobianError, StructureError
+        If C has one chain, or the truth does not fit it.
+    UsageError
+        For a count below 1.
     """
     import pandas as pd
 
-    scores, positions, chains = _square(C)
-    apart = _separations(positions, chains)
-    first, second = np.triu_indices(len(positions), 1)
-    kept = (apart[first, second] >= separation) & np.isfinite(scores[first, second])
-    first, second = first[kept], second[kept]
-    order = np.argsort(-scores[first, second], kind="stable")[: len(positions) if count is None else count]
-    first, second = first[order], second[order]
-    names = [str(p) for p in positions]
-    if isinstance(C, xr.DataArray) and "residue_i" in C.coords:
-        names = [str(name) for name in C["residue_i"].values]
-    table = pd.DataFrame(
+    wanted = [int(count) for count in counts]
+    if not wanted or min(wanted) < 1:
+        raise UsageError("counts are numbers of pairs, 1 or more; give for instance (10, 20).")
+    if len(set(chain_names(C))) < 2:
+        raise JacobianError("The map has one chain; give the sequence as 'AAA:BBB' to have two.")
+    # Residues of different chains are infinitely far apart along the sequence.
+    scored = scored_pairs(C, truth, separation=math.inf)
+    return pd.DataFrame(
         {
-            "residue_i": [names[k] for k in first],
-            "residue_j": [names[k] for k in second],
-            "pos_i": positions[first],
-            "pos_j": positions[second],
-            "separation": apart[first, second],
-            "score": scores[first, second],
+            "precision": [scored.precision(count) for count in wanted],
+            "pairs": len(scored.hits),
+            "contacts": int(scored.hits.sum()),
+            "random": float(scored.hits.mean()) if len(scored.hits) else float("nan"),
         },
-        index=pd.RangeIndex(1, len(first) + 1, name="rank"),
+        index=pd.Index(wanted, name="best"),
     )
-    if not np.isinf(table["separation"]).any():
-        table["separation"] = table["separation"].astype(int)
-    if truth is not None:
-        known = _truth_for(C, truth, positions)[first, second]
-        table["contact"] = pd.array([None if np.isnan(v) else bool(v > 0) for v in known], dtype="boolean")
-    return table
-
-
-def scored_pairs(
-    C: xr.DataArray | np.ndarray,
-    truth: Any,
-    *,
-    separation: float = 6,
-    max_separation: int | None = None,
-    length: int | None = None,
-    pairs: Pairs = "unordered",
-) -> Scored:
-    """Collect the pairs within the separations that have a score and a known truth; see `precision_at_l`."""
-    scores, positions, chains = _square(C)
-    known = _truth_for(C, truth, positions)
-    resolved = np.isfinite(known).any(axis=1)
-    apart = _separations(positions, chains)
-    wanted = (apart >= separation) & np.isfinite(known) & np.isfinite(scores)
-    if max_separation is not None:
-        wanted &= apart < max_separation
-    if pairs == "unordered":
-        wanted = np.triu(wanted, 1)
-    first, second = np.nonzero(wanted)
-    count = int(resolved.sum()) if length is None else int(length)
-    return Scored(scores[wanted], known[wanted] > 0, count, first, second)
-
-
-def _square(C: xr.DataArray | np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
-    """Scores (symmetrised), positions and chain names of a map."""
-    if isinstance(C, xr.DataArray):
-        if set(C.dims) != {"pos_i", "pos_j"}:
-            raise JacobianError(
-                f"A map has the axes pos_i and pos_j, this array {', '.join(map(str, C.dims)) or 'none'}; "
-                "make one with contacts(J)."
-            )
-        C = C.transpose("pos_i", "pos_j")
-    values = np.asarray(C, dtype=np.float64)
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise JacobianError(f"A map is square, this array has the shape {values.shape}.")
-    positions: np.ndarray = np.arange(1, len(values) + 1)
-    chains = None
-    if isinstance(C, xr.DataArray):
-        if "pos_i" in C.coords:
-            positions = np.asarray(C["pos_i"].values).astype(int)
-            if "pos_j" not in C.coords or not np.array_equal(positions, C["pos_j"].values):
-                raise JacobianError(
-                    "pos_i and pos_j of the map differ; select the same positions on both axes."
-                )
-        if "chain_i" in C.coords:
-            chains = [str(chain) for chain in C["chain_i"].values]
-    return (values + values.T) / 2, positions, chains
-
-
-def _separations(positions: np.ndarray, chains: list[str] | None) -> np.ndarray:
-    apart = np.abs(positions[:, None] - positions[None]).astype(np.float64)
-    if chains is not None:
-        names = np.array(chains)
-        apart[names[:, None] != names[None]] = np.inf
-    return apart
-
-
-def _truth_for(C: xr.DataArray | np.ndarray, truth: Any, positions: np.ndarray) -> np.ndarray:
-    """Lay the truth over the map's residues: 1 contact, 0 none, NaN unknown."""
-    if hasattr(truth, "map_to") and hasattr(truth, "contacts"):
-        if not isinstance(C, xr.DataArray):
-            raise JacobianError(
-                "A bare array says nothing of its residues; pass the labelled map, or an array of truth."
-            )
-        sequence = labels.sequence_of(C)
-        truth = truth.contacts(sequence)
-        truth = truth.assign_coords(pos_i=positions, pos_j=positions)
-    if isinstance(truth, xr.DataArray):
-        if set(truth.dims) != {"pos_i", "pos_j"}:
-            raise StructureError(
-                f"The truth has the axes {', '.join(map(str, truth.dims))} instead of pos_i and pos_j."
-            )
-        truth = truth.transpose("pos_i", "pos_j")
-        if "pos_i" in truth.coords and "pos_j" in truth.coords:
-            if not set(positions) & {int(position) for position in truth["pos_i"].values}:
-                raise StructureError("The truth and the map have no position in common; number both from 1.")
-            # Booleans have no NaN for the positions that are added.
-            truth = truth.astype(np.float64).reindex(pos_i=positions, pos_j=positions)
-    values = np.asarray(truth, dtype=np.float64)
-    if values.shape != (len(positions), len(positions)):
-        raise StructureError(
-            f"The truth has the shape {values.shape}, the map {(len(positions),) * 2}; give both over "
-            "the same residues."
-        )
-    return np.where(values < 0, np.nan, values)
 
 
 def _check(separation: int, max_separation: int | None, fraction: float, pairs: str) -> None:

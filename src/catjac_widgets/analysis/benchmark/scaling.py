@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.benchmark.inputs import find_entries
-from catjac_widgets.analysis.benchmark.intervals import CONFIDENCE, DRAWS, spearman, spearman_interval
+from catjac_widgets.analysis.benchmark.entries import find_entries
 from catjac_widgets.analysis.benchmark.methods import METHODS
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
-from catjac_widgets.analysis.likelihood.marginals import pseudo_perplexity
+from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
+from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS, spearman, spearman_interval
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
+from catjac_widgets.progress import with_progress
 
 #: What precision is compared with.
 AGAINST = ("pseudo_perplexity", "neff")
@@ -95,7 +95,11 @@ def scaling(
         except CatjacError as error:
             errors[:, k] = str(error)
     todo = [(m, k) for k in range(len(entries)) for m in range(len(named)) if not errors[m, k]]
-    for m, k in _with_bar(todo, entries, named, progress):
+
+    def title(pair: tuple[int, int]) -> str:
+        return f"{entries[pair[1]].name}, {named[pair[0]][0]}"
+
+    for m, k in with_progress(todo, title, unit="map", shown=progress):
         if stop is not None and stop.is_set():
             raise Cancelled("Stopped; Jacobians done are kept in the cache, and calling again continues.")
         entry, model = entries[k], named[m][1]
@@ -179,18 +183,3 @@ def _with_interval(
     x: np.ndarray, y: np.ndarray, groups: np.ndarray | None, options: dict[str, Any]
 ) -> tuple[float, float, float]:
     return spearman(x, y), *spearman_interval(x, y, groups, **options)
-
-
-def _with_bar(
-    todo: list[tuple[int, int]], entries: list[Any], named: list[tuple[str, Any]], progress: bool
-) -> Iterable[tuple[int, int]]:
-    if not progress or len(todo) < 2:
-        yield from todo
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=len(todo), unit="map", file=sys.stderr, dynamic_ncols=True) as bar:
-        for m, k in todo:
-            bar.set_description_str(f"{entries[k].name}, {named[m][0]}")
-            yield m, k
-            bar.update()

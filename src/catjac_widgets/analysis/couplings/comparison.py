@@ -10,10 +10,12 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.contacts.operations import apc, centre, symmetrise
-from catjac_widgets.analysis.couplings.baselines import coupling_contacts, inverse_covariance, mean_field
+from catjac_widgets.analysis.contacts.operations import centre, symmetrise
+from catjac_widgets.analysis.couplings.closed_form import inverse_covariance, mean_field
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
 from catjac_widgets.errors import CatjacError, JacobianError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.progress import with_progress
 from catjac_widgets.proteins.alignments import read_alignment
 
 if TYPE_CHECKING:
@@ -23,55 +25,6 @@ if TYPE_CHECKING:
 CUTOFFS = (0.0, 1.0, 2.0, 3.0, 4.0)
 
 Couplings = Literal["inverse_covariance", "mean_field", "potts"]
-
-
-def potts_of_jacobian(J: xr.DataArray, *, pairs: int | None = None) -> PottsParameters:
-    """Take a Jacobian at its word: the Potts model that has these couplings and the same logits at its query.
-
-    Couplings are J's blocks, symmetrised and centred over both letters (the zero-sum gauge); fields make up
-    for the rest. Of a Potts model's Jacobian that is the model itself; of a language model's, its
-    second-order picture around the query.
-
-    Parameters
-    ----------
-    J
-        Full Jacobian, every row there, with the coordinate `wild_type_logits`.
-    pairs
-        Keep the couplings of so many pairs only, those of the highest norm after average product correction;
-        all by default.
-
-    Returns
-    -------
-    PottsParameters
-        Over J's residues and letters, float64, no gap.
-
-    Raises
-    ------
-    JacobianError
-        If J is partial or lacks the logits of its wild type.
-    """
-    J = labels.check_axes(J)
-    labels.usable_positions(J, allow_partial=False)
-    if "wild_type_logits" not in J.coords:
-        raise JacobianError("J lacks its wild_type_logits; use what catjac.jacobian returned.")
-    even = symmetrise(centre(J, ("aa_in", "aa_out")))
-    W = even.transpose("pos_in", "aa_in", "pos_out", "aa_out").values.astype(np.float64)
-    L = len(W)
-    W[np.arange(L), :, np.arange(L), :] = 0
-    if pairs is not None:
-        scores = apc(np.sqrt(np.einsum("iajb,iajb->ij", W, W)))
-        first, second = np.triu_indices(L, 1)
-        best = np.argsort(-scores[first, second], kind="stable")[:pairs]
-        kept = np.zeros((L, L), dtype=bool)
-        kept[first[best], second[best]] = kept[second[best], first[best]] = True
-        W *= kept[:, None, :, None]
-    letters = "".join(labels.letters(J, "aa_out"))
-    residues = labels.sequence_of(J).residues
-    logits = J["wild_type_logits"].transpose("pos_out", "aa_out").values.astype(np.float64)
-    logits = logits - logits.mean(axis=1, keepdims=True)
-    at = [letters.index(residue) for residue in residues]
-    fields = logits - W[np.arange(L), at].sum(axis=0)
-    return PottsParameters(fields, W, letters, residues)
 
 
 def couplings_entries(
@@ -106,14 +59,17 @@ def couplings_entries(
         If J is partial, or of another sequence than the couplings.
     """
     J = labels.check_axes(J)
-    if J.sizes["pos_in"] != parameters.length or J.sizes["pos_out"] != parameters.length:
+    if J.sizes["pos_in"] != J.sizes["pos_out"]:
         raise JacobianError(
-            f"J is of {J.sizes['pos_out']} residues, the couplings of {parameters.length}; give both of the "
-            "query."
+            f"J has {J.sizes['pos_in']} rows of {J.sizes['pos_out']} residues; give one with every row."
         )
     residues = labels.sequence_of(J).residues
-    if parameters.sequence and residues != parameters.sequence:
-        raise JacobianError("J is of another sequence than the couplings' query; give both of the same.")
+    try:
+        parameters = parameters.of_query(residues)
+    except SequenceError as error:
+        raise JacobianError(
+            f"J is of another sequence than the couplings' query; give both of the same. {error}"
+        ) from error
     labels.usable_positions(J, allow_partial=False)
     letters = [letter for letter in parameters.residue_letters if letter in labels.letters(J, "aa_out")]
     centred = symmetrise(centre(J)).sel(aa_in=letters, aa_out=letters).values
@@ -242,7 +198,6 @@ def couplings_table(
     Source: Zhang et al. (2024), figure 4B.
     """
     import pandas as pd
-    from tqdm.auto import tqdm
 
     paths = [Path(path) for path in alignments]
     if not paths:
@@ -250,7 +205,7 @@ def couplings_table(
     if couplings not in ("inverse_covariance", "mean_field", "potts"):
         raise UsageError(f"couplings={couplings!r} is none of inverse_covariance, mean_field and potts.")
     rows: list[dict[str, Any]] = []
-    for path in tqdm(paths, desc="J against couplings", unit="family", delay=0.5, disable=not progress):
+    for path in with_progress(paths, "J against couplings", unit="family", shown=progress):
         name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
         try:
             rows += _rows_of(name, path, model, couplings, list(cutoffs), separation, progress)

@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.benchmark.intervals import spearman
+from catjac_widgets.analysis.statistics import spearman
 from catjac_widgets.analysis.summaries import epistasis
 from catjac_widgets.engine.api import plan_for
-from catjac_widgets.engine.compute.passes import in_batches
+from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.errors import JacobianError, ModelError, UsageError
 from catjac_widgets.language_models.registry import resolve_model
 from catjac_widgets.proteins.masks import Mask

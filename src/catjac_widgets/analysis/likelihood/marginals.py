@@ -10,48 +10,13 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.summaries import entropy, log_softmax
-from catjac_widgets.engine.api import jacobian, plan_for
-from catjac_widgets.engine.compute.passes import in_batches
-from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models.base import WholeVocabulary
-from catjac_widgets.language_models.registry import resolve_model
+from catjac_widgets.analysis.likelihood.probabilities import entropy, log_softmax
+from catjac_widgets.engine.api import jacobian
+from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
 Method = Literal["masked", "wild_type", "approximate"]
-
-
-class PseudoPerplexity(float):
-    """A number that remembers how it was made.
-
-    Attributes
-    ----------
-    letters
-        Over how many letters (or tokens of the vocabulary) the probabilities were normalised.
-    method
-        "masked", "wild_type" or "approximate"; "masked samples" of `masked_perplexity`.
-    log_likelihood
-        Σ log p over the scored residues.
-    residues
-        How many residues were scored.
-    """
-
-    letters: int
-    method: str
-    log_likelihood: float
-    residues: int
-
-    def __new__(  # noqa: D102 - described in the class
-        cls, log_likelihood: float, residues: int, letters: int, method: str
-    ) -> PseudoPerplexity:
-        made = super().__new__(cls, np.exp(-log_likelihood / residues))
-        made.letters, made.method = letters, method
-        made.log_likelihood, made.residues = float(log_likelihood), residues
-        return made
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.log_likelihood, self.residues, self.letters, self.method)
 
 
 def marginals(
@@ -158,111 +123,6 @@ def substitution_scores(
     scores = table["score"].rename("substitution_score")
     kind = f"substitution scores, {method.replace('_', ' ')} marginals"
     return scores.assign_attrs({**table.attrs, "kind": kind, "units": "nats"})
-
-
-def pseudo_perplexity(
-    sequence: Sequence | str | Path,
-    model: Any = "mini",
-    *,
-    letters: int | None = None,
-    method: Method = "masked",
-    progress: bool = True,
-    **options: Any,
-) -> PseudoPerplexity:
-    """Compute exp(−(1/L) Σ log p(x_i | the rest)), one residue masked at a time.
-
-    Parameters
-    ----------
-    letters
-        How many letters the probabilities are normalised over. The model's own by default (20 amino acids, as
-        in Zhang et al. (2024)). 33: the whole vocabulary of an ESM model, as in the ESM-2 paper (35 for
-        ESM-1); these logits are not kept in the cache.
-    method
-        As for `marginals`; other than "masked" it is a pseudo-perplexity in name only.
-    sequence, model, progress, options
-        As for `marginals`; over the whole vocabulary `mask`, `linker`, `unknown` and `batch_size`.
-
-    Returns
-    -------
-    PseudoPerplexity
-        A float, 1 (certain and right) to the number of letters (uniform) and beyond, with `letters`,
-        `method`, `log_likelihood` and `residues`.
-
-    Raises
-    ------
-    ModelError
-        If the model does not tell the logits of its whole vocabulary.
-    UsageError
-        For another number of letters, for the approximate method over the whole vocabulary (it is derived for
-        20 letters), or under a mask that hides everything.
-    """
-    if method not in get_args(Method):
-        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
-    plan, resolved = plan_for(
-        sequence, model, **{key: options[key] for key in ("mask", "linker", "unknown") if key in options}
-    )
-    own = len(plan.letters)
-    if letters is None or letters == own:
-        table = marginals(sequence, model, method, progress=progress, **options)
-        wild_type = table["wild_type"].values
-        log_p = table["log_probability"].sel(aa=xr.DataArray(wild_type, dims="pos")).values
-        log_p = log_p[~plan.mask.array]
-        return PseudoPerplexity(float(log_p.sum()), len(log_p), own, method)
-    loaded = resolve_model(resolved)
-    if not isinstance(loaded, WholeVocabulary):
-        raise ModelError(
-            f"{loaded.name} tells the logits of its {own} letters only, not of {letters}; leave letters= out."
-        )
-    if letters != len(loaded.vocabulary):
-        raise UsageError(
-            f"letters={letters!r} is neither {own}, the letters of {loaded.name}, nor "
-            f"{len(loaded.vocabulary)}, its whole vocabulary."
-        )
-    if method == "approximate":
-        raise UsageError(
-            f"The approximate method is derived for {own} letters; leave letters= out, or use "
-            "method='masked'."
-        )
-    unknown = set(options) - {"mask", "linker", "unknown", "batch_size", "cache"}
-    if unknown:
-        raise UsageError(f"{sorted(unknown)[0]}= does not apply over the whole vocabulary; leave it out.")
-    log_p = _whole_vocabulary(plan, loaded, method, options.get("batch_size"), progress)
-    return PseudoPerplexity(float(log_p.sum()), len(log_p), letters, method)
-
-
-def _whole_vocabulary(
-    plan: Any, model: Any, method: str, batch_size: int | None, progress: bool
-) -> np.ndarray:
-    """Log-probability of each visible residue over the whole vocabulary."""
-    import torch
-
-    residues, hidden = plan.model_residues, plan.model_mask
-    visible = np.flatnonzero(~plan.mask.array)
-    places = plan.kept[visible]
-    columns = np.array([model.vocabulary.index(plan.sequence.residues[k]) for k in visible])
-    masked = hidden.array if hidden is not None else np.zeros(len(residues), dtype=bool)
-    if method == "wild_type":
-        inputs = model.encode(residues, hidden)[None]
-    else:
-        each = masked | (np.arange(len(residues)) == places[:, None])
-        inputs = torch.stack([model.encode(residues, Mask.from_array(row)) for row in each])
-
-    def run(part: slice) -> np.ndarray:
-        logits = model.vocabulary_logits(inputs[part]).double().cpu().numpy()
-        if method == "wild_type":
-            return log_softmax(logits[0, places])[np.arange(len(places)), columns]
-        rows = np.arange(len(logits))
-        return log_softmax(logits[rows, places[part]])[rows, columns[part]]
-
-    return in_batches(
-        run,
-        len(inputs),
-        model,
-        length=len(residues),
-        batch_size=batch_size,
-        description=f"Pseudo-perplexity, {plan.model}",
-        progress=progress,
-    )
 
 
 def without_kept_bias(log_q: np.ndarray, wild_type: np.ndarray) -> np.ndarray:

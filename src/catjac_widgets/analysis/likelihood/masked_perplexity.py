@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from catjac_widgets.analysis.likelihood.marginals import PseudoPerplexity
-from catjac_widgets.analysis.summaries import log_softmax
+from catjac_widgets.analysis.likelihood.probabilities import log_softmax
+from catjac_widgets.analysis.likelihood.pseudo_perplexity import PseudoPerplexity
 from catjac_widgets.engine.api import plan_for
-from catjac_widgets.engine.compute.passes import in_batches
+from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import LanguageModel, WholeVocabulary
 from catjac_widgets.language_models.registry import resolve_model

@@ -1,21 +1,22 @@
-"""Contact maps that come at once and become exact: attention head, preview, rows of the Jacobian."""
+"""Contact maps that come at once and become exact: contact head, preview, rows of the Jacobian."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.contacts.head import contact_head
+from catjac_widgets.analysis.contacts.head import KIND, contact_head
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.engine.api import plan_for, submit
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
 from catjac_widgets.engine.cache.store import cache as the_cache
+from catjac_widgets.engine.jobs.steps import results_of
 from catjac_widgets.engine.labels import label_jacobian
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import FirstOrderModel
 from catjac_widgets.language_models.registry import identify, resolve_model
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.engine.plans.jacobian import Plan
 
-T = TypeVar("T")
+#: What the attribute `numerics` of a map says that has approximate rows.
+APPROXIMATE = "approximate"
 
 #: An approximate Jacobian larger than this is not made: it lies in memory as a whole.
 MOST_PREVIEW_BYTES = 512 * 2**20
@@ -57,9 +59,9 @@ def preview(
 ) -> Iterator[xr.DataArray]:
     """Give contact maps in order of their cost, from one pass of the model to the exact Jacobian.
 
-    First the attention head, where the model has a fitted one; then approximations of the Jacobian: what goes
-    straight from the mutated residue to each other, to first order, for all letters; then the same corrected
-    by a few letters of every position that run through the whole model (in sixteen bits where the processor
+    First the contact head, where the model has a fitted one; then approximations of the Jacobian: the direct
+    effects of the mutated residue on each other, to first order, for all letters; then the same corrected by
+    a few letters of every position that run through the whole model (in bfloat16 where the processor
     multiplies those faster); then exact rows in place of approximate ones as they arrive. All maps are of one
     definition, that of `contacts`. A Jacobian that lies in the cache is given at once and alone. Leaving the
     loop early (or closing the generator) cancels what is under way; exact rows that are done are kept in the
@@ -78,11 +80,12 @@ def preview(
     Yields
     ------
     xr.DataArray
-        float32 (attention head) or float64, dims (pos_i, pos_j), shape (L, L), symmetric; coordinates as of
+        float32 (contact head) or float64, dims (pos_i, pos_j), shape (L, L), symmetric; coordinates as of
         `contacts`; NaN where masked, or, without a preview, where no row has come. Attributes say what it is:
-        ``label`` ("attention head", "preview, first order", "preview, 3 letters", "Jacobian, 63 %",
-        "Jacobian"), ``quantity`` ("contact probability" or "contact score"), and, where the model has no
-        preview, ``note``: why.
+        ``label`` ("contact head", "preview, first order", "preview, 3 letters", "Jacobian, 63 %",
+        "Jacobian"), ``quantity`` ("contact probability" or "contact score"), ``numerics`` of what comes from
+        a Jacobian ("exact", or "approximate" as long as some rows are), and, where the model has no preview,
+        ``note``: why.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def preview(
     References
     ----------
     Zhang et al. (2024), PNAS 121, e2406285121 (the Jacobian and its map); Rao et al. (2021), ICLR (the
-    attention head). The approximation is that of the package
+    contact head). The approximation is that of the package
     `catjac_widgets.language_models.esm.first_order`.
     """
     if (
@@ -124,9 +127,11 @@ def _frames(plan: Plan, model: Any, letters: int, frames: int, cache: bool) -> I
     else:
         if identify(model).has_contact_head:
             head = contact_head(plan.sequence, model, plan.mask)
-            yield _said(head, "attention head", "contact probability")
+            yield _said(head, KIND, "contact probability")
+        loaded = resolve_model(model)
         try:
-            for number, approximate in _approximations(plan, resolve_model(model), letters):
+            # On the device's thread, where other work goes in between.
+            for number, approximate in results_of(approximate_jacobians(plan, loaded, letters), loaded):
                 yield _said(preview_map(plan, approximate), preview_label(number))
         except ModelError as error:
             note = f"{error} These are exact rows only."
@@ -192,25 +197,9 @@ def _of_plan(
         yield step
 
 
-def _approximations(plan: Plan, model: Any, letters: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (letters, Jacobian); steps run on the device's thread, where other work goes in between."""
-    worker = worker_for(model.device)
-    steps = approximate_jacobians(plan, model, letters)
-    while True:
-        step = _on(worker, lambda: next(steps, "end"))
-        if isinstance(step, str):
-            return
-        if step is not None:
-            yield step
-
-
-def _on(worker: Worker, call: Callable[[], T]) -> T:
-    return call() if worker.owns_this_thread() else worker.submit_call(call, Priority.SCREEN).result()
-
-
 def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
     """Contact map, as of `contacts`, of an approximate Jacobian (L, A, L, A), NaN where masked."""
-    return contacts(label_jacobian(values, plan, complete=False))
+    return contacts(label_jacobian(values, plan, complete=False).assign_attrs(numerics=APPROXIMATE))
 
 
 def _exact(
@@ -231,6 +220,7 @@ def _exact(
             missing = [index for index in plan.wanted if not present[index]]
             J = J.copy(data=np.array(J.values))
             J.values[missing] = approximate[missing]
+            J = J.assign_attrs(numerics=APPROXIMATE)
         elif present.sum() < 2:
             continue
         yield _said(contacts(J, allow_partial=True), label, note=note)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Draws of the bootstrap over proteins.
-DRAWS = 1000
+from catjac_widgets.analysis.statistics import DRAWS
 
 BANDS = ("bootstrap", "wilson")
 

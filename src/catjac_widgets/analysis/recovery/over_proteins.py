@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.recovery.bands import BANDS, DRAWS, bootstrap, wilson
-from catjac_widgets.analysis.recovery.experiments import check_source, recovery_scan
+from catjac_widgets.analysis.recovery.bands import BANDS, bootstrap, wilson
 from catjac_widgets.analysis.recovery.measures import RECOVERED
+from catjac_widgets.analysis.recovery.one_protein import check_source, recovery_scan
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
-from catjac_widgets.analysis.recovery.targets import protocol as make_protocol
+from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
+from catjac_widgets.analysis.statistics import DRAWS
 from catjac_widgets.errors import CatjacError, UsageError
+from catjac_widgets.progress import with_progress
 from catjac_widgets.proteins.sequences import Sequence, as_sequence
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def recovery_curves(
     parsed = {name: _read(name, protein, letters, unknown) for name, protein in named.items()}
     found: list[xr.Dataset] = []
     owners: list[str] = []
-    for place, (name, sequence) in enumerate(_with_bar(list(parsed.items()), progress)):
+    for place, (name, sequence) in enumerate(
+        with_progress(parsed.items(), "Recovery", unit="protein", shown=progress)
+    ):
         given: dict[str, Any] = {
             option: value[name] for option, value in own.items() if value and name in value
         }
@@ -330,14 +333,6 @@ def _read(name: str, protein: Any, letters: str, unknown: Mapping[str, str] | No
         return as_sequence(protein, letters=letters, unknown=unknown)
     except CatjacError as error:
         raise type(error)(f"{name}: {error}") from error
-
-
-def _with_bar(items: list[tuple[str, Any]], progress: bool) -> Iterable[tuple[str, Any]]:
-    if not progress or len(items) < 2:
-        return items
-    from tqdm.auto import tqdm
-
-    return tqdm(items, desc="Recovery", unit="protein", file=sys.stderr, dynamic_ncols=True)
 
 
 def _concatenated(found: list[xr.Dataset]) -> xr.Dataset:

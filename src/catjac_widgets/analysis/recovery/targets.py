@@ -1,232 +1,84 @@
-"""Which segments, and which pairs of secondary-structure elements, a recovery experiment looks at."""
+"""Targets: the one or two fragments whose contacts a recovery experiment looks for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations, groupby
 
 import numpy as np
 
-from catjac_widgets.analysis.recovery.patterns import Target
-from catjac_widgets.errors import UsageError
-from catjac_widgets.proteins.sequences import Sequence
-
-PROTOCOLS = ("segment", "pair", "nearby")
+from catjac_widgets.errors import MaskError
+from catjac_widgets.proteins.masks import Fragment, Mask
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How targets are chosen; the defaults of the three class methods are the published ones.
+class Target:
+    """The one or two fragments whose contacts are looked for.
 
     Attributes
     ----------
-    name
-        "segment" (contacts within one segment), "pair" (between two secondary-structure elements) or
-        "nearby" (between two windows with a short gap).
-    size
-        Residues of a segment, or of each window.
-    minimum_contacts
-        The sum of the unmasked map over the block must exceed this.
-    margin
-        More than this many residues must lie before a target and after it (after a pair one more, as in the
-        authors' script).
-    distance
-        (d, e): centres of a pair lie more than d and at most e residues apart; e None: no limit.
-    strand, helix
-        Shortest runs of E and H that count as an element.
-    gap
-        Residues between nearby windows.
-    picks
-        Most targets a protein, drawn at random ("nearby": by farthest-point sampling); None for all.
-    masked_ends
-        Whether the model's start and end tokens are replaced by masks ("nearby", in the revision of the
-        paper); see `language_models.masked_ends`.
+    fragments
+        (first, last), 1-based, both ends included, ascending and apart. Of one, the contacts within it count;
+        of two, those between them.
     """
 
-    name: str
-    size: int
-    minimum_contacts: float
-    margin: int = 10
-    distance: tuple[int, int | None] = (50, 100)
-    strand: int = 4
-    helix: int = 8
-    gap: int = 5
-    picks: int | None = 3
-    masked_ends: bool = False
+    fragments: tuple[Fragment, ...]
 
-    def __post_init__(self) -> None:
-        if self.name not in PROTOCOLS:
-            raise UsageError(f"protocol={self.name!r} is none of {', '.join(map(repr, PROTOCOLS))}.")
-        if self.size < 2 or self.margin < 0 or self.gap < 0 or (self.picks is not None and self.picks < 1):
-            raise UsageError("size must be 2 or more, margin and gap 0 or more, picks 1 or more (or None).")
-        nearest, farthest = self.distance
-        if farthest is not None and farthest <= nearest:
-            raise UsageError(
-                f"distance={self.distance!r} holds no pair; give for instance (50, 100) or (100, None)."
-            )
+    @property
+    def rows(self) -> slice:
+        """Rows of the map's block, 0-based."""
+        return slice(self.fragments[0][0] - 1, self.fragments[0][1])
+
+    @property
+    def columns(self) -> slice:
+        """Columns of the map's block, 0-based."""
+        return slice(self.fragments[-1][0] - 1, self.fragments[-1][1])
+
+    @property
+    def size(self) -> int:
+        """Residues in the fragments."""
+        return sum(last - first + 1 for first, last in self.fragments)
+
+    def shown(self, length: int) -> np.ndarray:
+        """Bool (L,), True in the fragments."""
+        shown: np.ndarray = np.zeros(length, dtype=bool)
+        for first, last in self.fragments:
+            shown[first - 1 : last] = True
+        return shown
+
+    def __str__(self) -> str:
+        return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in self.fragments)
 
 
-def protocol(name: str | Protocol = "segment", **changes: object) -> Protocol:
-    """Give a published protocol with some of its constants changed; a `Protocol` as it is.
+def target_of(text: str) -> Target:
+    """Read what ``str(target)`` wrote, as results keep it ("12-22,80-90")."""
+    ends = [part.split("-") for part in text.split(",")]
+    return Target(tuple((int(run[0]), int(run[-1])) for run in ends))
+
+
+def as_target(fragments: Fragment | Iterable[Fragment] | Target, length: int) -> Target:
+    """Make a target of one fragment (12, 22), or of one or two in a list.
 
     Raises
     ------
-    UsageError
-        For a protocol or a constant that does not exist or makes no sense.
+    MaskError
+        For no fragment or more than two, fragments that overlap, or one that is not within 1 … `length`.
     """
-    if isinstance(name, Protocol):
-        if changes:
-            raise UsageError("Give the constants in the Protocol, or its name and the constants, not both.")
-        return name
-    published: dict[str, tuple[int, float, bool]] = {
-        "segment": (22, 15.0, False),
-        "pair": (11, 10.0, False),
-        "nearby": (11, 10.0, True),
-    }
-    if name not in published:
-        raise UsageError(f"protocol={name!r} is none of {', '.join(map(repr, PROTOCOLS))}.")
-    unknown = set(changes) - set(Protocol.__dataclass_fields__)
-    if unknown:
-        raise UsageError(
-            f"{sorted(unknown)[0]!r} is no constant of the protocols; they have "
-            f"{', '.join(list(Protocol.__dataclass_fields__)[1:])}."
+    if isinstance(fragments, Target):
+        fragments = fragments.fragments
+    listed = list(fragments)
+    if len(listed) == 2 and all(isinstance(end, int | np.integer) for end in listed):
+        listed = [tuple(listed)]
+    if not 1 <= len(listed) <= 2:
+        raise MaskError(
+            f"Recovery is of the contacts within one fragment or between two, not {len(listed)}; give "
+            "(12, 22) or [(12, 22), (80, 90)]."
         )
-    size, minimum, masked_ends = published[name]
-    constants = {"name": name, "size": size, "minimum_contacts": minimum, "masked_ends": masked_ends}
-    return Protocol(**(constants | changes))  # type: ignore[arg-type]
-
-
-def choose_targets(
-    rules: Protocol,
-    sequence: Sequence,
-    contacts: np.ndarray,
-    *,
-    secondary_structure: str | None = None,
-    seed: int = 0,
-) -> list[Target]:
-    """Choose the targets of one protein.
-
-    Parameters
-    ----------
-    contacts
-        (L, L), the unmasked map (probabilities) or native contacts (NaN counts as 0) that eligibility is
-        judged by.
-    secondary_structure
-        L letters, H helix, E strand, anything else neither; needed for pairs.
-    seed
-        Of the random picks.
-
-    Returns
-    -------
-    list of Target
-        Ascending; empty where nothing is eligible.
-
-    Raises
-    ------
-    UsageError
-        If the map or the secondary structure does not fit the sequence, or the latter is missing.
-    """
-    length = len(sequence)
-    values = np.nan_to_num(np.asarray(contacts, dtype=np.float64))
-    if values.shape != (length, length):
-        raise UsageError(f"The contacts have the shape {values.shape}, the sequence {length} residues.")
-    if rules.name == "pair":
-        if secondary_structure is None:
-            raise UsageError(
-                "Pairs of elements need a secondary structure; pass a structure or a string of H, E, -."
-            )
-        if len(secondary_structure) != length:
-            raise UsageError(
-                f"The secondary structure has {len(secondary_structure)} letters for {length} residues."
-            )
-        found = list(_pairs(rules, sequence, values, secondary_structure))
-    else:
-        found = list(
-            _segments(rules, sequence, values)
-            if rules.name == "segment"
-            else _nearby(rules, sequence, values)
+    Mask.showing(length, listed)  # type: ignore[arg-type]
+    ordered = sorted((int(ends[0]), int(ends[1])) for ends in listed)  # type: ignore[index]
+    if len(ordered) == 2 and ordered[1][0] <= ordered[0][1]:
+        raise MaskError(
+            f"The fragments {ordered[0][0]}–{ordered[0][1]} and {ordered[1][0]}–{ordered[1][1]} overlap; "
+            "recovery needs them apart."
         )
-    if rules.picks is None or len(found) <= rules.picks:
-        return found
-    generator = np.random.default_rng(seed)
-    if rules.name == "nearby":
-        starts = np.array([target.fragments[0][0] for target in found])
-        return [
-            found[k]
-            for k in sorted(farthest_points(starts, rules.picks, int(generator.integers(len(found)))))
-        ]
-    return [found[k] for k in sorted(generator.choice(len(found), rules.picks, replace=False))]
-
-
-def runs(secondary_structure: str, *, strand: int = 4, helix: int = 8) -> list[tuple[int, int, str]]:
-    """List the elements of a 3-state string as (start, end, letter), 0-based, end excluded."""
-    shortest = {"E": strand, "H": helix}
-    listed, start = [], 0
-    for letter, group in groupby(secondary_structure):
-        end = start + len(list(group))
-        if letter in shortest and end - start >= shortest[letter]:
-            listed.append((start, end, letter))
-        start = end
-    return listed
-
-
-def farthest_points(values: np.ndarray, count: int, first: int) -> list[int]:
-    """Pick `count` indices, each the farthest from those before; ties go to the lower index."""
-    picked = [first]
-    distance = np.abs(values - values[first])
-    while len(picked) < min(count, len(values)):
-        picked.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.abs(values - values[picked[-1]]))
-    return picked
-
-
-def _chains(sequence: Sequence) -> Iterator[tuple[int, int]]:
-    """First and one beyond the last 0-based index of each chain."""
-    first = 0
-    for chain in sequence.chains:
-        yield first, first + len(chain)
-        first += len(chain)
-
-
-def _windows(*starts: int, size: int) -> Target:
-    return Target(tuple((start + 1, start + size) for start in starts))
-
-
-def _enough(rules: Protocol, contacts: np.ndarray) -> Callable[[Target], bool]:
-    return lambda target: bool(contacts[target.rows, target.columns].sum() > rules.minimum_contacts)
-
-
-def _segments(rules: Protocol, sequence: Sequence, contacts: np.ndarray) -> Iterator[Target]:
-    # As published, with s counted from the chain's start: margin < s < L − size − margin.
-    for first, end in _chains(sequence):
-        starts = range(first + rules.margin + 1, end - rules.size - rules.margin)
-        yield from filter(_enough(rules, contacts), (_windows(start, size=rules.size) for start in starts))
-
-
-def _nearby(rules: Protocol, sequence: Sequence, contacts: np.ndarray) -> Iterator[Target]:
-    step = rules.size + rules.gap
-    for first, end in _chains(sequence):
-        starts = range(first, end - step - rules.size + 1)
-        made = (_windows(start, start + step, size=rules.size) for start in starts)
-        yield from filter(_enough(rules, contacts), made)
-
-
-def _pairs(rules: Protocol, sequence: Sequence, contacts: np.ndarray, states: str) -> Iterator[Target]:
-    enough = _enough(rules, contacts)
-    nearest, farthest = rules.distance
-    half = rules.size // 2
-    for first, end in _chains(sequence):
-        elements = runs(states[first:end], strand=rules.strand, helix=rules.helix)
-        centres = [first + (start + stop) // 2 for start, stop, _ in elements]
-        for one, other in combinations(centres, 2):
-            if not nearest < other - one <= (farthest if farthest is not None else end):
-                continue
-            if one - half < first or other - half + rules.size > end:
-                continue
-            target = _windows(one - half, other - half, size=rules.size)
-            if one - half - first + rules.size <= other - half - first and enough(target):
-                before, after = one - half - first, end - (other - half + rules.size)
-                # One less after than before: the authors count from the window's excluded end.
-                if min(before, after - 1) > rules.margin:
-                    yield target
+    return Target(tuple(ordered))

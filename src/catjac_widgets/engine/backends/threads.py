@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from enum import IntEnum
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+from catjac_widgets.engine.backends.interface import Task
+from catjac_widgets.engine.priorities import Priority
 
 #: After the last move of a drag, sweeps wait this long, so that the next move finds the device free.
 DRAG_HOLD_SECONDS = 0.3
@@ -19,32 +22,6 @@ DRAG_HOLD_SECONDS = 0.3
 _FAREWELL_SECONDS = 5.0
 
 T = TypeVar("T")
-
-
-class Priority(IntEnum):
-    """How urgent a request is; the lower number goes first."""
-
-    DRAG = 0
-    SCREEN = 1
-    BACKGROUND = 2
-
-
-class Task(Protocol):
-    """Work that a worker does in steps, between which it may turn to something more urgent."""
-
-    @property
-    def urgency(self) -> Priority:
-        """How urgent the next step is."""
-        ...
-
-    @property
-    def yields_to_drags(self) -> bool:
-        """Whether the next step waits while somebody drags."""
-        ...
-
-    def step(self) -> bool:
-        """Do one step; True when there is nothing more to do. Never raises."""
-        ...
 
 
 class _Call:
@@ -69,6 +46,8 @@ class _Call:
 
 class Worker:
     """One daemon thread that runs tasks in steps: the most urgent first, then in the order they came.
+
+    See `catjac_widgets.engine.backends.interface.TaskWorker`.
 
     The thread starts with the first task and lives as long as the process: threads that come and go would
     each leave torch a pool of threads of their own.
@@ -186,6 +165,15 @@ def worker_for(device: object) -> Worker:
         if name not in _WORKERS:
             _WORKERS[name] = Worker(name)
         return _WORKERS[name]
+
+
+def worker_of(model: Any) -> Worker:
+    """Return the worker of the device that a model is on, or would be loaded to if it is a name or path."""
+    if isinstance(model, str | Path):
+        from catjac_widgets.language_models.devices import likely_device
+
+        return worker_for(likely_device())
+    return worker_for(model.device)
 
 
 def _close_all() -> None:

@@ -12,6 +12,7 @@ from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.labels import label_map
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import CatjacError
+from catjac_widgets.language_models.base import Numerics
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +58,13 @@ def plan_of(jacobian: xr.DataArray) -> Plan | None:
             positions=[int(position) for position in np.atleast_1d(jacobian["pos_in"].values)],
             mask=Mask.parse(sequence, attrs["visible"]),
             variant=attrs["variant"],
-            numerics=attrs["numerics"],
+            # The model is not at hand to be asked; of its numerics the labels say all that matters here.
+            numerics=Numerics(
+                attrs["numerics"],
+                "as labelled",
+                approximate="numerics_error" in attrs,
+                dtype=str(jacobian.dtype),
+            ),
             linker=attrs["linker"],
             rows=attrs["rows"],
         )

@@ -1,4 +1,4 @@
-"""How far coarse rows are from exact ones, measured on a few rows of the very protein."""
+"""How far approximate rows are from exact ones, measured on a few rows of the very protein."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def estimated_error(
     sample
         0-based positions to compare.
     row
-        Gives the coarse row (A_in, L, A_out) of a position.
+        Gives the approximate row (A_in, L, A_out) of a position.
     batch_size
         Sequences a batch.
 

@@ -29,9 +29,6 @@ _CPU_OPERATIONS = 4e10
 #: From so many tokens a thread on, larger batches are hardly faster; a row's 19 sequences are split beyond.
 _CPU_BATCH_TOKENS = 750
 
-#: How much faster a CPU multiplies in eight bits, so that as many more sequences are as quick.
-_EIGHT_BITS_FASTER = 2
-
 #: Memory that the passes of one batch may take on a CPU, where it is also everybody else's.
 _CPU_BATCH_BYTES = 512 * 2**20
 
@@ -137,13 +134,15 @@ def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None
     device, length = model.device, len(plan.model_residues)
     whole = plan.substitutions_per_row
     operations = 2.0 * max(1, model.parameters)  # a token
+    # Numerics that are faster than float32 run as many more sequences in the same time.
+    factor = plan.numerics.batch_factor if device.type in plan.numerics.devices else 1
     if device.type == "cuda":
         fewest, most = _GPU_BATCH_TOKENS
-        tokens = min(most, max(fewest, int(_GPU_BATCH_OPERATIONS / operations)))
+        tokens = min(most, max(fewest, int(factor * _GPU_BATCH_OPERATIONS / operations)))
         size, budget = max(whole, tokens // (length + 2)), _gpu_memory(device) // 3
     elif device.type == "cpu":
         threads = _threads()
-        faster = threads * (_EIGHT_BITS_FASTER if plan.numerics == "delta-int8" else 1)
+        faster = factor * threads
         # A sequence is one thread's: none shall be idle while others end.
         least = -(-max(1, faster * _CPU_BATCH_TOKENS // (length + 2)) // threads) * threads
         least = min(max(whole, threads), least)

@@ -1,109 +1,70 @@
-"""Forward passes in batches, on the thread of the model's device, with progress and a way to stop."""
+"""Forward passes over many inputs in batches that fit into the device's memory; no threads, no store."""
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-import numpy as np
-
-from catjac_widgets.engine.backends.threads import Priority, worker_for
-from catjac_widgets.engine.compute.memory import LARGEST_BATCH
 from catjac_widgets.engine.compute.sweep import OutOfMemory, free_device_memory, on_device
-from catjac_widgets.errors import Cancelled, DeviceError, UsageError
+from catjac_widgets.errors import DeviceError
 
-_SHOW_AFTER_SECONDS = 0.5
-_BATCH_BYTES = 512 * 2**20
+T = TypeVar("T")
 
 
-def in_batches(
-    run: Callable[[slice], np.ndarray],
-    count: int,
-    model: Any,
-    *,
-    length: int,
-    batch_size: int | None = None,
-    description: str = "Passes",
-    progress: bool = True,
-    stop: threading.Event | None = None,
-) -> np.ndarray:
-    """Run many inputs through a model, a batch at a time, and lay the results one after another.
+def batches_that_fit(
+    run: Callable[[slice], T], count: int, size: int, model: str
+) -> Iterator[tuple[slice, T]]:
+    """Run inputs 0 … count − 1 in batches, smaller ones once the device's memory does not suffice.
 
     Parameters
     ----------
     run
-        Called on the device's thread with the inputs' slice; its result has them along the first axis.
+        Called with the inputs' slice.
     count
         How many inputs there are.
+    size
+        Inputs a batch; halved, for good, when the device runs out of memory.
     model
-        A `LanguageModel`.
-    length
-        Residues of an input, for the size of a batch.
-    batch_size
-        Inputs a batch; chosen by default, and halved where the device's memory does not suffice.
-    description
-        What the bar says.
-    progress
-        Show a bar if it takes a while.
-    stop
-        Set it from another thread to cancel.
+        The model's name, for the error.
 
-    Returns
-    -------
-    np.ndarray
-        First axis `count` long.
+    Yields
+    ------
+    part : slice
+        Which inputs, in ascending order.
+    made
+        What `run` returned.
 
     Raises
     ------
-    UsageError
-        For a batch size below 1, or where there is nothing to run.
-    Cancelled
-        If `stop` was set; nothing is kept.
     DeviceError
         If one input is too much for the device, or the device is lost.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"batch_size={batch_size!r} is not a number of sequences; give 1 or more.")
-    if count < 1:
-        raise UsageError("There is nothing to run through the model.")
-    size = batch_size or max(1, min(LARGEST_BATCH, _BATCH_BYTES // max(1, model.row_bytes(length))))
-    worker = worker_for(model.device)
-    here = worker.owns_this_thread()
-    found: list[np.ndarray] = []
-    done, started, bar = 0, time.monotonic(), None
+    done = 0
+    while done < count:
+        part = slice(done, min(done + size, count))
+        try:
+            made = on_device(lambda part=part: run(part))  # type: ignore[misc]
+        except OutOfMemory as error:
+            if part.stop - part.start == 1:
+                raise too_large(model) from error.__cause__
+            size = (part.stop - part.start) // 2
+            free_device_memory()
+            continue
+        done = part.stop
+        yield part, made
+
+
+def run_one(call: Callable[[], T], model: str) -> T:
+    """Run one input, with the typed errors of `batches_that_fit`."""
     try:
-        while done < count:
-            if stop is not None and stop.is_set():
-                raise Cancelled(f"Stopped after {done} of {count} passes; they are not kept.")
-            part = slice(done, min(done + size, count))
+        return on_device(call)
+    except OutOfMemory as error:
+        raise too_large(model) from error.__cause__
 
-            def call(part: slice = part) -> np.ndarray:
-                return on_device(lambda: run(part))
 
-            try:
-                found.append(call() if here else worker.submit_call(call, Priority.SCREEN).result())
-            except OutOfMemory as error:
-                if size == 1:
-                    raise DeviceError(
-                        f"The device has not enough memory for one sequence with {model.name}; use a smaller "
-                        "model, a shorter sequence or another device."
-                    ) from error.__cause__
-                size //= 2
-                free_device_memory()
-                continue
-            done = part.stop
-            if progress and bar is None and time.monotonic() - started > _SHOW_AFTER_SECONDS:
-                from tqdm.auto import tqdm
-
-                bar = tqdm(
-                    total=count, desc=description, unit="pass", file=sys.stderr, dynamic_ncols=True, initial=0
-                )
-            if bar is not None:
-                bar.update(done - bar.n)
-    finally:
-        if bar is not None:
-            bar.close()
-    return np.concatenate(found)
+def too_large(model: str) -> DeviceError:
+    """Make the error for a device that has not enough memory for one sequence."""
+    return DeviceError(
+        f"The device has not enough memory for one sequence with {model}; use a smaller model, a shorter "
+        "sequence or another device."
+    )

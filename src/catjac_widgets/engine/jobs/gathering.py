@@ -216,7 +216,7 @@ class Gathering:
                 self._make_room(entry)
             self._baseline = entry.read_beside("wild_type_logits")
             self._devices.update(entry.devices())
-            if plan.is_coarse and (known := entry.read_beside("numerics_error")) is not None:
+            if plan.is_approximate and (known := entry.read_beside("numerics_error")) is not None:
                 self._numerics_error = float(known[0])
         if not (self._lazy and isinstance(self._entry, FolderEntry)):
             if self._lazy:
@@ -287,12 +287,12 @@ class Gathering:
         self.message = f"loading {plan.model}"
         yield
         with watched(self._model_comes):
-            model = load_for(plan, self._model)
+            model = load_for(self._model, plan.model, plan.fingerprint)
         missing = [index for index in plan.wanted if index not in self.done]
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"
         yield
-        runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics)
+        runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics.name)
         baseline = self._baseline
         if baseline is None:
             baseline = self._baseline = wild_type_logits(runner, plan)
@@ -328,11 +328,11 @@ class Gathering:
                 known = self.seconds_a_row if measured else latest
                 self.seconds_a_row, measured = 0.7 * known + 0.3 * latest, True
             yield
-        if plan.is_coarse and self._numerics_error is None:
+        if plan.is_approximate and self._numerics_error is None:
             yield from self._estimate_error(runner, missing, batch_size)
 
     def _estimate_error(self, runner: Any, computed: list[int], batch_size: int) -> Iterator[None]:
-        """Compute a few of the rows exactly, once a protein, to say how far the coarse ones are."""
+        """Compute a few of the rows exactly, once a protein, to say how far the approximate ones are."""
         sample = sampled_rows(computed)
         if not sample:
             return

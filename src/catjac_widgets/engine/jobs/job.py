@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, Worker, worker_for
+from catjac_widgets.engine.backends.threads import Worker, worker_for
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.jobs.gathering import READING_SECONDS, Gathering
+from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Loading the model of a plan, when rows turn out to be missing."""
+"""Loading the model that rows were asked of, when rows turn out to be missing."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import ModelError
 
 if TYPE_CHECKING:
-    from catjac_widgets.engine.plans.jacobian import Plan
     from catjac_widgets.language_models.base import LanguageModel
 
 #: Models that this process has loaded by name, to count each once.
 _LOADED: weakref.WeakValueDictionary[int, LanguageModel] = weakref.WeakValueDictionary()
 
 
-def load_for(plan: Plan, model: Any) -> LanguageModel:
-    """Return the model of a plan, loading (and counting) it if it was given by name or path.
+def load_for(model: Any, name: str, fingerprint: str) -> LanguageModel:
+    """Return a model, loading (and counting) it if it was given by name or path.
+
+    Parameters
+    ----------
+    model
+        A name or path, or a language model.
+    name, fingerprint
+        What its identity said when the key was made.
 
     Raises
     ------
     ModelError
-        If it cannot be loaded, or its checkpoint is no longer the one that the plan was made for.
+        If it cannot be loaded, or its weights are no longer those that the key was made for.
     """
-    from catjac_widgets.language_models.base import LanguageModel
     from catjac_widgets.language_models.registry import resolve_model
 
-    if isinstance(model, LanguageModel):
-        return model
+    by_name = isinstance(model, str | Path)
     made = resolve_model(model)
-    if isinstance(model, str | Path):
-        if _LOADED.get(id(made)) is not made:
-            _LOADED[id(made)] = made
-            cache.count(models_loaded=1)
-        if made.fingerprint != plan.fingerprint:
-            raise ModelError(f"The checkpoint of {plan.model} changed while it was read; call again.")
+    if by_name and _LOADED.get(id(made)) is not made:
+        _LOADED[id(made)] = made
+        cache.count(models_loaded=1)
+    # Rows of other weights must not be kept under this key.
+    if made.fingerprint != fingerprint:
+        what = "The checkpoint of" if by_name else "The model"
+        raise ModelError(f"{what} {name} changed since it was asked for; ask again.")
     return made

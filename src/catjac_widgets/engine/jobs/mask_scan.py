@@ -1,42 +1,39 @@
-"""Scans: maps of one sequence under many masks, a block of masks at a time."""
+"""Mask scans: maps of one sequence under many masks, a block of masks at a time."""
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
-import warnings
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Priority, worker_for
-from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
-from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.backends.threads import worker_for, worker_of
 from catjac_widgets.engine.cache.store import cache as the_cache
-from catjac_widgets.engine.compute.sweep import OutOfMemory, free_device_memory, on_device
-from catjac_widgets.engine.plans.mask_scan import CONTACT_HEAD, MaskScanPlan
-from catjac_widgets.errors import Cancelled, DeviceError, ModelError, SequenceError
-from catjac_widgets.language_models.base import ContactHead
+from catjac_widgets.engine.compute.passes import batches_that_fit
+from catjac_widgets.engine.jobs.kept_rows import KeptRows
+from catjac_widgets.engine.jobs.loading import load_for
+from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
+from catjac_widgets.engine.jobs.work import Work
+from catjac_widgets.engine.plans.mask_scan import MapKind, MaskScanPlan
+from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.progress import progress_bar
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
-_SHOW_AFTER_SECONDS = 0.5
+if TYPE_CHECKING:
+    from catjac_widgets.language_models.base import LanguageModel
 
 #: On a CPU a block is computed in parts of about this long, between which a drag or a cancellation is heard.
 PART_SECONDS = 0.25
-_INTERRUPT_SECONDS = 10.0
 
 BlockListener = Callable[[int, np.ndarray], None]
-#: Makes maps (m, L, L) of a loaded model, residues and m masks.
-MapMaker = Callable[[Any, Sequence, list[Mask | None]], np.ndarray]
 
 
-class MaskScan:
-    """A scan in the making, a block a step; a `Task` of the worker.
+class MaskScan(Work):
+    """A mask scan in the making, a block a step.
 
     Parameters
     ----------
@@ -47,8 +44,6 @@ class MaskScan:
     on_block
         Called on the worker's thread with the number of the first mask and maps (m, L, L) float32, in
         ascending order; what it raises ends the scan.
-    make
-        Makes the maps; `contact_head_maps` by default.
     use_cache
         Whether maps are taken from the cache and kept there.
     priority
@@ -60,10 +55,6 @@ class MaskScan:
         How many maps were passed on.
     masks_computed
         How many maps there are, those of the block in hand included.
-    error
-        What went wrong, or None.
-    notes
-        What a person should know although the maps are right.
     """
 
     def __init__(
@@ -72,195 +63,79 @@ class MaskScan:
         model: Any,
         on_block: BlockListener,
         *,
-        make: MapMaker | None = None,
         use_cache: bool = True,
         priority: Priority = Priority.SCREEN,
     ) -> None:
-        self.plan, self.priority = plan, priority
-        self._make = make or contact_head_maps
+        super().__init__(model, priority)
+        self.plan = plan
         self.masks_done = self.masks_computed = 0
-        self.error: BaseException | None = None
-        self.notes: list[str] = []
-        self._model, self._on_block, self._use_cache = model, on_block, use_cache
-        self._keeps = use_cache and not the_cache.is_off
-        self._cancelled = False
-        self._finished = threading.Event()
-        self._steps: Iterator[None] | None = self._work()
-
-    # ---- for whoever started it
+        self._on_block, self._use_cache = on_block, use_cache
+        self._rows = KeptRows(plan, use_cache, self.note, "scan")
 
     def start(self) -> MaskScan:
-        """Queue it: on the model's device, or beside it if all maps are in the cache."""
+        """Queue it: with the worker of the model's device, or beside it if all maps are in the cache."""
         entry = the_cache.find(self.plan) if self._use_cache else None
-        if entry is not None and len(entry.done()) == self.plan.blocks:
-            worker = worker_for("cache")
-        else:
-            worker = worker_for(_device_of(self._model))
-        if worker.owns_this_thread():
-            while not self.step():
-                pass
-        else:
-            worker.add(self)
+        answered = entry is not None and len(entry.done()) == self.plan.blocks
+        self.start_on(worker_for("cache") if answered else worker_of(self._model))
         return self
 
-    def cancel(self) -> None:
-        """Stop after the part in hand; blocks done are kept."""
-        self._cancelled = True
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended; False if that took longer than `timeout` seconds."""
-        return self._finished.wait(timeout)
-
-    def raise_for_error(self) -> None:
-        """Raise what went wrong, if anything did."""
-        for note in self.notes:
-            warnings.warn(note, CacheWarning, stacklevel=3)
-        if self.error is not None:
-            raise self.error
-
-    # ---- what drives it
-
-    @property
-    def urgency(self) -> Priority:
-        """See `Task`."""
-        return Priority.DRAG if self._cancelled else self.priority
-
-    @property
-    def yields_to_drags(self) -> bool:
-        """See `Task`."""
-        return not self._cancelled
-
-    def step(self) -> bool:
-        """See `Task`."""
-        if self._steps is None:
-            return True
-        try:
-            if self._cancelled:
-                raise Cancelled(self._stopped("cancelled"))
-            next(self._steps)
-            return False
-        except StopIteration:
-            pass
-        except Exception as error:
-            self.error = error
-            self._steps.close()  # type: ignore[attr-defined]
-        self._steps = None
-        self._finished.set()
-        return True
-
-    def _stopped(self, what: str) -> str:
-        kept = "they are kept, and calling again continues" if self._keeps else "they are not kept"
+    def kept_message(self, what: str) -> str:
+        """See `Work`."""
+        kept = "they are kept, and calling again continues" if self._rows.keeps else "they are not kept"
         return f"The scan was {what} after {self.masks_done} of {len(self.plan.masks)} masks; {kept}."
 
     def _work(self) -> Iterator[None]:
         plan = self.plan
-        entry = the_cache.open(plan, self.notes.append) if self._use_cache else None
-        if entry is not None:
-            the_cache.hold(entry)
-        keep = entry
+        self._rows.open()
         try:
             for index in range(plan.blocks):
-                maps = self._read(entry, index)
+                maps = self._rows.read(index)
                 if maps is None:
-                    if keep is not None and index not in keep.done() and not the_cache.make_room(keep):
-                        self.notes.append("The scan is larger than the cache may be and is not kept.")
-                        keep, self._keeps = None, False
                     maps = yield from self._compute(index)
-                    keep = self._write(keep, index, maps)
+                else:
+                    the_cache.count(rows_read=len(maps))
                 self._on_block(plan.selection(index).start, maps)
                 self.masks_done = self.masks_computed = plan.selection(index).stop
                 yield
         finally:
-            if entry is not None:
-                the_cache.release(entry)
-
-    def _read(self, entry: Entry | None, index: int) -> np.ndarray | None:
-        if entry is None or not entry.has(index):
-            return None
-        try:
-            maps = entry.read(index)
-        except CorruptRowError as error:
-            entry.discard(index)
-            self.notes.append(f"{error}; it was computed anew.")
-            return None
-        the_cache.count(rows_read=len(maps))
-        return maps
-
-    def _write(self, entry: Entry | None, index: int, maps: np.ndarray) -> Entry | None:
-        the_cache.count(rows_computed=len(maps))
-        if entry is None:
-            return None
-        try:
-            entry.write(index, maps)
-            entry.add_device(str(_device_of(self._model)))
-        except OSError as error:
-            self._keeps = False
-            self.notes.append(
-                f"The maps could not be kept ({error.strerror or error}); they are computed on."
-            )
-            return None
-        return entry
+            self._rows.close()
 
     def _compute(self, index: int) -> Generator[None, None, np.ndarray]:
-        from catjac_widgets.language_models.registry import resolve_model
-
-        if isinstance(self._model, str | Path):
-            self._model = resolve_model(self._model)
-            the_cache.count(models_loaded=1)
-        chosen = self.plan.selection(index)
-        masks: list[Mask | None] = [
-            Mask.from_array(row) if row.any() else None for row in self.plan.masks[chosen]
-        ]
-        size = self._masks_a_part()
+        if not self.needs_model:
+            self.needs_model = True
+            yield  # until here it may have been done beside the device
+            self._rows.make_room()
+            self._model = load_for(self._model, self.plan.model, self.plan.fingerprint)
+        model, plan, chosen = self._model, self.plan, self.plan.selection(index)
+        masks = [Mask.from_array(row) if row.any() else None for row in plan.masks[chosen]]
         parts: list[np.ndarray] = []
-        for first in range(0, len(masks), size):
-            if first:
-                self.masks_computed = chosen.start + first
+        for part, made in batches_that_fit(
+            lambda part: plan.maps.make(model, plan.sequence, masks[part]),
+            len(masks),
+            self._masks_a_part(model),
+            plan.model,
+        ):
+            parts.append(made)
+            if part.stop < len(masks):
+                self.masks_computed = chosen.start + part.stop
                 yield
-            parts.append(
-                _in_parts(
-                    lambda part: self._make(self._model, self.plan.sequence, part),
-                    masks[first : first + size],
-                    self.plan.model,
-                )
-            )
         maps = np.concatenate(parts)
         if not np.isfinite(maps).all():
-            raise ModelError(f"{self.plan.model} gives maps that are not finite.")
-        return np.ascontiguousarray(maps, dtype=self.plan.dtype)
+            raise ModelError(f"{plan.model} gives maps that are not finite.")
+        maps = np.ascontiguousarray(maps, dtype=plan.dtype)
+        the_cache.count(rows_computed=len(maps))
+        self._rows.write(index, maps, str(model.device))
+        return maps
 
-    def _masks_a_part(self) -> int:
+    def _masks_a_part(self, model: LanguageModel) -> int:
         """How many masks to compute in one go: a GPU wants them all, on a CPU others wait."""
-        if self.plan.kind != CONTACT_HEAD:
+        plan = self.plan
+        if plan.maps.slow:
             return 1
-        if getattr(self._model.device, "type", "cpu") != "cpu":
-            return self.plan.chunk_length
-        seconds = self._model.seconds_per_sequence(len(self.plan.sequence))
-        return max(1, min(self.plan.chunk_length, int(PART_SECONDS / seconds)))
-
-
-def contact_head_maps(model: Any, sequence: Sequence, masks: list[Mask | None]) -> np.ndarray:
-    """Contact probabilities (m, L, L) under each mask, see `ContactHead`."""
-    if not isinstance(model, ContactHead):
-        raise ModelError(f"{model.name} gives no contact probabilities; use source='jacobian'.")
-    return model.contact_probabilities(sequence.residues, masks)
-
-
-def _in_parts(
-    run: Callable[[list[Mask | None]], np.ndarray], masks: list[Mask | None], name: str
-) -> np.ndarray:
-    """Run masks in one batch, or in halves of it where the device's memory does not suffice."""
-    try:
-        return on_device(lambda: run(masks))
-    except OutOfMemory as error:
-        if len(masks) == 1:
-            raise DeviceError(
-                f"The device has not enough memory for one sequence with {name}; use a smaller model, a "
-                "shorter sequence or another device."
-            ) from error.__cause__
-    free_device_memory()
-    half = len(masks) // 2
-    return np.concatenate([_in_parts(run, masks[:half], name), _in_parts(run, masks[half:], name)])
+        if getattr(model.device, "type", "cpu") != "cpu":
+            return plan.chunk_length
+        seconds = model.seconds_per_sequence(len(plan.sequence))
+        return max(1, min(plan.chunk_length, int(PART_SECONDS / seconds)))
 
 
 def scan_masks(
@@ -269,9 +144,7 @@ def scan_masks(
     masks: np.ndarray,
     on_block: BlockListener,
     *,
-    kind: str = CONTACT_HEAD,
-    make: MapMaker | None = None,
-    most_masks: int = 64,
+    maps: MapKind,
     cache: bool = True,
     progress: bool = True,
     priority: Priority = Priority.SCREEN,
@@ -284,15 +157,13 @@ def scan_masks(
     sequence
         L checked residues (`as_sequence` with the model's letters).
     model
-        A name, path or model, with a fitted contact head by default. With a name, an answer from the cache
-        loads nothing.
+        A name, path or model. With a name, an answer from the cache loads nothing.
     masks
         Bool (n, L), True = hidden.
     on_block
         See `MaskScan`; so no more than a block of maps need be in memory.
-    kind, make, most_masks
-        For maps other than those of the contact head: what they are (part of the key), the function that
-        makes them on the worker's thread, and how many a block may hold.
+    maps
+        What the maps are and how they are made.
     cache
         Whether maps are taken from the store and kept there, under one key for all masks together.
     progress
@@ -305,7 +176,9 @@ def scan_masks(
     Raises
     ------
     ModelError
-        If the model has no fitted contact head, or gives numbers that are not finite.
+        If the model cannot make such maps, its checkpoint changed meanwhile, or maps are not finite.
+    SequenceError
+        If the model takes no sequence that long.
     MaskError
         If the masks do not fit the sequence.
     Cancelled
@@ -317,74 +190,24 @@ def scan_masks(
 
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
     identity = identify(resolved)
-    if kind == CONTACT_HEAD and not identity.has_contact_head:
-        raise ModelError(
-            f"{identity.name} has no fitted contact head; use source='jacobian', or a model with one."
-        )
+    maps.check(identity)
     if identity.max_residues is not None and len(sequence) > identity.max_residues:
         raise SequenceError(
             f"The sequence has {len(sequence)} residues, but {identity.name} takes at most "
             f"{identity.max_residues}; cut it into domains or choose a model that takes more."
         )
-    plan = MaskScanPlan(sequence, np.asarray(masks), identity.name, identity.fingerprint, kind, most_masks)
-    scan = MaskScan(plan, resolved, on_block, make=make, use_cache=cache, priority=priority)
+    plan = MaskScanPlan(sequence, np.asarray(masks), identity.name, identity.fingerprint, maps)
+    scan = MaskScan(plan, resolved, on_block, use_cache=cache, priority=priority)
     if stop is not None and stop.is_set():
         scan.cancel()  # A short scan could be over before anybody looks again.
+    name = sequence.name or f"{len(sequence)} residues"
+    description = f"Maps of {name} under masks, {identity.name}"
     try:
-        scan.start()
-        _wait(scan, progress, stop)
+        with progress_bar(description, len(plan.masks), unit="mask", shown=progress) as bar:
+            scan.start()
+            wait_for(scan, lambda: bar.show(scan.masks_computed), stop=stop)
     except KeyboardInterrupt:
         scan.cancel()
-        scan.wait(_INTERRUPT_SECONDS)
-        raise KeyboardInterrupt(scan._stopped("interrupted")) from None
+        scan.wait(INTERRUPT_SECONDS)
+        raise KeyboardInterrupt(scan.kept_message("interrupted")) from None
     scan.raise_for_error()
-
-
-def contact_frame(model: Any, residues: str, mask: Mask | None, replace_key: object) -> Future[np.ndarray]:
-    """Ask for the contact-head map (L, L) under one mask while a hand drags; nothing is stored.
-
-    A request that is still waiting under the same `replace_key` is replaced by this one, and sweeps of the
-    device wait until the drag is over.
-
-    Parameters
-    ----------
-    model
-        A loaded language model with a contact head.
-    """
-    call = lambda: model.contact_probabilities(residues, [mask if mask else None])[0]  # noqa: E731
-    return worker_for(model.device).submit_call(call, Priority.DRAG, replace_key)
-
-
-def _device_of(model: Any) -> Any:
-    if isinstance(model, str | Path):
-        from catjac_widgets.language_models.devices import choose_device
-
-        return choose_device(None)
-    return model.device
-
-
-def _wait(scan: MaskScan, progress: bool, stop: threading.Event | None) -> None:
-    started = time.monotonic()
-    bar: Any = None
-    try:
-        while not scan.wait(0.02 if time.monotonic() - started < 0.1 else 0.1):
-            if stop is not None and stop.is_set():
-                scan.cancel()
-            if progress and bar is None and time.monotonic() - started > _SHOW_AFTER_SECONDS:
-                from tqdm.auto import tqdm
-
-                name = scan.plan.sequence.name or f"{len(scan.plan.sequence)} residues"
-                bar = tqdm(
-                    total=len(scan.plan.masks),
-                    unit="mask",
-                    file=sys.stderr,
-                    dynamic_ncols=True,
-                )
-                # In a notebook tqdm takes what it is made with for markup.
-                bar.set_description(f"Maps of {name} under masks, {scan.plan.model}")
-            if bar is not None and scan.masks_computed > bar.n:
-                bar.update(scan.masks_computed - bar.n)
-    finally:
-        if bar is not None:
-            bar.update(scan.masks_computed - bar.n)
-            bar.close()

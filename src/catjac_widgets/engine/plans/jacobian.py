@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
+from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.sequences import Sequence, as_sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 VARIANTS = ("full", "fast")
-#: "delta" stands for the kind that suits the device, and is none itself.
-NUMERICS = ("exact", "delta", "delta-int8", "delta-bfloat16", "delta-float16", "float64")
 ROWS = ("visible", "all")
 
 
@@ -46,8 +45,7 @@ class Plan:
     variant
         "full" (all letters at each position) or "fast" (the position masked).
     numerics
-        "exact" (float32), "float64", or "delta-int8", "delta-bfloat16", "delta-float16" (differences from the
-        wild type in few bits).
+        How the model's passes are computed.
     rows
         "visible", or "all" to substitute at masked positions too.
     positions
@@ -60,7 +58,7 @@ class Plan:
     mask: Mask
     linker: str
     variant: str
-    numerics: str
+    numerics: Numerics
     rows: str
     positions: tuple[int, ...]
     model: str
@@ -75,12 +73,12 @@ class Plan:
     @property
     def dtype(self) -> np.dtype:
         """Type of the Jacobian's numbers."""
-        return np.dtype(np.float64 if self.numerics == "float64" else np.float32)
+        return np.dtype(self.numerics.dtype)
 
     @property
-    def is_coarse(self) -> bool:
+    def is_approximate(self) -> bool:
         """Whether rows are near the exact ones, but not within the tolerance of float32."""
-        return self.numerics.startswith("delta")
+        return self.numerics.approximate
 
     @cached_property
     def letters_in(self) -> tuple[str, ...]:
@@ -106,7 +104,7 @@ class Plan:
         """Shape and dimension names of each array that is kept beside the rows."""
         a_in, length, a_out = self.row_shape
         error: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {"numerics_error": ((1,), ("estimate",))}
-        return (error if self.is_coarse else {}) | {
+        return (error if self.is_approximate else {}) | {
             "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
             "contacts": ((length, length), ("pos_i", "pos_j")),
             "block_norms": ((length, length), ("pos_in", "pos_out")),
@@ -209,7 +207,7 @@ class Plan:
             "linker": self.linker,
             "visible": str(self.mask),
             "variant": self.variant,
-            "numerics": self.numerics,
+            "numerics": self.numerics.name,
             "tf32": False,
             "dtype": self.dtype.name,
             "letters": self.letters,
@@ -242,7 +240,7 @@ def make_plan(
     positions: Iterable[int] | int | None = None,
     mask: Mask | np.ndarray | Iterable[bool] | None = None,
     variant: str = "full",
-    numerics: str = "exact",
+    numerics: Numerics = EXACT,
     linker: str = "",
     unknown: Mapping[str, str] | None = None,
     rows: str = "visible",
@@ -259,7 +257,9 @@ def make_plan(
         1-based positions whose rows are wanted; all by default.
     mask
         `Mask` or one bool a residue; nothing masked by default.
-    variant, numerics, linker, unknown, rows
+    numerics
+        One of those that the model offers; see `choose_numerics`.
+    variant, linker, unknown, rows
         See `catjac.jacobian`.
 
     Raises
@@ -269,13 +269,9 @@ def make_plan(
     MaskError
         A mask of another length, or one that leaves nothing visible.
     UsageError
-        A position, variant, numerics, linker or rows that is none of the allowed ones.
+        A position, variant, linker or rows that is none of the allowed ones.
     """
-    for value, allowed, name in (
-        (variant, VARIANTS, "variant"),
-        (numerics, NUMERICS, "numerics"),
-        (rows, ROWS, "rows"),
-    ):
+    for value, allowed, name in ((variant, VARIANTS, "variant"), (rows, ROWS, "rows")):
         if value not in allowed:
             raise UsageError(
                 f"{name}={value!r} is unknown; use {' or '.join(repr(word) for word in allowed)}."

@@ -1,17 +1,23 @@
-"""Plans of scans: the maps of one sequence under many masks, kept under one key with a mask axis."""
+"""Plans of mask scans: the maps of one sequence under many masks, kept under one key with a mask axis."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from catjac_widgets.errors import MaskError
+from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
+
+if TYPE_CHECKING:
+    from catjac_widgets.language_models.base import LanguageModel
 
 #: Changes whenever the maps, or how they lie on disk, would differ for the same request.
 FORMAT_VERSION = 1
@@ -19,13 +25,42 @@ FORMAT_VERSION = 1
 #: A block, which is one chunk and on a GPU one batch, holds as many masks as give this many residues.
 BLOCK_RESIDUES = 8192
 
-#: The kind of the maps of `ContactHead.contact_probabilities`.
-CONTACT_HEAD = "contact_head"
+#: Makes float maps (m, L, L) of a loaded model, residues and m masks, on the thread of the model's device.
+MapMaker = Callable[["LanguageModel", Sequence, list[Mask | None]], np.ndarray]
+
+
+def _any_model(identity: ModelIdentity) -> None:
+    """Refuse no model."""
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """A kind of map, as whoever asks for a scan defines it.
+
+    Attributes
+    ----------
+    name
+        What the maps are: a word that is part of the key.
+    make
+        Makes them; pure.
+    check
+        Refuses, with a typed error, a model that cannot make them, by its identity alone.
+    most_masks
+        Most maps that a block, which is kept as a whole, may hold.
+    slow
+        Whether a map takes many passes, so that each is a step of its own.
+    """
+
+    name: str
+    make: MapMaker
+    check: Callable[[ModelIdentity], None] = _any_model
+    most_masks: int = 64
+    slow: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class MaskScanPlan:
-    """One scan: a sequence, a model, and n masks; see `Kept`.
+    """One mask scan: a sequence, a model, and n masks; see `Kept`.
 
     Attributes
     ----------
@@ -35,18 +70,15 @@ class MaskScanPlan:
         Bool (n, L), True = hidden.
     model, fingerprint
         The model's name and what identifies its outputs.
-    kind
-        What the maps are: `CONTACT_HEAD`, or what the caller's own function makes (part of the key).
-    most_masks
-        Most maps that a block holds.
+    maps
+        What the maps are.
     """
 
     sequence: Sequence
     masks: np.ndarray
     model: str
     fingerprint: str
-    kind: str = CONTACT_HEAD
-    most_masks: int = 64
+    maps: MapKind
 
     rows_name: ClassVar[str] = "maps"
     rows_dims: ClassVar[tuple[str, ...]] = ("mask", "pos_i", "pos_j")
@@ -69,7 +101,7 @@ class MaskScanPlan:
     @cached_property
     def chunk_length(self) -> int:
         """How many masks a block has."""
-        return int(min(max(1, BLOCK_RESIDUES // len(self.sequence)), self.most_masks))
+        return int(min(max(1, BLOCK_RESIDUES // len(self.sequence)), self.maps.most_masks))
 
     @property
     def blocks(self) -> int:
@@ -98,7 +130,7 @@ class MaskScanPlan:
         """What `key.json` says: everything that decides the maps, and not the device."""
         return {
             "format": FORMAT_VERSION,
-            "kind": f"{self.kind}_masks",
+            "kind": f"{self.maps.name}_masks",
             "masks_a_block": self.chunk_length,
             "sequence": str(self.sequence),
             "masks": len(self.masks),

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError, SequenceError, UsageError
+from catjac_widgets.errors import ModelError, SequenceError
 from catjac_widgets.language_models import fingerprints
-from catjac_widgets.language_models.base import LanguageModel, Runner
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
+from catjac_widgets.language_models.base import LanguageModel, Runner, choose_numerics
+from catjac_widgets.language_models.esm.numerics.table import NUMERICS, make_runner
 from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
-from catjac_widgets.language_models.esm.runners import DeltaRunner, FairEsmRunner
 from catjac_widgets.language_models.esm.stock import altered_modules, fair_esm, lock_of, regression_is_fitted
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from catjac_widgets.proteins.masks import Mask
-
-#: Numbers in which `numerics="delta-…"` multiplies differences.
-DELTA_KINDS = ("int8", "bfloat16", "float16")
 
 #: Most memory that the attention maps of one layer may take when the contact head runs over several masks, on
 #: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
@@ -52,6 +48,8 @@ class FairEsm(LanguageModel):
     contact_head
         Whether the contact head's regression was loaded; None looks at its weights.
     """
+
+    numerics = NUMERICS
 
     def __init__(
         self,
@@ -88,23 +86,35 @@ class FairEsm(LanguageModel):
         self.max_residues = (
             None if positions is None else positions - self._first - int(bool(model.append_eos))
         )
-        self._contact_head = contact_head
+        #: What the argument said.
+        self.contact_head_loaded = contact_head
         self._file_fingerprint = file_fingerprint
         self._loaded_as = self._state() if file_fingerprint else None
+        self._watch = fingerprints.WeightsWatch(model)
+        self._settings = self._policies()
+        self._altered = False
 
     # -- what it is
 
     @property
     def fingerprint(self) -> str:
         """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it."""
-        if self._file_fingerprint and not self.changed:
-            return f"{self._file_fingerprint}{self._precision()}"
-        return fingerprints.of_model(self.model)
+        known = self.file_fingerprint
+        return fingerprints.of_model(self.model) if known is None else f"{known}{self._precision()}"
+
+    @property
+    def file_fingerprint(self) -> str | None:
+        """Of the file that it was loaded from; None without one, or where it was altered since."""
+        if self._file_fingerprint is None or self.changed:
+            return None
+        # All weights are read for it: a change through `parameter.data` shows nowhere else.
+        self._altered = self._loaded_as != self._state()
+        return None if self._altered else self._file_fingerprint
 
     @property
     def changed(self) -> bool:
-        """Whether a model that came from a file is no longer what the file holds."""
-        return self._loaded_as is not None and self._loaded_as != self._state()
+        """See `LanguageModel.changed`; also once the fingerprint has found more than this does."""
+        return self._altered or self._watch.moved() or self._settings != self._policies()
 
     @property
     def device(self) -> torch.device:
@@ -124,8 +134,8 @@ class FairEsm(LanguageModel):
     @property
     def has_contact_head(self) -> bool:
         """Whether it has a contact head whose regression was fitted, not left at its random start."""
-        if self._contact_head is not None:
-            return self._contact_head
+        if self.contact_head_loaded is not None:
+            return self.contact_head_loaded
         head = getattr(self.model, "contact_head", None)
         if head is None:
             return False
@@ -199,18 +209,9 @@ class FairEsm(LanguageModel):
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """See `LanguageModel.prepare`; on a GPU, batches of unaltered models are launched ahead."""
         tokens = self.encode(residues, mask)
-        if numerics == "float64":
-            return FairEsmRunner(self, _float64_copy(self.model), tokens, np.float64)
-        kind = numerics.removeprefix("delta-")
-        if numerics == "exact":
-            runner = FairEsmRunner(self, self.model, tokens, np.float32)
-        elif numerics == "delta-int8":
-            runner = DeltaRunner(self, tokens, kind)
-        elif kind in DELTA_KINDS and kind != numerics:
-            runner = HalfDeltaRunner(self, tokens, kind)
-        else:
-            raise UsageError(f"numerics is 'exact', 'delta' or 'float64', not {numerics!r}.")
-        if self.device.type != "cuda" or altered_modules(self.model):
+        chosen = choose_numerics(self.numerics, numerics, model=self.name)
+        runner = make_runner(chosen, self, tokens)
+        if self.device.type != "cuda" or chosen.dtype == "float64" or altered_modules(self.model):
             return runner
         from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
         from catjac_widgets.language_models.esm.cuda.streams import streams_of
@@ -277,9 +278,12 @@ class FairEsm(LanguageModel):
 
         return "" if self.dtype == torch.float32 else f"+{str(self.dtype).removeprefix('torch.')}"
 
-    def _state(self) -> tuple[Any, ...]:
+    def _policies(self) -> tuple[Any, ...]:
         settings = tuple(fingerprints.policies(self.model).items())
-        return fingerprints.weights_stamp(self.model), settings, tuple(fingerprints.code_identity(self.model))
+        return settings, tuple(fingerprints.code_identity(self.model))
+
+    def _state(self) -> tuple[Any, ...]:
+        return fingerprints.weights_stamp(self.model), self._policies()
 
 
 def _float64_copy(model: Any) -> Any:

@@ -1,28 +1,22 @@
 """A model without its start and end tokens: both are replaced by the mask token.
 
-The nearby-pair experiments of Zhang et al. (2024) run so. The residues' rows stay where they are, and token
-dropout counts two more masks.
+The nearby-pair experiments of Zhang et al. (2024), PNAS 121:e2406285121, run so. The residues' rows stay
+where they are, and token dropout counts two more masks.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catjac_widgets.errors import MaskError, ModelError
 from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.language_models.esm.published import ENDS_MASKED, MASKED_ENDS
 
 if TYPE_CHECKING:
     import torch
 
-    from catjac_widgets.language_models.registry import Source
     from catjac_widgets.proteins.masks import Mask
-
-#: Before the name of a model: the same with its ends masked, for instance "masked_ends:mini".
-PREFIX = "masked_ends"
-
-_SUFFIX = "+ends masked"
 
 
 class MaskedEnds(FairEsm):
@@ -32,16 +26,15 @@ class MaskedEnds(FairEsm):
         super().__init__(
             plain.model,
             plain.alphabet,
-            name=f"{PREFIX}:{plain.name}",
-            # Of a model that was altered since it came from its file, the file tells nothing any more.
-            file_fingerprint=None if plain.changed else plain._file_fingerprint,
-            contact_head=plain._contact_head,
+            name=f"{MASKED_ENDS}:{plain.name}",
+            file_fingerprint=plain.file_fingerprint,
+            contact_head=plain.contact_head_loaded,
         )
 
     @property
     def fingerprint(self) -> str:
         """See `LanguageModel.fingerprint`; never that of the plain model."""
-        return f"{super().fingerprint}{_SUFFIX}"
+        return f"{super().fingerprint}{ENDS_MASKED}"
 
     def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
         """See `FairEsm.encode`; the first and the last token are mask tokens.
@@ -75,28 +68,3 @@ def masked_ends(model: LanguageModel) -> LanguageModel:
             "masked_ends=False."
         )
     return MaskedEnds(model)
-
-
-class MaskedEndsSource:
-    """The name ``masked_ends:<model>``; see `Source`."""
-
-    def __init__(self, name: str, plain: Source) -> None:
-        self._name, self._plain = name, plain
-
-    def identity(self) -> ModelIdentity:
-        """See `Source`."""
-        plain = self._plain.identity()
-        return ModelIdentity(
-            f"{PREFIX}:{self._name}",
-            f"{plain.fingerprint}{_SUFFIX}",
-            plain.letters,
-            plain.max_residues,
-            plain.has_contact_head,
-            plain.causal,
-        )
-
-    def load(self, device: torch.device, dtype: Any) -> LanguageModel:
-        """See `Source`."""
-        from catjac_widgets.language_models.registry import load_model
-
-        return masked_ends(load_model(self._name, device=device, dtype=dtype))

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError, SequenceError, UsageError
-from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution
-from catjac_widgets.language_models.fingerprints import FileMemory, file_memory, sha256_of_file
-from catjac_widgets.language_models.identity import ModelIdentity
-from catjac_widgets.language_models.potts.files import read_potts
+from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution, choose_numerics
 from catjac_widgets.language_models.potts.parameters import PottsParameters
-from catjac_widgets.language_models.progress import watcher
-from catjac_widgets.proteins.alignments import read_alignment
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
 if TYPE_CHECKING:
@@ -28,20 +20,19 @@ if TYPE_CHECKING:
 #: Changes whenever the same parameters would give other logits.
 _VERSION = 1
 
-#: Changes whenever the same alignment would be fitted otherwise.
-_FIT = "GREMLIN pseudo-likelihood 1"
-
 
 class Potts(LanguageModel):
     """Logits z[j, b] = V[j, b] + Σ_{i≠j} W[i, x_i, j, b]; a hidden residue contributes its letters' mean.
 
     So it contributes nothing in the zero-sum gauge, and the Jacobian, W[i, a, j, b] − W[i, x_i, j, b], does
-    not depend on the rest of the sequence. There is no contact head: contacts are those of the Jacobian.
+    not depend on the rest of the sequence. A residue without a column has no couplings: substituting it
+    changes nothing, and its own logits are 0. There is no contact head: contacts are those of the Jacobian.
 
     Parameters
     ----------
     parameters
-        The gap, if it is a state, is left out.
+        The gap, if it is a state, is left out. Where they are of a part of the query only (files of plmc and
+        GREMLIN), sequences are the whole query, in which `PottsParameters.first_residue` finds the part.
     name
         What to call it.
     device
@@ -65,9 +56,9 @@ class Potts(LanguageModel):
         self.potts = parameters
         self.name = name
         self.letters = parameters.residue_letters
-        self.max_residues = parameters.length
+        self.max_residues = None if parameters.is_part else parameters.length
         self._device = torch.device(device or "cpu")
-        fields, couplings = parameters.for_residues()
+        fields, couplings = parameters.without_gap()
         self._fields = torch.from_numpy(fields).to(self._device)
         self._couplings = torch.from_numpy(couplings).to(self._device)
         self._digest = fingerprint or fingerprint_of(parameters)
@@ -89,44 +80,48 @@ class Potts(LanguageModel):
         return K * q + K * (K - 1) // 2 * q * q
 
     def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
-        """See `LanguageModel`; a hidden residue is the number of letters.
+        """See `LanguageModel`; a hidden residue is A, the number of letters, one without a column A + 1.
 
         Raises
         ------
         SequenceError
-            If the residues are not as many as the model has, or one is no letter of it.
+            If the residues are not those that the model has columns for, or one is no letter of it.
         """
         import torch
 
-        if len(residues) != self.potts.length:
-            raise SequenceError(
-                f"{self.name} is a model of {self.potts.length} aligned residues, and the sequence has "
-                f"{len(residues)}; give a sequence aligned to it, without gaps."
-            )
+        first = self.potts.first_residue(residues, what=self.name)
         unknown = next((letter for letter in residues if letter not in self.letters), None)
         if unknown is not None:
             raise SequenceError(f"{self.name} has no letter {unknown!r}; it has {', '.join(self.letters)}.")
         tokens = torch.tensor([self.letters.index(letter) for letter in residues], dtype=torch.int64)
         if mask is not None:
             tokens[torch.from_numpy(mask.array)] = len(self.letters)
-        return tokens
+        coupled = torch.zeros(len(tokens), dtype=torch.bool)
+        coupled[first + torch.tensor(self.potts.columns)] = True
+        return torch.where(coupled, tokens, len(self.letters) + 1)
 
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        """See `LanguageModel`."""
+        """See `LanguageModel`; all sequences have their columns at the same residues."""
         import torch
 
-        L, A = self._fields.shape
+        K, A = self._fields.shape
+        places = self.columns_of(tokens[0])
         table = torch.cat([torch.eye(A), torch.full((1, A), 1.0 / A)]).to(self._couplings)
-        inputs = table[tokens.to(self._device)].reshape(len(tokens), L * A)
-        return self._fields + (inputs @ self._couplings.reshape(L * A, L * A)).view(-1, L, A)
+        inputs = table[tokens[:, places].to(self._device)].reshape(len(tokens), K * A)
+        logits = self._fields.new_zeros(*tokens.shape, A)
+        logits[:, places] = self._fields + (inputs @ self._couplings.reshape(K * A, K * A)).view(-1, K, A)
+        return logits
+
+    def columns_of(self, tokens: torch.Tensor) -> list[int]:
+        """List the 0-based residues of one encoded sequence (T,) that have a column."""
+        return [int(place) for place in (tokens <= len(self.letters)).nonzero()]
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """See `LanguageModel`."""
         import torch
 
-        if numerics.startswith("delta"):
-            raise UsageError(f"{self.name} has no layers to multiply coarsely; use numerics='exact'.")
-        dtype = torch.float64 if numerics == "float64" else torch.float32
+        chosen = choose_numerics(self.numerics, numerics, model=self.name)
+        dtype = getattr(torch, chosen.dtype)
         return _PottsRunner(self, self.encode(residues, mask), dtype)
 
     def row_bytes(self, length: int) -> int:
@@ -147,26 +142,44 @@ class _PottsRunner:
         self._model, self._tokens = model, tokens.tolist()
         self._couplings = model._couplings.to(dtype)
         self._mean = self._couplings.mean(dim=1)
-        inputs = [self._input(i, token) for i, token in enumerate(self._tokens)]
+        self._places = model.columns_of(tokens)
+        self._column = {place: k for k, place in enumerate(self._places)}
+        inputs = [self._input(place, token) for place, token in enumerate(self._tokens)]
         self._baseline = model._fields.to(dtype) + torch.stack(inputs).sum(dim=0)
 
     def _input(self, position: int, token: int) -> torch.Tensor:
-        """Give what a residue adds to all logits, (L, A)."""
-        return self._mean[position] if token == len(self._model.letters) else self._couplings[position, token]
+        """Give what a residue adds to the logits of all columns, (K, A)."""
+        column = self._column.get(position)
+        if column is None:
+            return self._mean.new_zeros(self._mean.shape[1:])
+        return self._mean[column] if token == len(self._model.letters) else self._couplings[column, token]
+
+    def _of_all_residues(self, logits: list[torch.Tensor]) -> np.ndarray:
+        """Lay logits of the columns, (K, A) each, at their residues: (B, L, A), 0 elsewhere."""
+        A = len(self._model.letters)
+        found = self._baseline.new_zeros(len(logits), len(self._tokens), A)
+        for row, values in zip(found, logits, strict=True):
+            row[self._places] = values
+        return found.cpu().numpy()
 
     def wild_type(self) -> np.ndarray:
-        return self._baseline.cpu().numpy().copy()
+        return self._of_all_residues([self._baseline])[0]
 
     def rows(self, substitutions: list[Substitution]) -> np.ndarray:
-        import torch
-
         letters = self._model.letters
         made = []
         for change in substitutions:
+            if not 0 <= change.position < len(self._tokens):
+                raise ModelError(
+                    f"There is no residue {change.position + 1} to substitute; the sequence has "
+                    f"{len(self._tokens)}."
+                )
+            if change.letter != MASK_LETTER and change.letter not in letters:
+                raise ModelError(f"{self._model.name} has no letter {change.letter!r} to put at a residue.")
             token = len(letters) if change.letter == MASK_LETTER else letters.index(change.letter)
             old = self._input(change.position, self._tokens[change.position])
             made.append(self._baseline + (self._input(change.position, token) - old))
-        return torch.stack(made).cpu().numpy()
+        return self._of_all_residues(made)
 
 
 def random_potts(length: int, *, letters: str, seed: int = 0, scale: float = 0.5) -> Potts:
@@ -188,80 +201,11 @@ def random_potts(length: int, *, letters: str, seed: int = 0, scale: float = 0.5
 
 def fingerprint_of(parameters: PottsParameters) -> str:
     """SHA-256 of all that decides the logits."""
-    digest = hashlib.sha256(
-        f"potts {_VERSION} {parameters.letters} {parameters.columns} {parameters.length}".encode()
-    )
+    text = f"potts {_VERSION} {parameters.letters} {parameters.columns} {parameters.length}"
+    if parameters.is_part:
+        # What decides where the columns come to lie in a longer sequence.
+        text += f" part {parameters.first_number} {parameters.sequence}"
+    digest = hashlib.sha256(text.encode())
     for array in (parameters.fields, parameters.couplings):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-class PottsSource:
-    """The name ``potts:<file>``: a saved model, a parameter file of another tool, or an alignment to fit to.
-
-    A fit is kept in the cache folder under the alignment's content and the settings of the fit, which are the
-    model's fingerprint too: what is in the cache already needs no fit.
-    """
-
-    def __init__(self, rest: str) -> None:
-        self.name = f"potts:{rest}"
-        self.path = Path(rest).expanduser()
-
-    def _is_alignment(self) -> bool:
-        return self.path.name.removesuffix(".gz").endswith((".a3m", ".afa", ".fasta", ".fa", ".aln"))
-
-    def identity(self) -> ModelIdentity:
-        """See `Source`; nothing is fitted for it."""
-        self._check()
-        if not self._is_alignment():
-            model = Potts(read_potts(self.path), name=self.name)
-            return ModelIdentity(self.name, model.fingerprint, model.letters, model.max_residues, False)
-        facts = file_memory.get([self.path])
-        if facts is None or facts.get("fit") != _FIT:
-            alignment = read_alignment(self.path)
-            residues = alignment.letters[: alignment.gap]
-            named = set(alignment.query) <= set(residues)
-            length = alignment.length if named else len(alignment.columns_below())
-            digest = hashlib.sha256(f"{_FIT} {sha256_of_file(self.path)}".encode()).hexdigest()
-            facts = {"fit": _FIT, "fingerprint": digest, "letters": residues, "length": length}
-            file_memory.put([self.path], facts)
-        return ModelIdentity(self.name, facts["fingerprint"], facts["letters"], facts["length"], False)
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-        """See `Source`; it always computes in its own precision."""
-        if not self._is_alignment():
-            return Potts(read_potts(self.path), name=self.name, device=device)
-        fingerprint = self.identity().fingerprint
-        return Potts(
-            self._fitted(fingerprint, device), name=self.name, device=device, fingerprint=fingerprint
-        )
-
-    def _fitted(self, fingerprint: str, device: torch.device) -> PottsParameters:
-        from catjac_widgets.language_models.potts.fit import fit_potts
-
-        memory = FileMemory.file()
-        kept = None if memory is None else memory.parent / "potts" / f"{fingerprint}.safetensors"
-        if kept is not None and kept.is_file():
-            # One that was cut short is fitted again.
-            with contextlib.suppress(ModelError):
-                return read_potts(kept)
-        follow = watcher()
-        made = fit_potts(
-            self.path,
-            device=device,
-            progress=follow is None,
-            watch=None if follow is None else lambda share: follow(f"fitting {self.path.name}", share),
-        )
-        if kept is not None:
-            partial = kept.with_name(f"{fingerprint}.{uuid.uuid4().hex}.safetensors")
-            # A cache folder that cannot be written costs another fit in the next process.
-            with contextlib.suppress(OSError):
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                made.save(partial)
-                partial.replace(kept)
-        return made
-
-    def _check(self) -> None:
-        if not self.path.is_file():
-            what = "an alignment" if self._is_alignment() else "a Potts model"
-            raise ModelError(f"There is no file {self.path} with {what}; check the path.")

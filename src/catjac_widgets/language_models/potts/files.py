@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from catjac_widgets.errors import CheckpointError
-from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters
+from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, UNKNOWN, PottsParameters
 
 #: GREMLIN_CPP's alphabets, by their number of states.
 _GREMLIN_LETTERS = {21: ALIGNMENT_STATES, 5: "AUCG-", 3: "01-"}
@@ -64,12 +65,14 @@ def _read_safetensors(path: Path) -> PottsParameters:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stored:
-        arrays = {name: stored.get_tensor(name) for name in ("fields", "couplings", "columns", "neff")}
+        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
         return _from_arrays(arrays, stored.metadata() or {})
 
 
 def _from_arrays(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> PottsParameters:
-    neff, *residual = (float(value) for value in arrays["neff"])
+    neff, residual = (float(value) for value in (*arrays["neff"], np.nan)[:2])
+    # Files of version 0.1 have no numbering: all residues of the query were known there.
+    first_number, is_part = (int(value) for value in arrays.get("numbering", (1, 0)))
     return PottsParameters(
         arrays["fields"],
         arrays["couplings"],
@@ -77,7 +80,9 @@ def _from_arrays(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> PottsP
         texts["sequence"],
         tuple(int(column) for column in arrays["columns"]),
         neff,
-        *residual,
+        residual,
+        first_number=first_number,
+        is_part=bool(is_part),
     )
 
 
@@ -89,14 +94,21 @@ def read_plmc(path: str | Path) -> PottsParameters:
     frequencies and fields (columns, states), then for all pairs i < j the pair frequencies, and for all pairs
     the couplings, each (states of i, states of j).
 
+    With a focus sequence (option ``-f``), plmc leaves out the columns in which that has a gap or a lower-case
+    letter, and numbers the others by their place in the alignment, from the start that the focus sequence's
+    name tells (``NAME/20-180``). These numbers say between which residues the columns lie; residues without a
+    column, and those before the first and after the last one, are not in the file. Without a focus sequence
+    there is one residue a column.
+
     Raises
     ------
     CheckpointError
-        If its size is not what its header says.
+        If its size is not what its header says, or the numbers do not ascend.
 
     References
     ----------
-    The layout is that of plmc's own reader, ``scripts/read_params.m``.
+    The layout is that of plmc's own reader, ``scripts/read_params.m``; the numbers are those of ``MSARead``
+    in its ``src/plm.c``.
     """
     content = Path(path).read_bytes()
     if len(content) < 20:
@@ -123,18 +135,38 @@ def read_plmc(path: str | Path) -> PottsParameters:
     letters = take(q, "S1").astype("U1")
     take(valid + invalid, kind)
     target = "".join(take(K, "S1").astype("U1"))
-    take(K, "<i4")
+    places = take(K, "<i4").astype(np.int64)
     take(K * q, kind)
     fields = take(K * q, kind).reshape(K, q).astype(np.float64)
     take(pairs * q * q, kind)
     blocks = take(pairs * q * q, kind).reshape(pairs, q, q).astype(np.float64)
-    # Without a focus sequence, the target is all gaps.
-    known = target.upper() if len(target) == K and all(residue.isalpha() for residue in target) else ""
     couplings = np.zeros((K, q, K, q))
     first, second = np.triu_indices(K, 1)
     couplings[first, :, second, :] = blocks
     couplings[second, :, first, :] = blocks.transpose(0, 2, 1)
-    return PottsParameters(fields, couplings, "".join(letters), known, neff=neff)
+    made = PottsParameters(fields, couplings, "".join(letters), neff=neff)
+    if not any(residue.isalpha() for residue in target):
+        return made
+    return _numbered(made, places, target, Path(path).name)
+
+
+def _numbered(made: PottsParameters, numbers: np.ndarray, target: str, name: str) -> PottsParameters:
+    """Put the columns where plmc's numbers say, between residues that the file does not hold."""
+    if (np.diff(numbers) < 1).any():
+        raise CheckpointError(
+            f"{name} numbers its columns {numbers[:5]} …, which do not ascend; fetch it again."
+        )
+    columns = numbers - numbers[0]
+    residues = np.full(columns[-1] + 1, UNKNOWN)
+    # A focus sequence may have gaps where the alphabet is not that of proteins.
+    residues[columns] = [letter.upper() if letter.isalpha() else UNKNOWN for letter in target]
+    return replace(
+        made,
+        sequence="".join(residues),
+        columns=tuple(int(column) for column in columns),
+        first_number=int(numbers[0]),
+        is_part=True,
+    )
 
 
 def read_ccmpred(path: str | Path) -> PottsParameters:
@@ -142,7 +174,8 @@ def read_ccmpred(path: str | Path) -> PottsParameters:
 
     Each block follows a line ``# i j`` (0-based) and has 21 lines of 21 couplings (letters of i, letters of
     j); letters ARND…V and the gap. A line ``#>META>``, which builds with JSON support add, is skipped. The
-    gap's field, which the file does not hold, is 0.
+    gap's field, which the file does not hold, is 0. CCMpred leaves out no column, and writes no number: there
+    is one residue a column.
 
     Raises
     ------
@@ -174,7 +207,9 @@ def read_gremlin(path: str | Path) -> PottsParameters:
     """Read a text file of GREMLIN_CPP (option ``-mrf_o``): fields ``V[i] …`` and pairs ``W[i][j] …``.
 
     The numbers i and j (0-based) are columns of the whole alignment; those that are missing had too many
-    gaps. 21 states are ARND…V and the gap, 5 are AUCG-, 3 are 01-. Pairs that are not there are not coupled.
+    gaps. So column i belongs to residue i + 1 of an alignment's first row without gaps, and how many residues
+    follow the last column is not in the file. 21 states are ARND…V and the gap, 5 are AUCG-, 3 are 01-. Pairs
+    that are not there are not coupled.
 
     Raises
     ------
@@ -183,7 +218,7 @@ def read_gremlin(path: str | Path) -> PottsParameters:
 
     References
     ----------
-    The layout is that of GREMLIN_CPP's README and ``Mrf::save``.
+    The layout is that of GREMLIN_CPP's README and ``Mrf::save``, the numbers those of ``Msa::load``.
     """
     name = Path(path).name
     fields: dict[int, list[float]] = {}
@@ -214,7 +249,13 @@ def read_gremlin(path: str | Path) -> PottsParameters:
         block = np.array(values).reshape(q, q)
         couplings[place[i], :, place[j], :] = block
         couplings[place[j], :, place[i], :] = block.T
-    return PottsParameters(np.array([fields[column] for column in columns]), couplings, _GREMLIN_LETTERS[q])
+    return PottsParameters(
+        np.array([fields[column] for column in columns]),
+        couplings,
+        _GREMLIN_LETTERS[q],
+        columns=tuple(columns),
+        is_part=True,
+    )
 
 
 def _lines(path: str | Path) -> list[str]:

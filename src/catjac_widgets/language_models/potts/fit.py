@@ -11,6 +11,7 @@ import numpy as np
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.potts.parameters import PottsParameters
 from catjac_widgets.language_models.potts.pseudo_likelihood import PseudoLikelihood, minimise
+from catjac_widgets.progress import progress_bar
 from catjac_widgets.proteins.alignments import Alignment, as_alignment
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ REGULARISATION = 0.01
 
 #: Ends a fit when the parameters are estimated to be so near the optimum, relative to their size.
 TOLERANCE = 1e-3
-
-#: Work that takes no longer shows no progress bar.
-_SHOW_AFTER_SECONDS = 0.5
 
 
 def fit_potts(
@@ -88,7 +86,6 @@ def fit_potts(
     Kamisetty, Ovchinnikov & Baker (2013), PNAS 110:15674; Balakrishnan et al. (2011), Proteins 79:1061.
     """
     import torch
-    from tqdm.auto import tqdm
 
     if not (0 < gap_fraction <= 1 and 0 < identity <= 1 and regularisation > 0 and tolerance > 0):
         raise UsageError("gap_fraction and identity are in (0, 1], regularisation and tolerance above 0.")
@@ -97,15 +94,9 @@ def fit_potts(
     whole = as_alignment(alignment)
     columns = whole.columns_below(gap_fraction)
     used = whole.with_columns(columns)
-    with tqdm(
-        total=100,
-        desc=f"Potts model of {whole.name or f'{whole.length} columns'}",
-        unit="%",
-        delay=_SHOW_AFTER_SECONDS,
-        disable=not progress,
-        bar_format="{l_bar}{bar}| {elapsed}<{remaining}",
-    ) as bar:
-        follow = _Follow(tolerance, bar.update, watch)
+    description = f"Potts model of {whole.name or f'{whole.length} columns'}"
+    with progress_bar(description, 1, shown=progress) as bar:
+        follow = _Follow(tolerance, bar.show, watch)
         weights = used.weights(identity)
         neff, K, q = float(weights.sum()), used.length, len(used.letters)
         objective = PseudoLikelihood(
@@ -152,7 +143,7 @@ class _Follow:
             self._first = max(residual, 2 * self._tolerance)
         fallen = np.log(self._first / max(residual, self._tolerance)) / np.log(self._first / self._tolerance)
         done = min(1.0, max(self._done, float(fallen)))
-        self._bar(100 * (done - self._done))
+        self._bar(done)
         self._done = done
         if self._watch is not None:
             self._watch(done)

@@ -1,4 +1,4 @@
-"""Parameters of a Potts model: fields, couplings, their gauge; saving them."""
+"""Parameters of a Potts model: fields, couplings, their gauge, which residues they belong to; saving them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from catjac_widgets.errors import CheckpointError
+from catjac_widgets.errors import CheckpointError, SequenceError
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, GAP
 
 ALIGNMENT_STATES = ALIGNMENT_LETTERS + GAP
+
+#: A residue that is not known.
+UNKNOWN = "X"
+
+#: A sequence takes a model's place if so many of the known residues are its own.
+_ALIKE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +32,19 @@ class PottsParameters:
     letters
         The q states, in order; the gap may be one of them.
     sequence
-        The residues (L ≥ K) of the query that the columns belong to; "" where unknown, then L = K.
+        The residues (L ≥ K) that the columns belong to, X where one is not known; "" where none is, then L is
+        as many as the columns need.
     columns
-        Which residues (0-based) have a column, ascending; all by default.
+        Which of these residues (0-based) have a column, ascending; all by default.
     neff
         Effective number of sequences it was fitted to, NaN where unknown.
     residual
         How far from the optimum a fit stopped (see `fit_potts`), NaN where unknown.
+    first_number
+        The residue number that the first of the L residues bears, as the file's author counted.
+    is_part
+        Whether the query may have more residues before and after these L. plmc and GREMLIN write the numbers
+        of their columns, but not how long the query is.
     """
 
     fields: np.ndarray
@@ -42,6 +54,8 @@ class PottsParameters:
     columns: tuple[int, ...] = ()
     neff: float = float("nan")
     residual: float = float("nan")
+    first_number: int = 1
+    is_part: bool = False
 
     def __post_init__(self) -> None:
         K, q = self.fields.shape
@@ -52,15 +66,101 @@ class PottsParameters:
             )
         if not self.columns:
             object.__setattr__(self, "columns", tuple(range(K)))
-        if len(self.columns) != K or self.columns[-1] >= self.length:
+        steps = np.diff(self.columns)
+        if len(self.columns) != K or (K and self.columns[0] < 0) or (steps < 1).any():
             raise CheckpointError(
-                f"The Potts model has {K} columns, {len(self.columns)} places and {self.length} residues."
+                f"The Potts model has {K} columns, but {len(self.columns)} places, each to be given once "
+                "and in ascending order."
+            )
+        if K and self.columns[-1] >= self.length:
+            raise CheckpointError(
+                f"The Potts model has a column at residue {self.columns[-1] + 1} of {self.length}."
             )
 
     @property
     def length(self) -> int:
-        """L, the residues of the query."""
-        return len(self.sequence) or len(self.columns)
+        """L, the residues that the columns belong to and those between them."""
+        return len(self.sequence) or (self.columns[-1] + 1 if self.columns else 0)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The residue numbers of the L residues, as text."""
+        return tuple(str(self.first_number + k) for k in range(self.length))
+
+    def first_residue(self, residues: str, *, what: str = "The Potts model") -> int:
+        """Tell where in a sequence (0-based) the first of the L residues lies.
+
+        A part is put where most of its known residues are found again, at least half of them; where none is
+        known, or none is found, where its residue numbers say, for a sequence that is counted from 1.
+
+        Parameters
+        ----------
+        residues
+            The whole sequence; letters that are none of a residue's (hidden ones, say) count as not known.
+        what
+            The model's name, for messages.
+
+        Raises
+        ------
+        SequenceError
+            If the sequence has another length, or is too short for the columns, or fits nowhere.
+        """
+        L, more = self.length, len(residues) - self.length
+        if not self.is_part:
+            if more:
+                raise SequenceError(
+                    f"{what} is a model of {L} aligned residues, and the sequence has {len(residues)}; give "
+                    "a sequence aligned to it, without gaps."
+                )
+            return 0
+        told = self.first_number - 1
+        if more < 0:
+            raise SequenceError(
+                f"{what} has columns from residue {self.first_number + self.columns[0]} to "
+                f"{self.first_number + self.columns[-1]}, and the sequence only {len(residues)} residues; "
+                "give the whole sequence, residues without a column too."
+            )
+        known = [k for k, letter in enumerate(self.sequence) if letter != UNKNOWN]
+        if known:
+            windows = np.lib.stride_tricks.sliding_window_view(np.array(list(residues)), L)
+            alike = (windows[:, known] == np.array(list(self.sequence))[known]).sum(axis=1)
+            best = np.flatnonzero(alike == alike.max()).tolist()
+            if alike.max() >= _ALIKE * len(known):
+                if len(best) > 1 and told not in best:
+                    raise SequenceError(
+                        f"{what} fits the sequence at {len(best)} places; give one whose numbers begin at 1."
+                    )
+                return told if told in best else best[0]
+        if not 0 <= told <= more:
+            if not more:
+                return 0
+            raise SequenceError(
+                f"{what} begins at residue {self.first_number}, where the sequence has too few residues, "
+                "letters fit nowhere in it; give the sequence that it was made for."
+            )
+        return told
+
+    def of_query(self, residues: str) -> PottsParameters:
+        """Give the same model over all residues of its query, numbered from 1.
+
+        Raises
+        ------
+        SequenceError
+            If the sequence is not its query.
+        """
+        if self.is_part:
+            first = self.first_residue(residues)
+            columns = tuple(first + column for column in self.columns)
+            return replace(self, sequence=residues, columns=columns, first_number=1, is_part=False)
+        known = self.sequence or UNKNOWN * self.length
+        if len(residues) != len(known) or any(
+            a not in (b, UNKNOWN) for a, b in zip(known, residues, strict=True)
+        ):
+            raise SequenceError(
+                f"The sequence has {len(residues)} residues and is not the query of the couplings "
+                f"({self.length} residues); give the same residues, with ':' between chains."
+            )
+        return replace(self, sequence=residues)
 
     @property
     def residue_letters(self) -> str:
@@ -77,16 +177,10 @@ class PottsParameters:
         fields = fields - fields.mean(axis=1, keepdims=True)
         return replace(self, fields=fields, couplings=W - mean_i - mean_j + both)
 
-    def for_residues(self) -> tuple[np.ndarray, np.ndarray]:
-        """Fields (L, A) and couplings (L, A, L, A) over the residues' letters; zero without a column."""
+    def without_gap(self) -> tuple[np.ndarray, np.ndarray]:
+        """Fields (K, A) and couplings (K, A, K, A) over the residues' letters."""
         keep = [self.letters.index(letter) for letter in self.residue_letters]
-        place, A, L = list(self.columns), len(keep), self.length
-        fields = np.zeros((L, A), dtype=self.fields.dtype)
-        fields[place] = self.fields[:, keep]
-        couplings = np.zeros((L, A, L, A), dtype=self.couplings.dtype)
-        inner = self.couplings[:, keep][:, :, :, keep]
-        couplings[np.ix_(place, range(A), place, range(A))] = inner
-        return fields, couplings
+        return self.fields[:, keep], self.couplings[:, keep][:, :, :, keep]
 
     def save(self, path: str | Path) -> None:
         """Write ``.npz`` or ``.safetensors``, whichever the name ends in; couplings as float32.
@@ -102,6 +196,7 @@ class PottsParameters:
             "couplings": np.ascontiguousarray(self.couplings, dtype=np.float32),
             "columns": np.array(self.columns, dtype=np.int64),
             "neff": np.array([self.neff, self.residual]),
+            "numbering": np.array([self.first_number, self.is_part], dtype=np.int64),
         }
         if path.suffix == ".safetensors":
             from safetensors.numpy import save_file

@@ -58,15 +58,17 @@ def sample_potts(
             added[moved] += W[i][drawn[moved]] - W[i][states[moved, i]]
             states[moved, i] = drawn[moved]
     query = parameters.sequence if len(parameters.sequence) == K else ""
-    if query and set(query) <= set(parameters.letters):
+    query = query if set(query) <= set(parameters.letters) else ""
+    if query:
         first = [parameters.letters.index(letter) for letter in query]
         states = np.concatenate([np.array([first]), states])
     letters = parameters.letters
     if letters[-1] not in "-.":
         # An alignment's last letter is the gap, which this model never draws.
         letters += "-"
+    name = "query" if query else "drawn"
     query = query or "".join(letters[k] for k in states[0])
-    return Alignment(states.astype(np.int8), letters, query, "query" if parameters.sequence else "drawn")
+    return Alignment(states.astype(np.int8), letters, query, name)
 
 
 def _draw(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:

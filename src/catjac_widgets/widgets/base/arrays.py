@@ -1,6 +1,6 @@
 """The one way in which an array goes to the front end: ``{dtype, shape}`` beside a binary buffer.
 
-The same few lines stand in ``js/src/arrays.ts`` and nowhere else.
+The same few lines stand in ``js/src/shared/arrays.ts`` and nowhere else.
 """
 
 from __future__ import annotations

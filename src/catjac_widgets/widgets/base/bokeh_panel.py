@@ -18,12 +18,7 @@ from catjac_widgets.widgets.base.state import STATIC, View
 if TYPE_CHECKING:
     from bokeh.plotting import figure
 
-    from catjac_widgets.proteins.sequences import Sequence
-
 MISSING = "Bokeh, which draws this panel, is not installed where the kernel runs; run: %pip install bokeh"
-
-#: About how many residue numbers stand along an axis.
-_LABELS = 10
 
 #: The cells that hold bokeh's script, as the notebook names them ("" where it does not), and the run of each
 #: that put it there.
@@ -132,21 +127,12 @@ def bare_figure(height: int, **options: Any) -> figure:
     return made
 
 
-def label_residues(made: figure, sequence: Sequence) -> None:
-    """Name residues along x by the numbers that a person knows them by."""
+def name_residue_axis(made: figure) -> None:
+    """Name the x axis and its ticks, so that the browser can put the chosen residue numbers there."""
     from bokeh.models import FixedTicker
 
-    length = len(sequence)
-    step = next(
-        step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if length <= step * _LABELS * 1.2
-    )
-    shown = [
-        position
-        for position, number in enumerate(sequence.numbers, start=1)
-        if number.lstrip("-").isdecimal() and int(number) % step == 0
-    ] or [1]
-    made.xaxis.ticker = FixedTicker(ticks=shown)
-    made.xaxis.major_label_overrides = {p: sequence.numbers[p - 1] for p in shown}
+    made.xaxis.name = "residue axis"
+    made.xaxis.ticker = FixedTicker(ticks=[], name="residue ticks")
 
 
 def _described(made: figure) -> str:

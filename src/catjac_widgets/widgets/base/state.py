@@ -324,7 +324,7 @@ class SharedState(traitlets.HasTraits):
 
     @property
     def in_turn(self) -> bool:
-        """Whether this thread takes in a message or sends: what takes long is posted, for it holds the lock."""
+        """Whether this thread takes in a message or sends: it holds the lock, so what is slow is posted."""
         return getattr(self, "_receiver", 0) == threading.get_ident() or self.delivery.sending
 
 

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.widgets.explorer.job_feed import JobFeed
+from catjac_widgets.widgets.explorer.job_feed import JobFeed, StartPreview
 from catjac_widgets.widgets.explorer.state import ExplorerState, sentence
 
 if TYPE_CHECKING:
-    from catjac_widgets.analysis.previews.tasks import Come, PreviewTask
     from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.widgets.contact_map.view import ContactMap
     from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
@@ -55,7 +54,7 @@ class CurrentJob:
     head
         Called with a job, returns the future map of the contact head under its mask, or None for none.
     preview
-        Called with a job and whom to tell of approximate Jacobians, returns the task, or None for none.
+        See `StartPreview`.
 
     Attributes
     ----------
@@ -72,7 +71,7 @@ class CurrentJob:
         start: Callable[[Mask], Job],
         *,
         head: Callable[[Job], Future[Any] | None] | None = None,
-        preview: Callable[[Job, Come], PreviewTask | None] | None = None,
+        preview: StartPreview | None = None,
     ) -> None:
         self.why_none = ""
         self._state, self._map, self._slice = state, contact_map, jacobian_slice
@@ -231,6 +230,8 @@ class CurrentJob:
         if self._feed is not None:
             self._feed.close()
         self.why_none = ""
+        self._state.tell("contact head", "")
+        self._state.tell("preview", "")
         # Until the feed reports, say what is known; a new run forgets the former error.
         self._state.report("queued", job.progress)
         self._feed = JobFeed(job, self._map, self._slice, self._state)
@@ -244,6 +245,5 @@ class CurrentJob:
         first = None if made.resumed or self._head is None else self._head(feed.job)
         if first is not None:
             feed.show_head(first)
-        start = self._preview
-        if start is not None:
-            feed.show_preview(lambda come: start(feed.job, come))
+        if self._preview is not None:
+            feed.show_preview(self._preview)

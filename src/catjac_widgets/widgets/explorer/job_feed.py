@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
+from catjac_widgets.analysis.previews.in_background import ENOUGH_ROWS
 from catjac_widgets.analysis.previews.preview import preview_label
-from catjac_widgets.analysis.previews.tasks import ENOUGH_ROWS
+from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.widgets.base.arrays import square
 from catjac_widgets.widgets.base.sentences import reason
 from catjac_widgets.widgets.contact_map.layers import MapLayer
@@ -25,8 +26,8 @@ from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 if TYPE_CHECKING:
     import xarray as xr
 
-    from catjac_widgets.analysis.previews.tasks import PreviewTask
     from catjac_widgets.engine.jobs.job import Job
+    from catjac_widgets.engine.jobs.steps import SteppedTask
     from catjac_widgets.widgets.base.delivery import Delivery
     from catjac_widgets.widgets.base.state import Brush
 
@@ -40,6 +41,11 @@ UNITS = "logits"
 #: Percent of rows between two maps in which exact rows take the place of a preview.
 PREVIEW_STEP = 4
 
+#: Called with a job and whom to tell of approximate Jacobians, and of a failure; returns the task, or None.
+StartPreview = Callable[
+    ["Job", Callable[[int, np.ndarray], None], Callable[[BaseException], None]], "SteppedTask[Any] | None"
+]
+
 #: How a finished map is called while another mask is on.
 NO_MASK, FORMER_MASK = "no mask", "the mask before"
 
@@ -49,10 +55,7 @@ def row_norms(row: np.ndarray) -> np.ndarray:
 
     Letter axes of length 1 are not centred (METHODS: the fast variant).
     """
-    centred = row - row.mean(axis=2, keepdims=True) if row.shape[2] > 1 else row
-    if row.shape[0] > 1:
-        centred = centred - centred.mean(axis=0, keepdims=True)
-    return np.sqrt(np.einsum("ajb,ajb->j", centred, centred, dtype=np.float64)).astype(np.float32)
+    return letter_centred_norms(row).astype(np.float32)
 
 
 class JobFeed:
@@ -86,7 +89,7 @@ class JobFeed:
         self._first: MapLayer | None = None
         self._exact: dict[int, np.ndarray] = {}
         self._approximate: np.ndarray | None = None
-        self._preview: PreviewTask | None = None
+        self._preview: SteppedTask[Any] | None = None
         self._mixed_at = -PREVIEW_STEP
         self._closed = False
 
@@ -110,23 +113,23 @@ class JobFeed:
         self.finished.set()
         self._rows.clear()
 
-    def show_head(self, future: Future[xr.DataArray | None]) -> None:
+    def show_head(self, future: Future[xr.DataArray]) -> None:
         """Show the contact head's map when it is there, unless rows came first."""
 
-        def come(done: Future[xr.DataArray | None]) -> None:
+        def come(done: Future[xr.DataArray]) -> None:
             if done.cancelled():
                 return
             error = done.exception()
             if error is not None:
                 self._delivery.post("head", lambda _: self._complain("contact head", error))
-            elif done.result() is not None:
+            else:
                 self._delivery.post("head", lambda _: self._send_head(done.result()))
 
         future.add_done_callback(come)
 
     def _complain(self, what: str, error: BaseException) -> None:
         if not self._closed:
-            self._state.tell(what, f"There is no map of the {what}. {reason(error)}")
+            self._state.tell(what, f"The map of the {what} could not be computed. {reason(error)}")
 
     def _send_head(self, head: Any) -> None:
         if self._closed:
@@ -147,9 +150,14 @@ class JobFeed:
 
     # ---- the preview
 
-    def show_preview(self, start: Callable[[Callable[[int, np.ndarray], None]], PreviewTask | None]) -> None:
-        """Show approximate maps until exact rows have taken their place; `start` is given whom to tell."""
-        self._preview = start(self._preview_came)
+    def show_preview(self, start: StartPreview) -> None:
+        """Show approximate maps until exact rows have taken their place."""
+        self._preview = start(self.job, self._preview_came, self._preview_failed)
+        if self._closed:
+            self._stop_preview()
+
+    def _preview_failed(self, error: BaseException) -> None:
+        self._delivery.post("preview", lambda _: self._complain("preview", error))
 
     def _stop_preview(self) -> None:
         if self._preview is not None:
@@ -167,6 +175,7 @@ class JobFeed:
         enough = progress.rows_done > ENOUGH_ROWS * progress.rows_total
         if self._closed or self.finished.is_set() or enough:
             return
+        self._state.tell("preview", "")
         self._approximate = norms
         self._show_mixed(label if not self._exact else "")
         message = f"{label} · exact rows follow"

@@ -71,9 +71,9 @@ def explore(
     CatjacError
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
-    from catjac_widgets.analysis.previews.tasks import start_preview
+    from catjac_widgets.analysis.previews.in_background import start_preview
     from catjac_widgets.engine.api import submit
-    from catjac_widgets.engine.backends.threads import Priority
+    from catjac_widgets.engine.priorities import Priority
 
     if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
         structure = getattr(sequence, "structure", None) if structure is None else structure
@@ -109,7 +109,7 @@ def explore(
             head=lambda job: head_of(known, model, job),
             head_under=lambda mask: head_under(known, model, mask),
             # Rows are less urgent than the contact head and the preview, which fill the screen first.
-            preview=lambda job, come: start_preview(job.plan, model, come),
+            preview=lambda job, come, failed: start_preview(job.plan, model, come, failed),
             model=model,
             structure=structure,
             panels=shown,

@@ -16,6 +16,7 @@ from catjac_widgets.widgets.base.state import Brush, refuse_unknown, visible
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.explorer.current_job import STARTING, CurrentJob
 from catjac_widgets.widgets.explorer.head_maps import HeadMaps
+from catjac_widgets.widgets.explorer.job_feed import StartPreview
 from catjac_widgets.widgets.explorer.job_status import JobStatus
 from catjac_widgets.widgets.explorer.panels import Panels
 from catjac_widgets.widgets.explorer.state import ExplorerState
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from catjac_widgets.analysis.previews.tasks import Come, PreviewTask
     from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.proteins.masks import Mask
     from catjac_widgets.proteins.sequences import Sequence
@@ -68,8 +68,8 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         *,
         native: np.ndarray | None = None,
         head: Callable[[Job], Future[Any] | None] | None = None,
-        head_under: Callable[[Mask], Future[Any]] | None = None,
-        preview: Callable[[Job, Come], PreviewTask | None] | None = None,
+        head_under: Callable[[Mask], Future[Any] | None] | None = None,
+        preview: StartPreview | None = None,
         model: Any = None,
         structure: Any = None,
         **traits: Any,

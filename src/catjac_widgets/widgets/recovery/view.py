@@ -229,7 +229,7 @@ class RecoveryCurve(BokehView):
 
     def _compute_with(self, model: Any) -> Compute:
         def compute(fragments: list[Fragment], pattern: str, stop: threading.Event) -> xr.Dataset:
-            from catjac_widgets.analysis.recovery.experiments import recovery
+            from catjac_widgets.analysis.recovery.one_protein import recovery
             from catjac_widgets.language_models.registry import identify
 
             assert self.sequence is not None

@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from catjac_widgets.widgets.base.arrays import array_trait
-from catjac_widgets.widgets.base.bokeh_panel import BokehView, bare_figure, label_residues
+from catjac_widgets.widgets.base.bokeh_panel import BokehView, bare_figure, name_residue_axis
 from catjac_widgets.widgets.base.labels import sequence_of
 from catjac_widgets.widgets.base.state import STATIC, SharedState
 from catjac_widgets.widgets.base.tracks import TRACKS
@@ -80,8 +80,7 @@ class Sensitivity(BokehView):
         )
         made.yaxis.visible = False
         made.ygrid.visible = False
-        if self.sequence is not None:
-            label_residues(made, self.sequence)
+        name_residue_axis(made)
         for name in ("residues", "pair", "hover"):
             source = ColumnDataSource({"x0": [], "x1": []}, name=name)
             made.vstrip(

@@ -15,11 +15,11 @@ from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence, as_sequence
 from catjac_widgets.widgets.base.frames import Frame
-from catjac_widgets.widgets.base.sentences import Sentences
+from catjac_widgets.widgets.base.sentences import Sentences, reason
 from catjac_widgets.widgets.base.state import STATIC, SharedState, View, visible
 
 if TYPE_CHECKING:
-    from catjac_widgets.analysis.contacts.head_frames import ContactFrames
+    from catjac_widgets.engine.jobs.frames import Frames
 
 MASKED_HEAD_LABEL = "contact head, masked"
 MASKED_HEAD_CAPTION = "the model's contact head under this mask, one pass"
@@ -120,17 +120,16 @@ class SequenceMask(View):
             raise UsageError("There is no sequence to mask; give one, or a state that has one.")
         shows = contact_map or state
         self._map = shows if shows is not None and shows.shows_frames else None
-        self._frames = None if model is None or self._map is None else frames_of(known, model)
+        self._frames: Frames | None = None
+        if model is not None and self._map is not None:
+            self._frames, note = frames_of(known, model)
+            traits = {"previews": self._frames is not None, "note": note} | traits
         self._past: deque[Mask | None] = deque(maxlen=HISTORY)
         self._future: list[Mask | None] = []
         self._stepping = False
         self._presses = itertools.count()
         self._latest = 0
         self.timings: deque[FrameTiming] = deque(maxlen=TIMINGS)
-        if self._frames is not None:
-            traits = {"previews": self._frames.available} | traits
-            if not self._frames.available:
-                traits = {"note": no_head(self._frames.model_name)} | traits
         super().__init__(state=state, **traits)
         self._notes = Sentences(self.note)
         self.observe(self._remember, "mask")
@@ -207,22 +206,38 @@ class SequenceMask(View):
                 ("frame", id(self)), lambda _: self._send_frame(serial, values, received), urgent=True
             )
 
-        self._frames.ask(mask, come)
+        def failed(error: BaseException) -> None:
+            self.delivery.post(("frame", id(self)), lambda _: self._tell_failure(error), urgent=True)
+
+        self._frames.ask(mask, come, failed)
+
+    def _tell_failure(self, error: BaseException) -> None:
+        # The map on the page is of an older mask: say so, until it is not.
+        self.say("frame", f"The map under this mask could not be computed. {reason(error)}")
 
     def _send_frame(self, serial: int, values: np.ndarray, received: float) -> None:
         assert self._map is not None
         size = self._map.show_frame(Frame(serial, values, MASKED_HEAD_LABEL, MASKED_HEAD_CAPTION))
         self.timings.append(FrameTiming(serial, time.perf_counter() - received, size))
+        self.say("frame", "")
 
 
-def frames_of(sequence: Sequence, model: Any) -> ContactFrames | None:
-    """Make the contact head's frames; None where the model cannot be told, which its job will explain."""
-    from catjac_widgets.analysis.contacts.head_frames import ContactFrames
+def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:
+    """Make the contact head's frames, or None and what to say of it.
+
+    Nothing is said where the model cannot be told, which its job will explain.
+    """
+    from catjac_widgets.analysis.contacts.head import contact_probabilities_of
+    from catjac_widgets.engine.jobs.frames import Frames
+    from catjac_widgets.language_models.registry import identify
 
     try:
-        return ContactFrames(sequence, model)
+        identity = identify(model)
+        if not identity.has_contact_head:
+            return None, no_head(identity.name)
+        return Frames(contact_probabilities_of(sequence.residues), model), ""
     except CatjacError:
-        return None
+        return None, ""
 
 
 def no_head(model_name: str) -> str:

@@ -1,4 +1,4 @@
-"""The model that comes with the package, `mini`: its file, and which proteins it has learnt."""
+"""Which proteins the embedded model `mini` has learnt."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from catjac_widgets.errors import CheckpointError, SequenceError
+from catjac_widgets.language_models.esm.mini import weights
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
-
-#: The folder with `mini.safetensors` (weights) and `mini.json` (families and queries it was trained on).
-FOLDER = Path(__file__).parent
-WEIGHTS, CARD = "mini.safetensors", "mini.json"
 
 #: Where to send somebody whose protein `mini` does not know.
 LARGER = "esm2_t33_650M_UR50D"
@@ -49,22 +46,6 @@ class Familiarity:
     sentence: str
 
 
-def embedded_file() -> Path:
-    """Path of the embedded weights.
-
-    Raises
-    ------
-    CheckpointError
-        If they are not in this installation.
-    """
-    path = FOLDER / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(
-            f"The embedded model is missing from this installation ({WEIGHTS}); install catjac-widgets again."
-        )
-    return path
-
-
 @lru_cache(maxsize=256)
 def familiarity(residues: str) -> Familiarity:
     """Say whether the embedded model has learnt a protein's family.
@@ -72,7 +53,6 @@ def familiarity(residues: str) -> Familiarity:
     The nearest training query is the one with the best local alignment (BLOSUM62, gaps -11/-1); whether the
     family counts as known goes by its E-value, since identities of homologues and of strangers overlap. Of
     natural members of the training families three quarters are recognised so; others practically never are.
-    Altschul and Gish, Methods Enzymol. 266, 1996 (E-values of gapped local alignments).
 
     Parameters
     ----------
@@ -85,11 +65,15 @@ def familiarity(residues: str) -> Familiarity:
         If it is empty.
     CheckpointError
         If the embedded model is missing from this installation.
+
+    References
+    ----------
+    Altschul & Gish (1996), Methods Enzymol. 266:460 (E-values of gapped local alignments).
     """
     if not residues:
         raise SequenceError("The sequence is empty; give at least two residues.")
     sequence = "".join(letter if letter in ESM_LETTERS else "X" for letter in residues.upper())
-    families = _families(FOLDER / CARD)
+    families = _families(weights.FOLDER / weights.CARD)
     scores = [_align(sequence, family["query"], local=True).score for family in families]
     best = max(range(len(families)), key=lambda index: scores[index])
     family, total = families[best], sum(len(other["query"]) for other in families)
@@ -118,7 +102,7 @@ def _families(card: Path) -> tuple[dict[str, Any], ...]:
             raise ValueError("no family")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"The embedded model's card ({CARD}) cannot be read; install catjac-widgets again."
+            f"The embedded model's card ({card.name}) cannot be read; install catjac-widgets again."
         ) from error
     return found
 

@@ -1,0 +1,113 @@
+"""Where Potts models come from: files of parameters, and alignments to fit them to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.base import LanguageModel
+from catjac_widgets.language_models.fingerprints import FileMemory, file_memory, sha256_of_file
+from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.language_models.potts.adapter import Potts
+from catjac_widgets.language_models.potts.files import read_potts
+from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.language_models.progress import watcher
+from catjac_widgets.proteins.alignments import read_alignment
+
+if TYPE_CHECKING:
+    import torch
+
+#: Changes whenever the same alignment would be fitted otherwise.
+_FIT = "GREMLIN pseudo-likelihood 1"
+
+#: Changes whenever the same file of parameters would be read otherwise.
+_READ = "with the columns' numbers"
+
+
+class PottsSource:
+    """The name ``potts:<file>``: a saved model, a parameter file of another tool, or an alignment to fit to.
+
+    A fit is kept in the cache folder under the alignment's content and the settings of the fit, which are the
+    model's fingerprint too: what is in the cache already needs no fit.
+    """
+
+    def __init__(self, rest: str) -> None:
+        self.name = f"potts:{rest}"
+        self.path = Path(rest).expanduser()
+
+    def _is_alignment(self) -> bool:
+        return self.path.name.removesuffix(".gz").endswith((".a3m", ".afa", ".fasta", ".fa", ".aln"))
+
+    def identity(self) -> ModelIdentity:
+        """See `Source`; nothing is fitted for it."""
+        self._check()
+        facts = self._facts_of_alignment() if self._is_alignment() else self._facts_of_parameters()
+        return ModelIdentity(self.name, facts["fingerprint"], facts["letters"], facts["length"], False)
+
+    def _facts_of_parameters(self) -> dict[str, Any]:
+        facts = file_memory.get([self.path])
+        if facts is None or facts.get("read") != _READ:
+            model = Potts(read_potts(self.path), name=self.name)
+            facts = {
+                "read": _READ,
+                "fingerprint": model.fingerprint,
+                "letters": model.letters,
+                "length": model.max_residues,
+            }
+            file_memory.put([self.path], facts)
+        return facts
+
+    def _facts_of_alignment(self) -> dict[str, Any]:
+        facts = file_memory.get([self.path])
+        if facts is None or facts.get("fit") != _FIT:
+            alignment = read_alignment(self.path)
+            residues = alignment.letters[: alignment.gap]
+            named = set(alignment.query) <= set(residues)
+            length = alignment.length if named else len(alignment.columns_below())
+            digest = hashlib.sha256(f"{_FIT} {sha256_of_file(self.path)}".encode()).hexdigest()
+            facts = {"fit": _FIT, "fingerprint": digest, "letters": residues, "length": length}
+            file_memory.put([self.path], facts)
+        return facts
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
+        """See `Source`; it always computes in its own precision."""
+        if not self._is_alignment():
+            return Potts(read_potts(self.path), name=self.name, device=device)
+        fingerprint = self.identity().fingerprint
+        return Potts(
+            self._fitted(fingerprint, device), name=self.name, device=device, fingerprint=fingerprint
+        )
+
+    def _fitted(self, fingerprint: str, device: torch.device) -> PottsParameters:
+        from catjac_widgets.language_models.potts.fit import fit_potts
+
+        memory = FileMemory.file()
+        kept = None if memory is None else memory.parent / "potts" / f"{fingerprint}.safetensors"
+        if kept is not None and kept.is_file():
+            # One that was cut short is fitted again.
+            with contextlib.suppress(ModelError):
+                return read_potts(kept)
+        follow = watcher()
+        made = fit_potts(
+            self.path,
+            device=device,
+            progress=follow is None,
+            watch=None if follow is None else lambda share: follow(f"fitting {self.path.name}", share),
+        )
+        if kept is not None:
+            partial = kept.with_name(f"{fingerprint}.{uuid.uuid4().hex}.safetensors")
+            # A cache folder that cannot be written costs another fit in the next process.
+            with contextlib.suppress(OSError):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                made.save(partial)
+                partial.replace(kept)
+        return made
+
+    def _check(self) -> None:
+        if not self.path.is_file():
+            what = "an alignment" if self._is_alignment() else "a Potts model"
+            raise ModelError(f"There is no file {self.path} with {what}; check the path.")

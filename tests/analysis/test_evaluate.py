@@ -1,0 +1,434 @@
+"""`evaluate`: which proteins are found, what the table says, and that a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import threading
+
+import numpy as np
+import pytest
+from checkpoints import random_esm2
+from stubs import PottsModel
+
+import catjac_widgets
+from catjac_widgets.analysis.benchmark import evaluate as evaluating
+from catjac_widgets.analysis.benchmark import methods as evaluation_methods
+from catjac_widgets.analysis.benchmark.entries import find_entries
+from catjac_widgets.analysis.benchmark.evaluate import evaluate
+from catjac_widgets.analysis.benchmark.evaluation_table import (
+    COLUMNS,
+    as_dataset,
+    evaluation_means,
+    read_evaluation,
+    read_rows,
+    version,
+)
+from catjac_widgets.analysis.benchmark.precision import precision_at_l, precision_by_range
+from catjac_widgets.analysis.couplings.closed_form import inverse_covariance, mean_field
+from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
+from catjac_widgets.errors import Cancelled, ModelNotFoundError, SequenceError, StructureError, UsageError
+from catjac_widgets.language_models.esm.mini.familiarity import familiarity
+from catjac_widgets.language_models.potts.fit import fit_potts
+from catjac_widgets.proteins.alignments import Alignment, read_alignment
+from catjac_widgets.structures.example_proteins import examples
+
+FAST = ("jacobian", "inverse_covariance")
+
+
+def mutated(residues, count, seed=0, share=0.4):
+    """A3M of a query and relatives of it."""
+    random = np.random.default_rng(seed)
+    rows = [residues]
+    for _ in range(count - 1):
+        row = list(residues)
+        for k in np.flatnonzero(random.random(len(row)) < share):
+            row[k] = "ACDEFGHIKLMNPQRSTVWY-"[random.integers(21)]
+        rows.append("".join(row))
+    return "".join(f">row{k}\n{row}\n" for k, row in enumerate(rows))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two proteins: an alignment and PDB; gzipped FASTA and CIF beside an alignment."""
+    made = tmp_path / "proteins"
+    made.mkdir()
+    ww, sh3 = examples()["ww"], examples()["sh3"]
+    (made / "ww.a3m").write_text(mutated(ww.sequence.residues, 40))
+    (made / "ww.pdb").write_text(ww.structure.to_pdb())
+    (made / "sh3.fasta.gz").write_bytes(gzip.compress(f">sh3\n{sh3.sequence.residues}\n".encode()))
+    (made / "sh3.a3m").write_text(mutated(sh3.sequence.residues, 30, 1))
+    (made / "sh3.pdb.gz").write_bytes(gzip.compress(sh3.structure.to_pdb().encode()))
+    (made / "alone.fasta").write_text(">alone\nACDEFGHIKL\n")
+    (made / "notes.txt").write_text("nothing of interest")
+    return made
+
+
+@pytest.fixture
+def model():
+    return PottsModel(seed=3)
+
+
+def test_every_number_is_the_one_of_its_own_function(folder):
+    module = random_esm2()
+    model = (module, module.alphabet)
+    methods = ("jacobian", "attention", "potts", "inverse_covariance", "mean_field")
+    table = evaluate(folder, methods, model, progress=False)
+    assert table["protein"].values.tolist() == ["sh3", "ww"]
+    assert table["source"].values.tolist() == list(methods)
+    assert not (table["error"] != "").any()
+    for name in ("ww", "sh3"):
+        example = examples()[name]
+        residues = example.sequence.residues
+        alignment = read_alignment(folder / f"{name}.a3m")
+        maps = {
+            "jacobian": catjac_widgets.contacts(catjac_widgets.jacobian(residues, model, progress=False)),
+            "attention": catjac_widgets.contact_head(residues, model),
+            "potts": coupling_contacts(fit_potts(alignment)),
+            "inverse_covariance": coupling_contacts(inverse_covariance(alignment)),
+            "mean_field": coupling_contacts(mean_field(alignment)),
+        }
+        for method, C in maps.items():
+            # As plain arrays: nothing of the labels can go wrong twice.
+            expected = precision_by_range(C.values, example.contacts.values)
+            for column in ("precision_at_l", "precision_at_l_half", "precision_at_l_fifth", "auc", "low"):
+                found = table[column].sel(protein=name, source=method)
+                np.testing.assert_allclose(found.values, expected[column], atol=1e-6, err_msg=method)
+            long = table["precision_at_l"].sel(protein=name, source=method, range="long")
+            assert float(long) == pytest.approx(
+                precision_at_l(C.values, example.contacts.values, separation=24)
+            )
+        assert float(table["length"].sel(protein=name)) == len(example)
+        assert float(table["neff"].sel(protein=name)) == pytest.approx(alignment.effective_number())
+
+
+def test_files_belong_together_by_name(folder):
+    entries, left_out = find_entries(folder)
+    assert [entry.name for entry in entries] == ["sh3", "ww"]
+    assert left_out == ["alone.fasta"]
+    sh3, ww = entries
+    assert str(ww.query) == examples()["ww"].sequence.residues
+    assert len(sh3.aligned) == 30
+    assert sh3.query.name == "sh3"
+    assert ww.truth.contacts().equals(ww.truth.contacts(ww.query))
+
+
+def test_an_index_names_proteins_files_and_chains(folder):
+    two = examples()["ww"].structure.to_pdb()
+    other = examples()["sh3"].structure.to_pdb()
+    own, others = two.splitlines(), other.splitlines()
+    atoms = [line for line in own if line.startswith("ATOM")]
+    atoms += [line[:21] + "Z" + line[22:] for line in others if line.startswith("ATOM")]
+    (folder / "complex.pdb").write_text("\n".join([*atoms, "END"]) + "\n")
+    index = [
+        {"id": "first", "chain": "A", "files": {"a3m": {"path": "ww.a3m"}, "pdb": {"path": "complex.pdb"}}},
+        {"id": "sh3", "chain": "A"},
+        {"id": "wrong chain", "chain": "Z", "files": {"a3m": "ww.a3m", "pdb": "complex.pdb"}},
+    ]
+    (folder / "index.json").write_text(json.dumps(index))
+    table = evaluate(folder, ("inverse_covariance",), progress=False)
+    assert table["protein"].values.tolist() == ["first", "sh3", "wrong chain"]
+    assert table["error"].values[:2].ravel().tolist() == ["", ""]
+    assert "does not fit chain Z" in str(table["error"].values[2, 0])
+    (folder / "index.json").write_text("[{}]")
+    with pytest.raises(UsageError, match=r"index\.json"):
+        find_entries(folder)
+
+
+def test_objects_instead_of_files(model):
+    ww = examples()["ww"]
+    aligned = read_alignment(mutated(ww.sequence.residues, 20))
+    table = evaluate(
+        {
+            "example": ww,
+            "pair": (ww.sequence, ww.structure),
+            "text": (ww.sequence.residues, ww.structure, aligned),
+            "aligned": (aligned, ww.structure),
+        },
+        FAST,
+        model,
+        progress=False,
+    )
+    precision = table["precision_at_l"].sel(source="jacobian", range="all").values
+    assert len(set(precision)) == 1
+    np.testing.assert_array_equal(
+        np.isnan(table["precision_at_l"].sel(source="inverse_covariance", range="all").values),
+        [True, True, False, False],
+    )
+    said = str(table["error"].sel(protein="pair", source="inverse_covariance").values)
+    assert said.startswith("There is no alignment")
+    assert evaluate([ww], ("jacobian",), model, progress=False)["protein"].values.tolist() == ["ww"]
+
+
+def test_columns_where_the_query_has_a_gap_are_left_out():
+    ww = examples()["ww"]
+    text = mutated(ww.sequence.residues, 20)
+    longer = "".join(
+        line if line.startswith(">") else f"{line[:5]}{'-' if k < 2 else 'A'}{line[5:]}"
+        for k, line in enumerate(text.splitlines(keepends=True))
+    )
+    found = {name: (read_alignment(given), ww.structure) for name, given in (("a", text), ("b", longer))}
+    table = evaluate(found, ("inverse_covariance",), progress=False)
+    a, b = table["precision_at_l"].values
+    np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_a_column_of_gaps_only_leaves_its_residue_without_scores(model):
+    ww = examples()["ww"]
+    aligned = read_alignment(mutated(ww.sequence.residues, 20))
+    states = aligned.states.copy()
+    states[1:, 3] = aligned.gap
+    gappy = Alignment(states, aligned.letters, aligned.query, "gappy")
+    table = evaluate({"gappy": (gappy, ww.structure)}, ("potts",), progress=False)
+    everything = evaluate({"ww": (aligned, ww.structure)}, ("potts",), progress=False)
+    pairs = [int(each["pairs"].sel(range="all").item()) for each in (table, everything)]
+    far = [k for k in range(31) if abs(k - 3) >= 6]
+    assert pairs[1] - pairs[0] == len(far)
+    assert float(table["length"][0]) == 31
+
+
+def test_unresolved_residues_are_neither_hits_nor_misses(model, tmp_path):
+    ww = examples()["ww"]
+    number = ww.sequence.numbers[9]
+    lines = ww.structure.to_pdb().splitlines()
+    kept = [line for line in lines if not line.startswith("ATOM") or line[22:26].strip() != number]
+    (tmp_path / "ww.pdb").write_text("\n".join(kept) + "\n")
+    (tmp_path / "ww.fasta").write_text(f">ww\n{ww.sequence.residues}\n")
+    table = evaluate(tmp_path, ("jacobian",), model, progress=False)
+    assert float(table["length"][0]) == 30
+    C = catjac_widgets.contacts(catjac_widgets.jacobian(ww.sequence, model, progress=False)).values
+    truth = ww.contacts.values.copy()
+    truth[9], truth[:, 9] = np.nan, np.nan
+    expected = precision_by_range(C, truth)
+    np.testing.assert_allclose(table["precision_at_l"].values[0, 0], expected["precision_at_l"], atol=1e-12)
+    np.testing.assert_array_equal(table["pairs"].values[0, 0], expected["pairs"])
+
+
+def test_what_is_wrong_with_one_protein_is_its_own_row(folder, model):
+    (folder / "bad.a3m").write_text(">bad\nACDEFGHIKL\n>short\nACD\n")
+    (folder / "bad.pdb").write_text((folder / "ww.pdb").read_text())
+    (folder / "empty.fasta").write_text(">empty\nACDEFGHIKLMNPQ\n")
+    (folder / "empty.pdb").write_text("REMARK nothing\n")
+    (folder / "stranger.fasta").write_text(">stranger\n" + "MNPQRSTVWY" * 4 + "\n")
+    (folder / "stranger.pdb").write_text((folder / "ww.pdb").read_text())
+    (folder / "unknown.fasta").write_text(f">u\n{examples()['ww'].sequence.residues[:-1]}X\n")
+    (folder / "unknown.pdb").write_text((folder / "ww.pdb").read_text())
+    output = folder.parent / "out.csv"
+    table = evaluate(folder, FAST, model, output=output, progress=False)
+    errors = {
+        str(p): str(table["error"].sel(protein=p, source="jacobian").values) for p in table["protein"].values
+    }
+    assert errors["ww"] == errors["sh3"] == ""
+    assert "Row 2 of the alignment" in errors["bad"]
+    assert errors["empty"]
+    assert "does not fit" in errors["stranger"]
+    assert "'X'" in errors["unknown"]
+    assert all("\n" not in error for error in errors.values())
+    assert np.isnan(table["precision_at_l"].sel(protein="bad")).all()
+    assert np.isfinite(table["precision_at_l"].sel(protein="ww", range="all")).all()
+    # In the file too, and read back the same.
+    again = read_evaluation(output)
+    np.testing.assert_array_equal(again["error"], table["error"])
+    np.testing.assert_allclose(again["precision_at_l"], table["precision_at_l"], atol=5e-5)
+    means = evaluation_means(table)
+    assert int(means["proteins"].sel(source="jacobian", range="all")) == 2
+
+
+def test_a_run_that_was_stopped_goes_on(folder, model, monkeypatch):
+    output = folder.parent / "out.csv"
+    stop, made = threading.Event(), []
+    real = evaluating.precision_by_range
+
+    def counting(*given, **options):
+        made.append(1)
+        if len(made) == 2:
+            stop.set()
+        return real(*given, **options)
+
+    monkeypatch.setattr(evaluating, "precision_by_range", counting)
+    with pytest.raises(Cancelled, match=r"rows are kept in out\.csv"):
+        evaluate(folder, FAST, model, output=output, progress=False, stop=stop)
+    assert len({(row["protein"], row["method"]) for row in read_rows(output)[0]}) == 2
+    whole = evaluate(folder, FAST, model, output=output, progress=False)
+    assert len(made) == 4
+    assert evaluate(folder, FAST, model, output=output, progress=False).equals(read_evaluation(output))
+    assert len(made) == 4
+    fresh = evaluate(folder, FAST, model, progress=False)
+    np.testing.assert_allclose(whole["precision_at_l"], fresh["precision_at_l"], atol=5e-5)
+
+
+def test_only_what_has_changed_is_computed_anew(folder, model, monkeypatch):
+    output = folder.parent / "out.csv"
+    made = []
+    real = evaluating._rows
+
+    def counting(entry, name, *rest):
+        made.append((entry.name, name))
+        return real(entry, name, *rest)
+
+    monkeypatch.setattr(evaluating, "_rows", counting)
+
+    def run(model=model, **options):
+        made.clear()
+        evaluate(folder, FAST, model, output=output, progress=False, **options)
+        return sorted(made)
+
+    both = [
+        ("sh3", "inverse_covariance"),
+        ("sh3", "jacobian"),
+        ("ww", "inverse_covariance"),
+        ("ww", "jacobian"),
+    ]
+    assert run() == both
+    assert run() == []
+    # Another model makes new rows of the model's methods only.
+    assert run(PottsModel(seed=9)) == [("sh3", "jacobian"), ("ww", "jacobian")]
+    (folder / "ww.a3m").write_text(mutated(examples()["ww"].sequence.residues, 25, 5))
+    assert run(PottsModel(seed=9)) == [("ww", "inverse_covariance"), ("ww", "jacobian")]
+    assert run(PottsModel(seed=9), force=True, only=["ww"]) == [
+        ("ww", "inverse_covariance"),
+        ("ww", "jacobian"),
+    ]
+    rows, _, commands = read_rows(output)
+    assert len(rows) == 2 * 2 * 5
+    assert len(commands) >= 1
+    # What went wrong is tried again.
+    (folder / "ww.pdb").write_text("REMARK nothing\n")
+    assert run(PottsModel(seed=9)) == [("ww", "inverse_covariance"), ("ww", "jacobian")]
+    assert run(PottsModel(seed=9)) == [("ww", "inverse_covariance"), ("ww", "jacobian")]
+
+
+def test_methods_can_be_added_to_a_table(folder, model):
+    output = folder.parent / "out.csv"
+    evaluate(folder, ("mean_field",), output=output, progress=False)
+    evaluate(folder, ("jacobian",), model, output=output, progress=False, only="ww")
+    table = read_evaluation(output)
+    assert table["source"].values.tolist() == ["mean_field", "jacobian"]
+    assert np.isnan(table["precision_at_l"].sel(protein="sh3", source="jacobian")).all()
+    with output.open() as file:
+        order = [row["method"] for row in csv.DictReader(line for line in file if line[0] != "#")]
+    assert order == ["mean_field"] * 5 + ["jacobian"] * 5 + ["mean_field"] * 5
+
+
+def test_fits_are_kept(folder, monkeypatch, own_cache):
+    calls = []
+    real = evaluation_methods.fit_potts
+
+    def counting(alignment, **options):
+        calls.append(1)
+        return real(alignment, **options)
+
+    monkeypatch.setattr(evaluation_methods, "fit_potts", counting)
+    first = evaluate(folder, ("potts",), progress=False)
+    second = evaluate(folder, ("potts",), progress=False, pairs="ordered")
+    assert len(calls) == 2
+    # The ordered convention ranks L ordered pairs: L/2 unordered ones.
+    for protein in ("ww", "sh3"):
+        L = int(first["length"].sel(protein=protein))
+        if L % 2 == 0:
+            np.testing.assert_allclose(
+                second["precision_at_l"].sel(protein=protein),
+                first["precision_at_l_half"].sel(protein=protein),
+            )
+    assert second.attrs["pairs"] == "ordered"
+
+
+def test_the_file_says_how_it_was_made(folder, model):
+    output = folder.parent / "out.csv"
+    evaluate(folder, FAST, model, output=output, progress=False, command="catjac evaluate proteins")
+    evaluate(folder, ("mean_field",), output=output, progress=False)
+    rows, settings, commands = read_rows(output)
+    assert commands[0] == "catjac evaluate proteins"
+    assert commands[1].startswith("catjac.evaluate(proteins, methods=['mean_field']")
+    assert settings["cutoff"] == 8.0
+    assert {row["version"] for row in rows} == {version()}
+    assert version().startswith(catjac_widgets.__version__)
+    assert tuple(rows[0]) == COLUMNS
+    assert str(folder) not in output.read_text()
+
+
+def test_a_table_with_other_settings_is_left_alone(folder):
+    output = folder.parent / "out.csv"
+    evaluate(folder, ("mean_field",), output=output, progress=False)
+    before = output.read_text()
+    with pytest.raises(UsageError, match=r"other settings \(cutoff\)"):
+        evaluate(folder, ("mean_field",), output=output, progress=False, cutoff=6.0)
+    assert output.read_text() == before
+    output.write_text("precious,data\n1,2\n")
+    with pytest.raises(UsageError, match="no table of catjac evaluate"):
+        evaluate(folder, ("mean_field",), output=output, progress=False)
+    assert output.read_text() == "precious,data\n1,2\n"
+
+
+def test_the_embedded_model_says_what_it_was_trained_on():
+    names = ["ww", "thioredoxin"]
+    table = evaluate({name: examples()[name] for name in names}, ("attention", "mean_field"), progress=False)
+    known = ["yes" if familiarity(examples()[name].sequence.residues).known else "no" for name in names]
+    assert table["in_sample"].sel(source="attention").values.tolist() == known
+    assert set(table["in_sample"].sel(source="mean_field").values.tolist()) == {""}
+    if len(set(known)) == 2:
+        part = evaluation_means(table, in_sample=True).sel(source="attention", range="all")
+        assert int(part["proteins"]) == 1
+
+
+def test_means_over_proteins():
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            "protein": f"p{p}",
+            "method": method,
+            "range": span,
+            "precision_at_l": float(random.random()) if (p, method) != (3, "potts") else None,
+            "in_sample": "yes" if p < 2 else "no",
+        }
+        for p in range(6)
+        for method in ("jacobian", "potts")
+        for span in ("all", "long")
+    ]
+    table = as_dataset(rows, {})
+    means = evaluation_means(table)
+    for method in ("jacobian", "potts"):
+        values = [r["precision_at_l"] for r in rows if (r["method"], r["range"]) == (method, "long")]
+        values = [v for v in values if v is not None]
+        cell = means.sel(source=method, range="long")
+        assert float(cell["mean"]) == pytest.approx(np.mean(values), abs=1e-12)
+        assert int(cell["proteins"]) == len(values)
+        assert float(cell["low"]) < float(cell["mean"]) < float(cell["high"])
+    assert evaluation_means(table, in_sample=True)["proteins"].values.max() == 2
+    assert np.isnan(evaluation_means(table.isel(protein=[0]))["low"]).all()
+    with pytest.raises(UsageError, match="measure='luck'"):
+        evaluation_means(table, measure="luck")
+
+
+def test_requests_that_cannot_be_met_come_before_any_work(folder, tmp_path):
+    with pytest.raises(UsageError, match="no method 'magic'"):
+        evaluate(folder, ("jacobian", "magic"))
+    with pytest.raises(UsageError, match="no method to evaluate"):
+        evaluate(folder, ())
+    with pytest.raises(UsageError, match="no folder"):
+        evaluate(tmp_path / "missing")
+    with pytest.raises(UsageError, match="no protein 'wv'"):
+        evaluate(folder, only=["wv"])
+    with pytest.raises(ModelNotFoundError, match="mimi"):
+        evaluate(folder, model="mimi")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no pair"):
+        evaluate(tmp_path / "empty")
+    with pytest.raises(UsageError, match="no protein to evaluate"):
+        evaluate({})
+    with pytest.raises(UsageError, match="not int"):
+        evaluate({"a": 3})
+    with pytest.raises(UsageError, match="not int"):
+        evaluate(3)
+
+
+def test_two_records_in_one_file_are_refused(folder):
+    (folder / "ww.fasta").write_text(">a\nACDE\n>b\nACDE\n")
+    entry = next(entry for entry in find_entries(folder)[0] if entry.name == "ww")
+    with pytest.raises(SequenceError, match="holds 2 records"):
+        entry.query  # noqa: B018
+    (folder / "ww.pdb").unlink()
+    with pytest.raises(StructureError, match=r"ww\.pdb cannot be read"):
+        entry.digest  # noqa: B018
