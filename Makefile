@@ -36,7 +36,7 @@ help:
 	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
 	@echo "make lab              open the quickstart in JupyterLab"
 	@echo "make test             Python, JavaScript and browser tests, and every notebook in examples/"
-	@echo "make lint             ruff, mypy and tsc"
+	@echo "make lint             ruff, mypy, import-linter and tsc"
 	@echo "make js               build the front end into the package (needs node)"
 	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
 	@echo "make bench            time the Jacobian against the plain loop over fair-esm (up to half an hour)"
@@ -68,6 +68,7 @@ node-packages:
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	@if command -v npm >/dev/null 2>&1; then \
 	  $(MAKE) --no-print-directory js/node_modules/.installed && npm --prefix js run check; \
 	else \

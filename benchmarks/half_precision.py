@@ -28,9 +28,8 @@ from speed_modes import Plain  # noqa: E402
 import catjac  # noqa: E402
 from catjac_widgets.language_models.base import Substitution  # noqa: E402
 from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16 import HalfDelta  # noqa: E402
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner  # noqa: E402
-from catjac_widgets.proteins.alphabets import ESM_LETTERS  # noqa: E402
+from catjac_widgets.language_models.esm.numerics.delta_16_bit import Delta16BitRunner  # noqa: E402
+from catjac_widgets.language_models.esm.numerics.delta_16_bit_pass import Delta16BitPass  # noqa: E402
 
 #: Products and attention of each kind compared; "float16" alone is the model itself in that type.
 KINDS = [
@@ -52,7 +51,7 @@ def in_eight_bits(x: torch.Tensor) -> torch.Tensor:
     return (x / scale).to(torch.float8_e4m3fn).float() * scale
 
 
-class EightBits(HalfDelta):
+class EightBits(Delta16BitPass):
     """Differences in float8."""
 
     def _product(self, dense: Any, difference: torch.Tensor) -> torch.Tensor:
@@ -63,7 +62,7 @@ class EightBits(HalfDelta):
 
 def jacobian(runner: Any, residues: str) -> np.ndarray:
     """Whole Jacobian (L, 20, L, 20), letters in the model's order."""
-    letters = "".join(sorted(ESM_LETTERS, key=runner._adapter.alphabet.get_idx))
+    letters = list(runner.prepared.letters)
     made = [
         runner.rows([Substitution(position, letter) for letter in letters])
         for position in range(len(residues))
@@ -99,9 +98,10 @@ def compare(name: str) -> list[dict[str, Any]]:
 
     for products, attention in KINDS:
         kind = "bfloat16" if products == "float8" else products
-        runner = HalfDeltaRunner(model, model.encode(residues), kind, getattr(torch, attention))
+        exact = model.prepare(residues)
+        runner = Delta16BitRunner(exact.prepared, getattr(torch, kind), getattr(torch, attention))
         if products == "float8":
-            runner._delta.__class__ = EightBits
+            runner._pass.__class__ = EightBits
         tell(f"delta-{products}", attention, runner)
     half: FairEsm = in_half(model)
     tell("float16", "float16", half.prepare(residues))

@@ -40,7 +40,7 @@ def main(folder: Path, output: Path) -> None:
             row: dict[str, object] = {"family": name, "residues": family["length"]}
             started, worked = time.perf_counter(), time.process_time()
             alignment = read_alignment(folder / f"{name}.a3m.gz")
-            potts = catjac.fit_potts(alignment, progress=False)
+            potts = catjac.potts.fit(alignment, progress=False)
             seconds = time.perf_counter() - started
             row |= {"sequences": len(alignment), "neff": round(potts.neff, 1)}
             row |= {"seconds": round(seconds, 2), "cpu_seconds": round(time.process_time() - worked, 2)}
@@ -49,7 +49,7 @@ def main(folder: Path, output: Path) -> None:
             truth = catjac.structure(
                 folder / f"{name}.pdb.gz", chain=family["chain"], sequence=family["query"]
             )
-            scores = catjac.coupling_contacts(potts)
+            scores = catjac.potts.contacts(potts)
             for label, fraction in (("l", 1.0), ("l_half", 0.5), ("l_fifth", 0.2)):
                 row[f"precision_{label}"] = round(precision_at_l(scores, truth, fraction=fraction), 4)
             row["reference_l"] = family["p_at_l"]

@@ -34,7 +34,8 @@ from shapes import SHAPES, random_model, some_residues  # noqa: E402
 from speed import show, write  # noqa: E402
 
 import catjac  # noqa: E402
-from catjac_widgets.analysis.contacts.operations import apc, block_norms, zero_diagonal  # noqa: E402
+from catjac_widgets.analysis.contacts.norms import block_norms  # noqa: E402
+from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal  # noqa: E402
 from catjac_widgets.analysis.previews.preview import approximate_jacobians, preview_label, preview_map  # noqa: E402
 from catjac_widgets.engine.api import plan_for  # noqa: E402
 from catjac_widgets.engine.plans.jacobian import Plan  # noqa: E402
@@ -57,7 +58,8 @@ def proteins(names: list[str]) -> dict[str, Any]:
 
         folder = Path(os.environ["CATJAC_DATA"]) / "families"
         families = {
-            name: catjac.read_alignment(folder / f"{name}.a3m.gz").query.replace("-", "") for name in TRAINED
+            name: catjac.io.read_alignment(folder / f"{name}.a3m.gz").query.replace("-", "")
+            for name in TRAINED
         }
     if names == ["none"]:
         return {}
@@ -92,7 +94,7 @@ def frames(model: FairEsm, residues: str, letters: int, plan: Plan) -> list[tupl
     began = time.process_time()
     if model.has_contact_head:
         head = model.contact_probabilities(residues, [None])[0]
-        found.append(("attention head", time.process_time() - began, head))
+        found.append(("contact head", time.process_time() - began, head))
     for step in approximate_jacobians(plan, model, letters):
         if step is not None:
             scores = preview_map(plan, step[1]).values

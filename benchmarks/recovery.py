@@ -59,14 +59,14 @@ def measured(model: str) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     for which, proteins in families().items():
         for source, options in SOURCES.items():
             print(f"{which}, {source}: {len(proteins)} proteins", file=sys.stderr)
-            found = catjac.recovery_curves(
+            found = catjac.masking.curves(
                 proteins, model, pattern=PATTERNS, source=source, **SCALED, **options
             )
             fingerprint = str(found.attrs["model_fingerprint"])
             if not found.sizes["segment"]:
                 print("  no segment has contacts enough in the model's own map", file=sys.stderr)
                 continue
-            table = catjac.recovery_table(found)
+            table = catjac.masking.table(found)
             if "R_control" in found:
                 # Proteins of a few residues leave no distant ones; their control is NaN as their R is.
                 with np.errstate(invalid="ignore"):
@@ -74,7 +74,7 @@ def measured(model: str) -> tuple[pd.DataFrame, pd.DataFrame, str]:
                 table["largest_error_of_control"] = off.transpose("pattern", "step").values.ravel()
             curves.append(table.assign(families=which, source=source))
             for over in PATTERNS[1:]:
-                compared = catjac.recovery_advantage(found, over=over)
+                compared = catjac.masking.advantage(found, over=over)
                 row = {
                     str(name).removeprefix("overall_"): value.item()
                     for name, value in compared.items()

@@ -1,7 +1,7 @@
 """Train three small checkpoints of different sizes by the recipe of `mini`: `python -m training.sizes`.
 
-They are for what only several models show together, as `catjac.scaling` does. Written to `examples/sizes` as
-float16 safetensors that `catjac.load_model` opens, contact head included.
+They are for what only several models show together, as `catjac.benchmark.scaling` does. Written to
+`examples/sizes` as float16 safetensors that `catjac.load_model` opens, contact head included.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def examine() -> Report:
 
 def versions() -> Iterator[Finding]:
     """List Python and the packages that matter."""
-    from catjac_widgets import __version__
+    from catjac_widgets._version import __version__
 
     yield Finding("catjac", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     yield Finding("environment", sys.prefix)
@@ -170,7 +170,7 @@ def embedded() -> Iterator[Finding]:
         yield Finding(
             "models embedded", "none", "problem", "the weights of 'mini' are missing: install again"
         )
-    from catjac_widgets.structures.specification import example_names
+    from catjac_widgets.structures.protein_readers import example_names
 
     yield Finding("examples", ", ".join(example_names()))
 

@@ -7,7 +7,8 @@ import xarray as xr
 
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 
 def labelled(

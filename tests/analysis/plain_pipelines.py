@@ -46,17 +46,37 @@ def removed(C: np.ndarray, k: int) -> np.ndarray:
     return U[:, k:] @ np.diag(S[k:]) @ V[k:, :]
 
 
-def contacts(J: np.ndarray, order: str, diag: str = "zero", k: int = 1) -> np.ndarray:
+def colabbio(J: np.ndarray, center: bool, symm: bool, diag: str, apc_: bool) -> np.ndarray:
+    """ColabBio's ``jac_to_con`` with all its options, but for the order of letters, which no norm feels."""
+    full = J.shape[1] > 1
+    X = symmetric(J) if symm and full else np.array(J, dtype=np.float64)
+    C = norms(centred(X) if center else X)
+    if symm and not full:
+        C = (C + C.T) / 2
+    if diag == "remove":
+        C = no_diagonal(C)
+    elif diag == "normalize":
+        C = C / np.sqrt(np.outer(np.diag(C), np.diag(C)))
+    if apc_:
+        C = apc(C)
+    return no_diagonal(C) if diag == "remove" else C
+
+
+def contacts(
+    J: np.ndarray, order: str, diag: str = "zero", k: int = 1, *, centring: bool = True, symm: bool = True
+) -> np.ndarray:
     square = J.shape[1] == J.shape[3]
+    Ctr = centred if centring else np.asarray
+    Sym = symmetric if symm else np.asarray
     if order == "plain":
         return norms(J)
     if order == "A":
-        C = norms(symmetric(centred(J)) if square else centred(J))
+        C = norms(Sym(Ctr(J)) if square else Ctr(J))
     elif order == "B":
-        C = norms(centred(symmetric(J)) if square else centred(J))
+        C = norms(Ctr(Sym(J)) if square else Ctr(J))
     else:
-        C = norms(centred(J))
-    if order == "C" or (order in "AB" and not square):
+        C = norms(Ctr(J))
+    if symm and (order == "C" or (order in "AB" and not square)):
         C = (C + C.T) / 2
     if diag == "zero":
         C = no_diagonal(C)
@@ -65,4 +85,4 @@ def contacts(J: np.ndarray, order: str, diag: str = "zero", k: int = 1) -> np.nd
     C = removed(C, k)
     if diag == "zero":
         C = no_diagonal(C)
-    return (C + C.T) / 2 if order == "A'" else C
+    return (C + C.T) / 2 if symm and order == "A'" else C

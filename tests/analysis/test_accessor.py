@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 from labelled_arrays import random_jacobian, random_sequence
 
-import catjac_widgets.analysis.accessor  # noqa: F401 - registers J.catjac
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
 from catjac_widgets.errors import JacobianError, SequenceError

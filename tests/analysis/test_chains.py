@@ -87,7 +87,7 @@ def pair(data_folder: Path):
         pytest.skip("CATJAC_DATA names no folder with pairs/")
     described = json.loads((folder / "pairs.json").read_text())[0]
     sequence = ":".join(part["query"] for part in described["parts"])
-    alignment = catjac_widgets.read_alignment(folder / f"{described['id']}.a3m.gz")
+    alignment = catjac_widgets.io.read_alignment(folder / f"{described['id']}.a3m.gz")
     chains = ":".join(part["chain"] for part in described["parts"])
     truth = structure(folder / f"{described['id']}.pdb.gz", chain=chains, sequence=sequence)
     return described, sequence, alignment, truth

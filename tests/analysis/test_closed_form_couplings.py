@@ -12,6 +12,7 @@ from catjac_widgets.analysis.couplings.closed_form import inverse_covariance, me
 from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
 from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.potts.fit import fit_potts
+from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, PottsParameters
 from catjac_widgets.proteins.alignments import Alignment, read_alignment
 from catjac_widgets.structures.experimental import structure
 
@@ -95,6 +96,64 @@ def test_the_mean_of_the_others():
     np.testing.assert_allclose(coupling_contacts(found, average="others").values, expected, atol=1e-12)
     with pytest.raises(UsageError, match="average"):
         coupling_contacts(found, average="most")
+
+
+def three_columns(states: str) -> PottsParameters:
+    """Couplings of one letter of 3, 1 and 2 (pairs 12, 13, 23), and of 4 for the gap of pair 12."""
+    W = np.zeros((3, len(states), 3, len(states)))
+    for i, j, size in ((0, 1, 3.0), (0, 2, 1.0), (1, 2, 2.0)):
+        W[i, states.index("A"), j, states.index("C")] = size
+    if "-" in states:
+        W[0, states.index("-"), 1, states.index("-")] = 4.0
+    W += W.transpose(2, 3, 0, 1)
+    return PottsParameters(np.zeros(W.shape[:2]), W, states, "ACD")
+
+
+@pytest.mark.parametrize(
+    ("average", "gap_state", "expected"),
+    [
+        # Norms 3, 1, 2; sums 4, 5, 3 of 12 in all.
+        ("all", False, [3 - 4 * 5 / 12, 1 - 4 * 3 / 12, 2 - 5 * 3 / 12]),
+        # Means over the two others 2, 2.5, 1.5; over pairs 2.
+        ("others", False, [3 - 2 * 2.5 / 2, 1 - 2 * 1.5 / 2, 2 - 2.5 * 1.5 / 2]),
+        # Norms 5, 1, 2; sums 6, 7, 3 of 16.
+        ("all", True, [5 - 6 * 7 / 16, 1 - 6 * 3 / 16, 2 - 7 * 3 / 16]),
+        # As plmc without -g writes them: means 3, 3.5, 1.5; over pairs 8/3.
+        ("others", True, [1.0625, -0.6875, 0.03125]),
+    ],
+)
+def test_conventions_of_the_programs_by_hand(average, gap_state, expected):
+    found = coupling_contacts(three_columns(ALIGNMENT_STATES), average=average, gap_state=gap_state)
+    np.testing.assert_allclose(found.values[np.triu_indices(3, 1)], expected, atol=1e-14)
+    assert (found.attrs["average"], found.attrs["gap_state"]) == (average, int(gap_state))
+
+
+def test_couplings_without_a_gap_have_no_gap_to_leave_out():
+    # As plmc with -g fits them.
+    parameters = three_columns(ALIGNMENT_STATES.replace("-", ""))
+    with_it, without = (coupling_contacts(parameters, gap_state=wanted).values for wanted in (True, False))
+    np.testing.assert_array_equal(with_it, without)
+
+
+def test_a_map_of_ccmpred_is_ours_but_for_its_smallest_score():
+    """CCMpred's own steps: block means over all states off, norm without the gap, APC, smallest score off."""
+    random = np.random.default_rng(7)
+    W = random.normal(size=(5, 21, 5, 21))
+    W = W + W.transpose(2, 3, 0, 1)
+    W[np.arange(5), :, np.arange(5)] = 0
+    norms = np.zeros((5, 5))
+    for i in range(5):
+        for j in range(5):
+            block = W[i, :, j] - W[i, :, j].mean()
+            norms[i, j] = np.sqrt((block[:20, :20] ** 2).sum()) * (i != j)
+    scores = norms - np.outer(norms.mean(axis=0), norms.mean(axis=0)) / norms.mean()
+    upper = np.triu_indices(5, 1)
+    written = scores[upper] - scores[upper].min()
+    centred = W - W.mean(axis=(1, 3), keepdims=True)
+    parameters = PottsParameters(np.zeros((5, 21)), centred, ALIGNMENT_STATES, "ARNDC")
+    ours = coupling_contacts(parameters).values[upper]
+    np.testing.assert_allclose(ours - ours.min(), written, atol=1e-12)
+    assert np.abs(ours - written).max() > 0.1
 
 
 @pytest.mark.parametrize("method", [mean_field, inverse_covariance])

@@ -40,6 +40,37 @@ def test_every_option_equals_its_published_pipeline(order, diag, removed):
     assert (found.attrs["order"], found.attrs["diagonal"], found.attrs["removed"]) == (order, diag, removed)
 
 
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("symm", [False, True])
+@pytest.mark.parametrize(("diag", "said"), [("remove", "zero"), ("normalize", "normalize"), ("none", "none")])
+@pytest.mark.parametrize("corrected", [False, True])
+def test_every_option_of_colabbio(fast, center, symm, diag, said, corrected):
+    J = random_jacobian(7, fast=fast)
+    expected = plain.colabbio(J.values.astype(np.float64), center, symm, diag, corrected)
+    found = contacts(J, order="B", centre=center, symmetrise=symm, diag=said, removed=int(corrected))
+    np.testing.assert_allclose(found.values, expected, atol=1e-12)
+    assert (found.attrs["centred"], found.attrs["symmetrised"]) == (center, symm)
+
+
+@pytest.mark.parametrize("order", ["A", "A'", "B", "C"])
+@pytest.mark.parametrize(("centre_first", "symm"), [(False, True), (True, False), (False, False)])
+def test_every_order_without_centring_or_symmetrising(order, centre_first, symm):
+    J = random_jacobian(7)
+    expected = plain.contacts(J.values.astype(np.float64), order, centring=centre_first, symm=symm)
+    found = contacts(J, order=order, centre=centre_first, symmetrise=symm)
+    np.testing.assert_allclose(found.values, expected, atol=1e-12)
+    assert np.abs(found.values - contacts(J, order=order).values).max() > 1e-2
+
+
+def test_a_map_that_is_not_symmetrised_runs_from_the_substituted_to_the_read_position():
+    J = random_jacobian(5)
+    J[1] = 0
+    C = contacts(J, centre=False, symmetrise=False, removed=0)
+    assert not C.sel(pos_i=2).values.any()
+    assert (C.sel(pos_j=2, pos_i=[1, 3, 4, 5]).values > 0).all()
+
+
 def test_orders_a_and_b_agree_and_the_others_do_not():
     J = random_jacobian(8)
     maps = {order: contacts(J, order=order).values for order in ORDERS}
@@ -84,8 +115,9 @@ def test_normalising_by_a_zero_diagonal_is_refused():
     letters = np.outer([1.0, -1] * 10, [1.0, -1] * 10)
     J = labelled(pattern[:, None, :, None] * letters[:, None, :], "ACD")
     with pytest.raises(JacobianError, match=r"diagonal, which is 0 at position 2"):
-        contacts(J, diag="normalize")
-    np.testing.assert_allclose(contacts(J, diag="none", removed=0).values, 20 * np.abs(pattern), atol=1e-12)
+        contacts(J, diag="normalize", allow_centred=True)
+    found = contacts(J, diag="none", removed=0, allow_centred=True)
+    np.testing.assert_allclose(found.values, 20 * np.abs(pattern), atol=1e-12)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -214,6 +246,51 @@ def test_a_centred_jacobian_is_refused_unless_told():
     )
 
 
+def through_netcdf(J, folder):
+    J.to_netcdf(folder / "J.nc")
+    return xr.load_dataarray(folder / "J.nc")
+
+
+def through_zarr(J, folder):
+    J.to_dataset(name="jacobian").to_zarr(folder / "J.zarr")
+    return xr.open_zarr(folder / "J.zarr")["jacobian"]
+
+
+@pytest.mark.parametrize(
+    "afterwards",
+    [
+        lambda J, _: J.sel(pos_in=slice(2, 5), pos_out=slice(2, 5)),
+        lambda J, _: 2 * J,
+        lambda J, _: J + J,
+        lambda J, _: (J - 1).transpose(*J.dims[::-1]),
+        lambda J, _: J.chunk({"pos_in": 2}),
+        through_netcdf,
+        through_zarr,
+    ],
+)
+def test_a_centred_jacobian_is_refused_whatever_was_done_to_it(tmp_path, afterwards):
+    moved = afterwards(centre(random_jacobian(7)), tmp_path)
+    with pytest.raises(JacobianError, match="is centred, not raw"):
+        contacts(moved)
+    assert contacts(moved, allow_centred=True).sizes["pos_i"] == moved.sizes["pos_out"]
+
+
+def test_a_jacobian_centred_by_hand_is_refused():
+    J = random_jacobian(6)
+    by_hand = J - J.mean("pos_in")
+    assert by_hand.attrs["kind"] == "raw"
+    with pytest.raises(JacobianError, match="averages to zero over pos_in"):
+        contacts(by_hand)
+
+
+@pytest.mark.parametrize("afterwards", [lambda J, _: 2 * J, through_netcdf, through_zarr])
+def test_a_partial_jacobian_is_refused_whatever_was_done_to_it(tmp_path, afterwards):
+    J = random_jacobian(7)
+    J[2] = np.nan
+    with pytest.raises(JacobianError, match="1 of 7 rows are not computed: position 3"):
+        contacts(afterwards(J, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -222,7 +299,9 @@ def test_a_centred_jacobian_is_refused_unless_told():
         ({"removed": -1}, "removed=-1"),
         ({"removed": 1.5}, "removed=1.5"),
         ({"removed": 99}, "removed=99"),
-        ({"order": "plain", "removed": 0}, "leave out diag and removed"),
+        ({"order": "plain", "removed": 0}, "leave out centre, symmetrise, diag, removed"),
+        ({"order": "plain", "centre": False}, "leave out centre, symmetrise, diag, removed"),
+        ({"order": "plain", "symmetrise": False}, "leave out centre, symmetrise, diag, removed"),
     ],
 )
 def test_options_that_do_not_exist(options, sentence):

@@ -340,7 +340,7 @@ def test_the_file_says_how_it_was_made(folder, model):
     evaluate(folder, ("mean_field",), output=output, progress=False)
     rows, settings, commands = read_rows(output)
     assert commands[0] == "catjac evaluate proteins"
-    assert commands[1].startswith("catjac.evaluate(proteins, methods=['mean_field']")
+    assert commands[1].startswith("catjac.benchmark.evaluate(proteins, methods=['mean_field']")
     assert settings["cutoff"] == 8.0
     assert {row["version"] for row in rows} == {version()}
     assert version().startswith(catjac_widgets.__version__)

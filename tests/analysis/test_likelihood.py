@@ -13,8 +13,8 @@ from stubs import PottsModel
 
 import catjac_widgets
 from catjac_widgets.analysis.likelihood.marginals import marginals, substitution_scores, without_kept_bias
-from catjac_widgets.analysis.likelihood.probabilities import log_softmax
 from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
+from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.errors import MaskError, ModelError, UsageError
 from catjac_widgets.language_models.registry import wrap
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

@@ -10,8 +10,8 @@ from labelled_arrays import random_sequence
 from stubs import PottsModel, SlowModel
 
 from catjac_widgets.analysis.likelihood.masked_perplexity import masked_perplexity, random_masks
-from catjac_widgets.analysis.likelihood.probabilities import log_softmax
 from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
+from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 

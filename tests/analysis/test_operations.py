@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_jacobian, random_sequence
 
+from catjac_widgets.analysis.contacts.norms import block_norms
 from catjac_widgets.analysis.contacts.operations import (
     apc,
-    block_norms,
     centre,
     remove_components,
     symmetrise,

@@ -12,7 +12,8 @@ from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.errors import JacobianError, StructureError, UsageError
 from catjac_widgets.proteins.coordinates import residue_coordinates
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -12,7 +12,7 @@ from checkpoints import random_esm2
 from scipy.stats import spearmanr
 
 import catjac
-from catjac_widgets.analysis.previews.preview import preview as previews
+from catjac_widgets.analysis.previews import preview as previews
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.adapter import random_potts
 
@@ -137,7 +137,7 @@ def test_rows_take_the_place_of_the_preview() -> None:
 
     plan, _ = previews.plan_for(residues, model)
     job: Any = Halfway()
-    first, last = previews._exact(plan, job, approximate, 8, "")
+    first, last = previews.exact_frames(plan, job, approximate, 8, "")
     assert labels_of([first, last]) == ["Jacobian, 50 %", "Jacobian"]
     assert [frame.attrs["numerics"] for frame in (first, last)] == ["approximate", "exact"]
     mixed = np.concatenate([exact.values[:7], approximate[7:]])

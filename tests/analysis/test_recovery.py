@@ -16,7 +16,7 @@ from catjac_widgets.analysis.recovery.protocols import choose_targets, farthest_
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 
 
 @pytest.fixture(scope="module")

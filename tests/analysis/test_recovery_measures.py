@@ -56,6 +56,33 @@ def test_jumps_of_known_curves():
     assert find_jump([np.nan]) == find_jump([])
 
 
+def published_jumps(y, jump=0.5, drop=0.2, window=10, tolerance=2):
+    """The rule of the authors' notebook 14, in plain floats: indices of jumps, and of stable ones."""
+    jumps, stable = [], []
+    for i in range(1, len(y)):
+        if y[i] >= y[i - 1] + jump:
+            jumps.append(i)
+            if sum(value < y[i] - drop for value in y[i : i + window]) <= tolerance:
+                stable.append(i)
+    return jumps, stable
+
+
+@given(st.lists(st.integers(0, 12).map(lambda tenths: tenths / 10), min_size=1, max_size=30))
+def test_jumps_are_the_published_ones_on_decimals_that_tie(curve):
+    jumps, stable = published_jumps(curve)
+    found = find_jump(curve)
+    assert found.first == (jumps[0] if jumps else None)
+    assert found.stable == (stable[0] if stable else None)
+
+
+def test_no_tolerance_on_ties():
+    # 0.7999999999999999 is one rounding below 0.3 + 0.5; 0.6 is one below 0.8 − 0.2.
+    assert find_jump([0.3, 0.8]).first == 1
+    assert find_jump([0.3, 0.7999999999999999]).first is None
+    assert find_jump([0.1, 0.8, 0.6, 0.6, 0.6]).stable is None
+    assert find_jump([0.1, 0.8, 0.61, 0.6, 0.6]).stable == 1
+
+
 def jumping_at(t: int) -> list[float]:
     return [0.1] * t + [0.9] * 20
 

@@ -15,7 +15,8 @@ from catjac_widgets.analysis.recovery.patterns import (
 from catjac_widgets.analysis.recovery.targets import Target, as_target
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 
 
 def chain(length: int) -> Sequence:

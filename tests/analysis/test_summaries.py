@@ -8,7 +8,7 @@ from labelled_arrays import labelled, potts_couplings, potts_jacobian, random_ja
 
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.contacts.operations import centre, symmetrise
-from catjac_widgets.analysis.likelihood.probabilities import entropy, log_softmax
+from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
 from catjac_widgets.errors import JacobianError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

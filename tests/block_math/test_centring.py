@@ -7,8 +7,10 @@ import pytest
 
 from catjac_widgets.block_math.centring import (
     LETTERS_OF_ROW,
+    BlockCentring,
     PositionMeans,
     block_norms,
+    centre_in_place,
     centred,
     letter_centred_norms,
 )
@@ -62,3 +64,22 @@ def test_position_means_of_rows_in_any_order() -> None:
     np.testing.assert_allclose(means.over_inputs(), came.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(means.over_outputs[[0, 2, 4, 5]], came[:, :, columns].mean(axis=2), rtol=1e-12)
     assert np.isnan(means.over_outputs[[1, 3]]).all()
+
+
+@pytest.mark.parametrize("axes", [(), (1, 3), (0, 2), (0, 1, 2, 3), (0,), (2, 3)])
+@pytest.mark.parametrize("letters_in", [1, 4])
+def test_blocks_are_centred_a_row_at_a_time(axes, letters_in):
+    J = np.random.default_rng(0).normal(size=(5, letters_in, 6, 4))
+    means = BlockCentring(J.shape, axes, lambda: enumerate(J))
+    found = np.stack([means.centre(row.transpose(1, 0, 2), k) for k, row in enumerate(J)]).transpose(
+        0, 2, 1, 3
+    )
+    np.testing.assert_allclose(found, centred(J, axes), atol=1e-14)
+
+
+@pytest.mark.parametrize("axes", [(1, 3), (0, 2), (0, 1, 2, 3)])
+def test_centring_in_place(axes):
+    J = np.random.default_rng(0).normal(size=(5, 4, 6, 4))
+    expected = centred(J, axes)
+    centre_in_place(J, axes)
+    np.testing.assert_allclose(J, expected, atol=1e-14)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from catjac_widgets.block_math.maps import average_product_corrected, without_singular, zero_diagonal
+from catjac_widgets.block_math.maps import (
+    average_product_corrected,
+    over_diagonal,
+    over_finite,
+    without_singular,
+    zero_diagonal,
+)
 
 BY_HAND = np.array([[5.0, 2, 1], [2, 7, 3], [1, 3, 9]])
 
@@ -36,3 +42,17 @@ def test_without_components_the_rank_falls() -> None:
     found = without_singular(values, 2)
     sizes = np.linalg.svd(values, compute_uv=False)
     np.testing.assert_allclose(np.linalg.svd(found, compute_uv=False)[:4], sizes[2:], rtol=1e-10)
+
+
+def test_over_the_diagonal():
+    C = np.array([[4.0, 6.0], [2.0, 9.0]])
+    np.testing.assert_array_equal(over_diagonal(C), [[1, 1], [1 / 3, 1]])
+    assert not over_diagonal(np.zeros((3, 3))).any()
+
+
+def test_residues_without_values_stay_out():
+    C = np.ones((4, 4))
+    C[1], C[:, 1] = np.nan, np.nan
+    found = over_finite(C, lambda inner: inner * inner.sum())
+    assert np.isnan(found[1]).all()
+    assert (found[np.ix_([0, 2, 3], [0, 2, 3])] == 9).all()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,35 @@ class Notebook:
             assert time.monotonic() < deadline, f"{condition} stayed false"
             time.sleep(0.1)
 
+    def when(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
+        """Wait until something on the page is so."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it stayed otherwise"
+            self.page.wait_for_timeout(50)
+
+    def steady(self, read: Callable[[], Any], looks: int = 6, seconds: float = 120.0) -> Any:
+        """Read something until it has been the same for that many looks, 100 ms and a frame apart.
+
+        Outputs move as those above them grow, and a slow page draws late; what is read is finite when drawn.
+        """
+        deadline = time.monotonic() + seconds
+        last, same = read(), 1
+        while same < looks:
+            assert time.monotonic() < deadline, "it never came to rest"
+            self.page.wait_for_timeout(100)
+            self.frames()
+            now = read()
+            same = same + 1 if now == last else 1
+            last = now
+        return last
+
+    def frames(self) -> None:
+        """Wait until the page has drawn twice, so that what was asked for before is on it."""
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
     @property
     def explorer(self) -> Locator:
         return self.page.locator(".catjac-explorer").last
@@ -189,13 +218,11 @@ class Notebook:
     def click_map(self, across: float, down: float) -> str:
         """Click at fractions of the canvas; the pair that the read-out then names, as "R20 – C30"."""
         self.map.scroll_into_view_if_needed()
-        box = self.map.bounding_box()
+        box = self.steady(self.map.bounding_box, looks=3)
         assert box is not None
         self.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
         # The read-out is written with the next frame, which a busy page may keep waiting.
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
+        self.frames()
         return self.explorer.locator(".cj-map .cj-readout b").inner_text()
 
 

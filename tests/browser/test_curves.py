@@ -36,10 +36,9 @@ BRUSH = """element => {
 def brush(notebook: Notebook, number: int = 0) -> None:
     plot = notebook.page.locator(".cj-sensitivity[data-ready]").nth(number)
     plot.wait_for(timeout=PATIENCE)
-    # The output takes its final width and place only when all of it is there.
-    notebook.page.wait_for_timeout(2000)
     plot.scroll_into_view_if_needed()
-    first, last, y = plot.evaluate(BRUSH)
+    # The output takes its final width and place only when all of it is there.
+    first, last, y = notebook.steady(lambda: plot.evaluate(BRUSH))
     notebook.page.mouse.move(first, y)
     notebook.page.mouse.down()
     notebook.page.mouse.move((first + last) / 2, y, steps=3)
@@ -55,11 +54,10 @@ def test_a_brush_reaches_the_kernel_and_all_views(open_notebook: Open, server: S
     notebook.until("contact_map.residues == ((8, 14),)")
     notebook.page.mouse.move(3, 3)
     notebook.until("contact_map.hover is None")
-    notebook.page.wait_for_timeout(300)
-    said = notebook.page.locator(".cj-sensitivity .cj-readout").all_inner_texts()
-    assert len(said) == 2
-    assert "7 residues" in said[0]
-    assert said[0] == said[1]
+    said = notebook.page.locator(".cj-sensitivity .cj-readout")
+    notebook.when(lambda: all("7 residues" in text for text in said.all_inner_texts()))
+    one, other = said.all_inner_texts()
+    assert one == other
     notebook.page.screenshot(path=results / "curves.png")
     # The script is in the first view's cell, so that it is saved with the notebook, and nowhere else.
     sizes = notebook.page.evaluate(
@@ -70,6 +68,6 @@ def test_a_brush_reaches_the_kernel_and_all_views(open_notebook: Open, server: S
     assert 1_000_000 < sizes[1] < 4_000_000
     assert sizes[2] < 10_000
     notebook.choose_theme("Dark")
-    notebook.page.wait_for_timeout(500)
+    notebook.frames()
     notebook.page.screenshot(path=results / "curves-dark.png")
     assert not [text for text in notebook.complaints if "okeh" in text]

@@ -70,14 +70,13 @@ def test_all_panels_follow_one_state(open_notebook: Open, server: Server, result
     notebook.until("ex.recovery_curve.status != 'running'")
     assert notebook.python("print(ex.recovery_curve.status, ex.recovery_curve.error)") == "done"
     # Brushing chooses residues everywhere.
-    notebook.page.wait_for_timeout(2000)
     chart = explorer.locator(".cj-sensitivity")
     parts = {
         name: explorer.locator(selector).first
         for name, selector in (("map", ".cj-map .cj-plot"), ("track", ".cj-mask .cj-track"))
     }
+    first, last, y = notebook.steady(lambda: chart.evaluate(BRUSH))
     before = {name: part.screenshot() for name, part in parts.items()}
-    first, last, y = chart.evaluate(BRUSH)
     notebook.page.mouse.move(first, y)
     notebook.page.mouse.down()
     notebook.page.mouse.move((first + last) / 2, y, steps=3)
@@ -88,21 +87,19 @@ def test_all_panels_follow_one_state(open_notebook: Open, server: Server, result
     notebook.until("ex.hover is None")
     drawn = "document.querySelector('.cj-structure').dataset.chosen === '8 9 10 11 12 13 14 20 44'"
     notebook.page.wait_for_function(drawn)
-    notebook.page.wait_for_timeout(1500)
     for name, part in parts.items():
-        assert part.screenshot() != before[name], name
+        notebook.when(lambda name=name, part=part: part.screenshot() != before[name])
     for shade in ("Light", "Dark"):
         notebook.choose_theme(shade)
-        notebook.page.wait_for_timeout(2500)
         for width in (970, 700, 420):
             explorer.evaluate("(element, width) => (element.style.maxWidth = `${width}px`)", width)
-            notebook.page.wait_for_timeout(2500)
+            # Panels follow a new width one after the other, the structure last.
+            notebook.when(lambda: explorer.evaluate(OVERFLOW) == [])
+            assert notebook.steady(lambda: explorer.evaluate(OVERFLOW)) == [], width
             explorer.screenshot(path=results / f"panels-{width}-{shade.lower()}.png")
-            assert explorer.evaluate(OVERFLOW) == [], width
     explorer.evaluate("element => (element.style.maxWidth = '')")
-    notebook.page.wait_for_timeout(1500)
     recovery.scroll_into_view_if_needed()
-    x, y = recovery.evaluate(POINT)
+    x, y = notebook.steady(lambda: recovery.evaluate(POINT))
     notebook.page.mouse.move(x - 40, y - 20)
     notebook.page.mouse.move(x, y)
     notebook.page.mouse.click(x, y)
@@ -149,7 +146,7 @@ def test_panels_are_shown_and_hidden(open_notebook: Open, server: Server, result
     explorer.locator(".cj-structure[data-ready]").wait_for(timeout=PATIENCE)
     explorer.locator(".cj-mask").wait_for(timeout=PATIENCE)
     assert not explorer.locator(".cj-sensitivity").count()
-    notebook.page.wait_for_timeout(2000)
+    notebook.frames()
     other = notebook.page.locator(".catjac-explorer").last
     assert other.locator("[data-panel=structure]").is_disabled()
     assert "No structure was given" in other.locator(".cj-why").inner_text()

@@ -15,10 +15,10 @@ Open = Callable[[str], Notebook]
 CELLS = (
     "import catjac\n"
     "proteins = {name: catjac.examples()[name] for name in ('ww', 'sh3', 'bpti')}\n"
-    "curves = catjac.recovery_curves(proteins, size=8, margin=2, minimum_contacts=0, avoided=4,\n"
+    "curves = catjac.masking.curves(proteins, size=8, margin=2, minimum_contacts=0, avoided=4,\n"
     "                                picks=2, progress=False)\n"
-    "catjac.plot_recovery(curves)",
-    "catjac.plot_recovery(curves, 'mean', title='The mean')",
+    "catjac.plot.recovery(curves)",
+    "catjac.plot.recovery(curves, 'mean', title='The mean')",
 )
 
 
@@ -49,6 +49,6 @@ def test_figures_are_drawn(open_notebook: Open, server: Server, results: Path) -
     figures.nth(0).scroll_into_view_if_needed()
     page.screenshot(path=results / "plots-light.png")
     notebook.choose_theme("Dark")
-    page.wait_for_timeout(500)
+    notebook.frames()
     page.screenshot(path=results / "plots-dark.png")
     assert not [text for text in notebook.complaints if "okeh" in text]

@@ -54,16 +54,14 @@ def test_quickstart_from_the_kernel_to_the_pixel_and_back(
     title = notebook.explorer.locator(".cj-slice .cj-title", has_text=second.replace("–", "→"))
     title.wait_for(timeout=PATIENCE)
     notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
-    notebook.page.wait_for_timeout(200)
-    assert differing(before, pixels(block)) > 0.02
+    notebook.when(lambda: differing(before, pixels(block)) > 0.02)
 
     # The other way round: Python moves, the picture follows.
     before = pixels(notebook.map)
     notebook.python("ex.selection = (5, 30)")
     label = notebook.python("print(ex.sequence.labels[4], '→', ex.sequence.labels[29])")
     notebook.explorer.locator(".cj-slice .cj-title", has_text=label).wait_for(timeout=PATIENCE)
-    notebook.page.wait_for_timeout(200)
-    assert pixels(notebook.map) != before
+    notebook.when(lambda: pixels(notebook.map) != before)
     notebook.page.screenshot(path=results / f"quickstart-{subshells}.png")
     no_complaints(notebook)
 
@@ -123,8 +121,7 @@ def test_cancel_stops_a_slow_job_and_keeps_its_rows(open_notebook: Open, server:
     base = notebook.explorer.locator(".cj-map canvas.cj-layer").first
     early = pixels(base)
     notebook.until("ex.job.progress.rows_done >= 12")
-    notebook.page.wait_for_timeout(500)
-    assert pixels(base) != early
+    notebook.when(lambda: pixels(base) != early)
     notebook.explorer.get_by_role("button", name="Cancel").click()
     notebook.wait_for_status("stopped at")
     assert notebook.python("print(ex.job.progress.state)") == "cancelled"
@@ -190,7 +187,7 @@ def test_picture_of_the_explorer(
     notebook.explorer.get_by_role("button", name="Compute for").click()
     notebook.python("ex.recovery_curve.wait()")
     notebook.page.mouse.move(5, 5)
-    notebook.page.wait_for_timeout(1500)
+    notebook.steady(lambda: notebook.explorer.screenshot(), looks=3)
     picture = results / f"explorer-{theme}.png"
     notebook.explorer.screenshot(path=picture)
     # Paper and ink: the theme is the page's.

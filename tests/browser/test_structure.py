@@ -18,8 +18,9 @@ def ready(notebook: Notebook) -> Locator:
     """The head of the structure once it is drawn."""
     head = notebook.page.locator(".cj-structure[data-ready]").first
     head.wait_for(timeout=PATIENCE)
-    notebook.page.wait_for_timeout(2000)
     head.scroll_into_view_if_needed()
+    # The output takes its final place only when all of it is there.
+    notebook.steady(notebook.page.locator(".catjac-structure canvas").first.bounding_box)
     return head
 
 
@@ -70,18 +71,17 @@ def test_a_click_in_the_structure_chooses_a_residue(
     notebook.until(f"str({ground}) in ('#111111', str(0x111111))")
     canvas = notebook.page.locator(".catjac-structure canvas").first
     canvas.screenshot(path=results / "structure-dark.png")
+    notebook.when(lambda: head.get_attribute("data-lines") == "53")
     assert head.locator(".cj-entry").count() == 2
-    assert int(head.get_attribute("data-lines") or 0) == 53
     # What is selected elsewhere is drawn.
     before = canvas.screenshot()
     notebook.python("contact_map.residues = [(10, 14)]; contact_map.selection = (5, 30)")
     notebook.page.wait_for_function(
         "document.querySelector('.cj-structure').dataset.chosen === '5 10 11 12 13 14 30'"
     )
-    notebook.page.wait_for_timeout(2000)
-    assert canvas.screenshot() != before
+    notebook.when(lambda: canvas.screenshot() != before)
     notebook.python("contact_map.residues = []; contact_map.selection = None; view.show_contacts = False")
-    notebook.page.wait_for_timeout(1500)
+    notebook.steady(canvas.screenshot, looks=3)
     # What is pointed at is named, and pointed at in the other views; a click chooses it.
     labels = notebook.python("print(*example.sequence.labels)").split()
     said = find(notebook, lambda text: text in labels)
@@ -96,7 +96,7 @@ def test_a_click_in_the_structure_chooses_a_residue(
     notebook.until("contact_map.residues == ()")
     # A line is a pair.
     notebook.python("contact_map.selection = None; view.show_contacts = True")
-    notebook.page.wait_for_timeout(1500)
+    notebook.steady(canvas.screenshot, looks=3)
     pair = find(notebook, lambda text: " – " in text)
     first, last = (labels.index(label) + 1 for label in pair.split(" – "))
     notebook.until(f"contact_map.selection == ({first}, {last})")
@@ -105,7 +105,7 @@ def test_a_click_in_the_structure_chooses_a_residue(
     notebook.until("view.colour_by == 'made up'")
     notebook.choose_theme("Light")
     notebook.until(f"str({ground}) in ('#ffffff', 'white', str(0xffffff))")
-    notebook.page.wait_for_timeout(1500)
+    notebook.steady(canvas.screenshot, looks=3)
     notebook.page.screenshot(path=results / "structure-light.png")
     assert notebook.complaints == []
 
@@ -137,7 +137,7 @@ def test_a_structure_with_caps_and_modified_residues(
         number = notebook.python(f"print(sequence.numbers[{position - 1}])")
         notebook.python(f"view.residues = [({position}, {position})]")
         notebook.python(f"view.view.center(selection='{number}')")
-        notebook.page.wait_for_timeout(2500)
+        notebook.steady(canvas.screenshot, looks=3)
         canvas.screenshot(path=results / f"rhodopsin-{number}.png")
         notebook.python("view.view.picked = {}")
         said = find(notebook, lambda text, label=labels[position - 1]: text == label)

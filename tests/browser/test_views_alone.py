@@ -40,7 +40,7 @@ def test_each_view_alone(open_notebook: Open, server: Server, results: Path) -> 
     notebook.run_all()
     for _, selector in VIEWS.values():
         notebook.page.locator(selector).first.wait_for(timeout=PATIENCE)
-    notebook.page.wait_for_timeout(2500)
+    notebook.frames()
     notebook.page.screenshot(path=results / "alone.png")
     # Alone, each is its own state.
     notebook.python("contact_map.selection = (3, 12)")
@@ -76,13 +76,13 @@ def test_names_are_text_wherever_they_are_shown(open_notebook: Open, server: Ser
         "ex.structure_view.add_track(hostile, range(len(sequence))); ex.structure_view.colour_by = hostile\n"
         "ex.notice = hostile; ex.residues = [(3, 9)]; ex.hover = (4, 4)"
     )
-    notebook.page.wait_for_timeout(3000)
     explorer = notebook.explorer
+    # The structure draws the longest.
+    notebook.when(lambda: HOSTILE in explorer.locator(".cj-structure .cj-caption").inner_text())
+    notebook.when(lambda: explorer.locator(".cj-recovery .cj-error").inner_text() == HOSTILE)
     assert explorer.locator(".cj-structure .cj-title").inner_text() == HOSTILE
     assert explorer.locator(".cj-structure select").input_value() == HOSTILE
-    assert HOSTILE in explorer.locator(".cj-structure .cj-caption").inner_text()
-    assert HOSTILE in explorer.locator(".cj-sensitivity .cj-readout").inner_text()
-    assert explorer.locator(".cj-recovery .cj-error").inner_text() == HOSTILE
+    notebook.when(lambda: HOSTILE in explorer.locator(".cj-sensitivity .cj-readout").inner_text())
     # The pointer on the curves, on the bars and in the structure: whatever shows a name does so now.
     for selector in (".cj-sensitivity .cj-bokeh", ".cj-recovery .cj-bokeh", ".catjac-structure canvas"):
         box = explorer.locator(selector).first.bounding_box()

@@ -15,14 +15,9 @@ import catjac
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
-from catjac_widgets.language_models.esm.linear_layers import (
-    LinearLayers,
-    PackedLayers,
-    divided,
-    fast_layers,
-    fused_projections,
-)
-from catjac_widgets.language_models.esm.numerics.delta_int8 import Int8Weight
+from catjac_widgets.language_models.esm.linear_layers import LinearLayers, PackedLayers, fast_layers
+from catjac_widgets.language_models.esm.numerics.delta_int8_layers import Int8Weight
+from catjac_widgets.language_models.esm.projections import divided, fused_projections
 from catjac_widgets.language_models.potts.adapter import random_potts
 from catjac_widgets.language_models.registry import load_model, wrap
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
@@ -36,7 +31,7 @@ def residues_of(length: int, seed: int = 0) -> str:
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Eight bits by the compiled kernel, and by torch as where there is no compiler."""
     if request.param == "torch":
-        monkeypatch.setattr(compiled_delta, "why_not", lambda model: "this test asks for torch")
+        monkeypatch.setenv("CATJAC_COMPILER", "")
     elif (reason := compiled_delta.why_not(random_esm2(1, 32, 2))) is not None:
         pytest.skip(reason)
     return str(request.param)
@@ -81,11 +76,11 @@ def test_naive_eight_bits_would_be_far_off() -> None:
     weight = torch.randn(48, 64, generator=generator)
     wild = 10 * torch.randn(7, 64, generator=generator)
     mutant = wild + 0.1 * torch.randn(5, 7, 64, generator=generator)
-    coarse = Int8Weight(weight)
+    rounded = Int8Weight(weight)
     base, effect = wild @ weight.T, (mutant - wild) @ weight.T
     strongest = torch.zeros(5, 1, dtype=torch.int64)
-    delta = coarse.add_product(base, mutant - wild, strongest) - base
-    naive = coarse.add_product(torch.zeros(7, 48), mutant.clone(), strongest) - base
+    delta = rounded.add_product(base, mutant - wild, strongest) - base
+    naive = rounded.add_product(torch.zeros(7, 48), mutant.clone(), strongest) - base
     error = (delta - effect).norm() / effect.norm()
     assert error < 0.02
     assert (naive - effect).norm() / effect.norm() > 10 * error

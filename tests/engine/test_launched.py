@@ -18,11 +18,11 @@ from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import Cancelled, DeviceError, ModelError
 from catjac_widgets.language_models.base import LaunchingRunner, Substitution, choose_numerics
-from catjac_widgets.language_models.esm import runners as fair_esm_runners
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
 from catjac_widgets.language_models.esm.cuda import launched as launched_passes
 from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
+from catjac_widgets.language_models.esm.prepared import with_changes
+from catjac_widgets.language_models.esm.runner import FairEsmRunner
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 
 RESIDUES = "MKTAYIAKQRQISF"
@@ -52,14 +52,14 @@ def runner_of(model: FairEsm, plan: Plan) -> Any:
 def passes(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, torch.Tensor], None]) -> list[int]:
     """Call `act` before every pass of a launched batch, with its number from 0; returns their sizes."""
     sizes: list[int] = []
-    logits = fair_esm_runners.FairEsmRunner.logits
+    logits = FairEsmRunner.logits
 
     def watched(self: Any, tokens: torch.Tensor) -> torch.Tensor:
         act(len(sizes), tokens)
         sizes.append(len(tokens))
         return logits(self, tokens)
 
-    monkeypatch.setattr(fair_esm_runners.FairEsmRunner, "logits", watched)
+    monkeypatch.setattr(FairEsmRunner, "logits", watched)
     return sizes
 
 
@@ -86,7 +86,7 @@ def test_rows_of_full_batches_are_bit_equal_to_those_of_a_sweep_that_waits(
 ) -> None:
     """The subtraction moved to the device and gives what numpy's gave."""
     # Kernels compiled for a CPU, which round elsewhere than torch's operations, are not launched.
-    monkeypatch.setattr(compiled_passes, "why_not", lambda model: "this test asks for torch")
+    monkeypatch.setenv("CATJAC_COMPILER", "")
     waiting, launching = FairEsm(random_esm2()), LaunchingModel(random_esm2())
     plan = plan_for(waiting)
     baseline = wild_type_logits(runner_of(waiting, plan), plan)
@@ -119,7 +119,7 @@ def test_approximate_rows_are_launched_too(kind: str) -> None:
         np.testing.assert_allclose(row, wanted[index], rtol=0, atol=2e-3)
 
 
-def test_a_model_in_half_precision_gives_float32() -> None:
+def test_a_model_in_bfloat16_gives_float32() -> None:
     model = random_esm2().to(torch.bfloat16)
     plan = plan_for(FairEsm(model))
     wanted = dict(sweep(runner_of(FairEsm(model), plan), plan, None, 38))
@@ -359,7 +359,7 @@ def test_logits_that_are_not_finite_name_residue_and_letter(monkeypatch: pytest.
     model = LaunchingModel()
     plan = plan_for(model)
     runner = runner_of(model, plan)
-    logits = fair_esm_runners.FairEsmRunner.logits
+    logits = FairEsmRunner.logits
     bad = model.encode(RESIDUES[:7] + "W" + RESIDUES[8:])
 
     def with_nan(self: Any, tokens: torch.Tensor) -> torch.Tensor:
@@ -367,7 +367,7 @@ def test_logits_that_are_not_finite_name_residue_and_letter(monkeypatch: pytest.
         found[(tokens == bad).all(-1), 0, 0] = torch.nan
         return found
 
-    monkeypatch.setattr(fair_esm_runners.FairEsmRunner, "logits", with_nan)
+    monkeypatch.setattr(FairEsmRunner, "logits", with_nan)
     rows: list[int] = []
     with pytest.raises(ModelError, match="K8 → W"):
         rows.extend(index for index, _ in sweep(runner, plan, None, 38))
@@ -409,8 +409,8 @@ def test_tokens_made_on_the_device_are_those_of_the_changed_sequence(
 ) -> None:
     adapter = FairEsm(random_esm2())
     runner = adapter.prepare(RESIDUES)
-    made = runner.changes([Substitution(*change) for change in changes])
-    tokens = fair_esm_runners.with_changes(runner.tokens, made)
+    made = runner.prepared.changes([Substitution(*change) for change in changes])
+    tokens = with_changes(runner.prepared.tokens, made)
     for row, (position, letter) in zip(tokens, changes, strict=True):
         wanted = adapter.encode(RESIDUES)
         wanted[1 + position] = (

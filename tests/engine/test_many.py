@@ -21,7 +21,8 @@ from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.backends.threads import worker_for
 from catjac_widgets.engine.batch import jacobians
 from catjac_widgets.errors import Cancelled, ModelError, SequenceError, UsageError
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 PROTEINS = {"one": "MKTAYIAKQRQISF", "two": "NLYIQWLKDGGPSS", "three": "MKWVTFISLLFLFSSAYS", "four": "ACDEF"}
 ROWS = sum(map(len, PROTEINS.values()))

@@ -22,7 +22,7 @@ from catjac_widgets.errors import Cancelled, MaskError, ModelError
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.registry import identify
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 
 SEQUENCE = as_sequence("ACDEFGHIKL")
 

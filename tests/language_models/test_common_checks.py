@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
-from stubs import PottsModel
+from labelled_potts import random_parameters
 
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel, Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
+from catjac_widgets.language_models.esm.masked_ends import masked_ends
 from catjac_widgets.language_models.esm.mini import weights as embedded
+from catjac_widgets.language_models.potts.adapter import Potts, random_potts
 from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
-from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, ESM_LETTERS, MASK_LETTER
+from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, ESM_LETTERS, MASK_LETTER, RNA_LETTERS
 from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKTAYIAKQRQISFVKSHFSRQ"
@@ -43,6 +46,14 @@ def mini() -> LanguageModel:
     return load_model("mini", device="cpu")
 
 
+def part_of_a_query() -> LanguageModel:
+    """A Potts model as files of plmc and GREMLIN give it: residues without a column lie all over."""
+    columns = tuple(k for k in range(2, 19) if k not in (5, 11))
+    parameters = random_parameters(len(columns), 6)
+    return Potts(replace(parameters, columns=columns, is_part=True), name="part of a query")
+
+
+#: One of every adapter that ships, in the class that ships; those that are networks of fair-esm.
 ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
     "ESM-2": lambda: wrap(random_esm2()),
     "ESM-1b": lambda: wrap(random_esm1b(), name="my ESM-1b"),
@@ -50,14 +61,27 @@ ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
     "a subclass of ESM-2": lambda: wrap(subclassed()),
     "ESM-2 in float64": lambda: wrap(random_esm2().double()),
     "mini": mini,
+    "ESM-2, ends masked": lambda: masked_ends(wrap(random_esm2())),
+    "ESM-1b, ends masked": lambda: masked_ends(wrap(random_esm1b())),
+    "mini, ends masked": lambda: masked_ends(mini()),
 }
 
 
 #: Models that are no network: the same promises hold, as far as they concern every family.
 OTHERS: dict[str, Callable[[], LanguageModel]] = {
-    "a Potts model": lambda: PottsModel(seed=3),
-    "a Potts model of other letters": lambda: PottsModel(seed=4, letters=ALIGNMENT_LETTERS),
+    "a Potts model": lambda: random_potts(len(RESIDUES), letters=ESM_LETTERS, seed=3),
+    "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),
+    "a Potts model of RNA": lambda: random_potts(len(RESIDUES), letters=RNA_LETTERS, seed=5),
+    "a Potts model of a part": part_of_a_query,
 }
+
+
+def residues_of(model: LanguageModel) -> str:
+    """As many residues as RESIDUES, in the model's letters."""
+    A = len(model.letters)
+    return "".join(
+        letter if letter in model.letters else model.letters[k % A] for k, letter in enumerate(RESIDUES)
+    )
 
 
 @pytest.fixture(params=[*ADAPTERS, *OTHERS])
@@ -74,7 +98,8 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 def test_it_says_what_it_is(any_model: LanguageModel) -> None:
     assert any_model.name
-    assert sorted(any_model.letters) == sorted(ESM_LETTERS)
+    assert len(set(any_model.letters)) == len(any_model.letters) > 1
+    assert not any_model.changed
     assert any_model.parameters > 100
     assert any_model.device == torch.device("cpu")
     assert any_model.row_bytes(100) > any_model.row_bytes(10) > 0
@@ -95,10 +120,11 @@ def test_tokens_are_integers_one_a_residue_and_the_ends(model: Any) -> None:
 
 
 def test_logits_of_a_batch_have_residue_rows_and_letter_columns(any_model: LanguageModel) -> None:
-    tokens = torch.stack([any_model.encode(RESIDUES), any_model.encode(RESIDUES[::-1])])
+    residues = residues_of(any_model)
+    tokens = torch.stack([any_model.encode(residues), any_model.encode(residues[::-1])])
     logits = any_model.logits(tokens)
-    assert logits.shape == (2, len(RESIDUES), len(any_model.letters))
-    wanted = any_model.prepare(RESIDUES).wild_type()
+    assert logits.shape == (2, len(residues), len(any_model.letters))
+    wanted = any_model.prepare(residues).wild_type()
     np.testing.assert_allclose(logits[0].float().numpy(), wanted, rtol=0, atol=1e-5 * abs(wanted).max())
 
 
@@ -119,32 +145,36 @@ def test_columns_are_in_the_order_of_the_letters(model: Any) -> None:
 
 
 def test_a_substitution_is_the_sequence_with_that_letter(any_model: LanguageModel) -> None:
-    runner = any_model.prepare(RESIDUES)
-    rows = runner.rows([Substitution(4, "W"), Substitution(0, MASK_LETTER), Substitution(21, RESIDUES[21])])
-    changed = RESIDUES[:4] + "W" + RESIDUES[5:]
+    residues = residues_of(any_model)
+    runner = any_model.prepare(residues)
+    other = next(letter for letter in reversed(any_model.letters) if letter != residues[4])
+    rows = runner.rows([Substitution(4, other), Substitution(0, MASK_LETTER), Substitution(21, residues[21])])
+    changed = residues[:4] + other + residues[5:]
     scale = abs(rows).max()
     np.testing.assert_allclose(rows[0], any_model.prepare(changed).wild_type(), rtol=0, atol=1e-5 * scale)
-    masked = any_model.prepare(RESIDUES, Mask.hiding(RESIDUES, [(1, 1)])).wild_type()
+    masked = any_model.prepare(residues, Mask.hiding(residues, [(1, 1)])).wild_type()
     np.testing.assert_allclose(rows[1], masked, rtol=0, atol=1e-5 * scale)
     np.testing.assert_allclose(rows[2], runner.wild_type(), rtol=0, atol=1e-5 * scale)
     assert abs(rows[0] - runner.wild_type()).max() > 1e-3
 
 
 def test_a_row_does_not_depend_on_its_batch(any_model: LanguageModel) -> None:
-    runner = any_model.prepare(RESIDUES, Mask.showing(RESIDUES, [(2, 15)]))
+    residues = residues_of(any_model)
+    runner = any_model.prepare(residues, Mask.showing(residues, [(2, 15)]))
     changes = [Substitution(position, letter) for position in (1, 7) for letter in any_model.letters]
     together = runner.rows(changes)
     one_by_one = np.concatenate([runner.rows([change]) for change in changes])
     np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-5 * abs(together).max())
-    assert runner.rows([]).shape == (0, len(RESIDUES), 20)
+    assert runner.rows([]).shape == (0, len(residues), len(any_model.letters))
 
 
 @pytest.mark.parametrize(("numerics", "dtype"), [("exact", np.float32), ("float64", np.float64)])
 def test_numerics(any_model: LanguageModel, numerics: str, dtype: type) -> None:
-    runner = any_model.prepare(RESIDUES, None, numerics)
+    residues = residues_of(any_model)
+    runner = any_model.prepare(residues, None, numerics)
     assert runner.wild_type().dtype == dtype
-    assert runner.rows([Substitution(0, "A")]).dtype == dtype
-    exact = any_model.prepare(RESIDUES).wild_type()
+    assert runner.rows([Substitution(0, any_model.letters[0])]).dtype == dtype
+    exact = any_model.prepare(residues).wild_type()
     np.testing.assert_allclose(runner.wild_type(), exact, rtol=0, atol=1e-5 * abs(exact).max())
 
 
@@ -173,24 +203,37 @@ def test_the_fingerprint_is_stable_and_follows_the_weights(model: Any) -> None:
         assert identify(wrap(model.model, model.alphabet)).fingerprint == wrap(model.model).fingerprint
 
 
-def test_bad_input_is_one_sentence(model: Any) -> None:
+def test_bad_input_is_one_sentence(any_model: LanguageModel) -> None:
+    residues = residues_of(any_model)
+    L, A = len(residues), any_model.letters[0]
     cases: list[tuple[Callable[[], Any], type[Exception]]] = [
-        (lambda: model.encode(""), SequenceError),
-        (lambda: model.encode("MKXT"), SequenceError),
-        (lambda: model.prepare("MKT", None, "float16"), UsageError),
-        (lambda: model.prepare("MKT").rows([Substitution(3, "A")]), ModelError),
-        (lambda: model.prepare("MKT").rows([Substitution(-1, "A")]), ModelError),
-        (lambda: model.prepare("MKT").rows([Substitution(0, "X")]), ModelError),
+        (lambda: any_model.encode(""), SequenceError),
+        (lambda: any_model.encode(residues[:2] + "X" + residues[3:]), SequenceError),
+        (lambda: any_model.prepare(residues, None, "float16"), UsageError),
+        (lambda: any_model.prepare(residues).rows([Substitution(L, A)]), ModelError),
+        (lambda: any_model.prepare(residues).rows([Substitution(-1, A)]), ModelError),
+        (lambda: any_model.prepare(residues).rows([Substitution(0, "X")]), ModelError),
     ]
-    if model.max_residues is not None:
-        assert model.prepare("A" * model.max_residues).wild_type().shape == (model.max_residues, 20)
-        cases.append((lambda: model.encode("A" * (model.max_residues + 1)), SequenceError))
+    if any_model.max_residues is not None:
+        longest = (residues * any_model.max_residues)[: any_model.max_residues]
+        assert any_model.prepare(longest).wild_type().shape == (len(longest), len(any_model.letters))
+        cases.append((lambda: any_model.encode(longest + A), SequenceError))
     for call, kind in cases:
         with pytest.raises(kind) as failure:
             call()
         assert "\n" not in str(failure.value)
+
+
+def test_a_letter_that_is_none_is_named_with_its_place(model: Any) -> None:
     with pytest.raises(SequenceError, match="residue 3 is 'X'"):
         model.encode("MKXT")
+
+
+def test_no_row_at_all(any_model: LanguageModel) -> None:
+    residues = residues_of(any_model)
+    rows = any_model.prepare(residues).rows([])
+    assert rows.shape == (0, len(residues), len(any_model.letters))
+    assert rows.dtype == np.float32
 
 
 def test_every_module_keeps_its_mode_and_its_gradients(model: Any) -> None:

@@ -22,7 +22,7 @@ from catjac_widgets.language_models.esm.first_order.backward import (
     BackwardNorm,
     gelu_slope,
 )
-from catjac_widgets.language_models.esm.first_order.bfloat16 import rough_logits
+from catjac_widgets.language_models.esm.first_order.bfloat16 import approximate_logits
 from catjac_widgets.language_models.esm.forward import (
     AS_THEY_ARE,
     attend,
@@ -46,7 +46,7 @@ def in_float64(make: Callable[[], Any]) -> FairEsm:
 
 
 def approximate(adapter: FairEsm, mask: Mask | None = None, letters: int = 0, **options: Any) -> np.ndarray:
-    """What goes straight, corrected by some letters of every position; (L, A, L, A)."""
+    """Direct effects, corrected by some letters of every position; (L, A, L, A)."""
     tokens = adapter.encode(RESIDUES, mask)
     columns = torch.tensor(adapter._columns())
     made = FirstOrder(adapter.model, tokens, adapter._residues(tokens), columns, **options)
@@ -266,19 +266,19 @@ def test_masked_rows_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counted(model: Any, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
         sizes.append(len(tokens))
-        return rough_logits(model, tokens, *rest)
+        return approximate_logits(model, tokens, *rest)
 
-    monkeypatch.setattr(first_order, "rough_logits", counted)
+    monkeypatch.setattr(first_order, "approximate_logits", counted)
     found = approximate(adapter, mask, letters=2)
     assert sum(sizes) == 1 + 2 * 4
     assert np.abs(found[np.array(mask.masked)]).max() == 0
 
 
-def test_sixteen_bits_backwards_are_enough() -> None:
+def test_bfloat16_backwards_is_enough() -> None:
     adapter = FairEsm(random_esm2(3))
     whole = off_diagonal(approximate(adapter))
-    coarse = off_diagonal(approximate(adapter, backwards=torch.bfloat16))
-    assert 0 < np.linalg.norm(coarse - whole) < 0.02 * np.linalg.norm(whole)
+    rounded = off_diagonal(approximate(adapter, backwards=torch.bfloat16))
+    assert 0 < np.linalg.norm(rounded - whole) < 0.02 * np.linalg.norm(whole)
 
 
 # ---- the adapter
@@ -302,5 +302,5 @@ def test_altered_models_say_that_they_cannot() -> None:
     adapter.model.layers[0].register_forward_hook(lambda *_: None)
     with pytest.raises(ModelError, match="altered"):
         adapter.first_order(RESIDUES)
-    with pytest.raises(ModelError, match="half precision"):
+    with pytest.raises(ModelError, match="16-bit floats"):
         FairEsm(random_esm2(2).half()).first_order(RESIDUES)

@@ -19,9 +19,10 @@ from mutants import residues_of, same_bits_however_divided, some_mutants
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.cpu_kernels import build as compiling
 from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
-from catjac_widgets.language_models.esm.numerics import delta_int8 as delta_layers
-from catjac_widgets.language_models.esm.numerics.delta_int8 import Int8Weight, packed, unpacked
-from catjac_widgets.language_models.esm.runners import DeltaRunner
+from catjac_widgets.language_models.esm.numerics import delta_int8 as delta_int8_runner
+from catjac_widgets.language_models.esm.numerics import delta_int8_layers as delta_layers
+from catjac_widgets.language_models.esm.numerics.delta_int8 import DeltaInt8Runner
+from catjac_widgets.language_models.esm.numerics.delta_int8_layers import Int8Weight, packed, unpacked
 from catjac_widgets.language_models.registry import wrap
 from catjac_widgets.proteins.masks import Mask
 
@@ -34,13 +35,13 @@ def a_home_of_its_own(folder: Path) -> dict[str, str]:
     return {"XDG_CACHE_HOME": str(folder), "HOME": str(folder)}
 
 
-def runner_of(model: Any, residues: str, mask: Mask | None = None) -> DeltaRunner:
+def runner_of(model: Any, residues: str, mask: Mask | None = None) -> DeltaInt8Runner:
     made = wrap(model).prepare(residues, mask, "delta-int8")
-    assert isinstance(made, DeltaRunner)
+    assert isinstance(made, DeltaInt8Runner)
     return made
 
 
-def by_torch(runner: DeltaRunner, substitutions: list[Substitution], monkeypatch: Any) -> np.ndarray:
+def by_torch(runner: DeltaInt8Runner, substitutions: list[Substitution], monkeypatch: Any) -> np.ndarray:
     with monkeypatch.context() as patch:
         patch.setattr(runner, "_compiled", None)
         return runner.rows(substitutions)
@@ -92,6 +93,7 @@ def test_it_is_as_near_as_torch_is(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delta_layers, "STRONGEST_TOKENS", strongest)
+        patch.setattr(delta_int8_runner, "STRONGEST_TOKENS", strongest)
         residues = residues_of(length, seed)
         runner = runner_of(random_esm2(layers, heads * width, heads), residues)
         substitutions = some_mutants(residues, mutants, seed)
@@ -169,15 +171,15 @@ def test_packing_is_what_the_kernel_reads_and_can_be_undone(outputs: int, inputs
 def test_two_terms_leave_only_the_weights_error() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(32, 48, generator=generator)
-    coarse = Int8Weight(weight)
+    rounded = Int8Weight(weight)
     difference = torch.randn(3, 6, 48, generator=generator)
     everything = torch.arange(6).expand(3, 6)
-    found = coarse.add_product(torch.zeros(6, 32), difference.clone(), everything)
-    wanted = difference.double() @ (coarse.steps() * coarse.scale[:, None]).double().T
+    found = rounded.add_product(torch.zeros(6, 32), difference.clone(), everything)
+    wanted = difference.double() @ (rounded.steps() * rounded.scale[:, None]).double().T
     # Half a step of the second term: 1 / (2 * 127 * 254) of the largest channel, of 48 channels.
     largest = difference.abs().amax(-1).max() * weight.abs().max()
     assert (found - wanted).abs().max() < 48 * largest / (2 * 127 * 254)
-    one = coarse.add_product(torch.zeros(6, 32), difference.clone(), everything[:, :0])
+    one = rounded.add_product(torch.zeros(6, 32), difference.clone(), everything[:, :0])
     assert (one - wanted).norm() > 50 * (found - wanted).norm()
 
 
@@ -210,9 +212,9 @@ def test_without_a_compiler_it_says_why(compiler: str, words: str, monkeypatch: 
 @compiled
 def test_it_is_compiled_once_for_all_processes(tmp_path: Path) -> None:
     program = (
-        "from catjac_widgets.language_models.esm.cpu_kernels import compiling\n"
+        "from catjac_widgets.language_models.esm.cpu_kernels import build\n"
         "from catjac_widgets.language_models.esm.cpu_kernels.delta import FEATURES\n"
-        "compiling.library('delta_pass', FEATURES)\n"
+        "build.library('delta_pass', FEATURES)\n"
     )
     environment = os.environ | a_home_of_its_own(tmp_path)
 
@@ -230,8 +232,8 @@ def test_previews_take_it_once_it_is_compiled(tmp_path: Path) -> None:
     """A preview shall not wait for a compiler: the first goes another way, and later ones this."""
     program = (
         "import numpy as np, time, catjac\n"
-        "from catjac_widgets.language_models import compiled_delta\n"
-        "from catjac_widgets.language_models.esm.cpu_kernels import compiling\n"
+        "from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta\n"
+        "from catjac_widgets.language_models.esm.cpu_kernels import build\n"
         "made = []\n"
         "known = compiled_delta.CompiledDelta.__call__\n"
         "def counted(self, tokens):\n"
@@ -244,7 +246,7 @@ def test_previews_take_it_once_it_is_compiled(tmp_path: Path) -> None:
         "    steps = model.first_order(residues, None, (2,))\n"
         "    found.append([step for step in steps if step is not None][-1][1])\n"
         "    print(sum(made))\n"
-        "    while not compiling.at_hand('delta_pass', compiled_delta.FEATURES):\n"
+        "    while not build.at_hand('delta_pass', compiled_delta.FEATURES):\n"
         "        time.sleep(0.05)\n"
         "others = ~np.eye(len(residues), dtype=bool)\n"
         "one, two = (each.transpose(0, 2, 1, 3)[others] for each in found)\n"

@@ -1,4 +1,4 @@
-"""The compiled kernel of effects that go straight, against torch's way, and who takes it."""
+"""The compiled kernel of direct effects, against torch's way, and who takes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checkpoints import random_esm1b, random_esm2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catjac_widgets.language_models.esm.cpu_kernels import direct_effects as compiled_straight
+from catjac_widgets.language_models.esm.cpu_kernels import direct_effects as direct_effects_kernel
 from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
 from catjac_widgets.language_models.esm.cpu_kernels.build import library
 from catjac_widgets.language_models.esm.first_order.approximation import FirstOrder
@@ -23,10 +23,10 @@ compiled = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 @pytest.fixture(scope="module", autouse=True)
 def at_hand() -> None:
     if REASON is None:
-        library("straight", compiled_passes.FEATURES)
+        library("direct_effects", compiled_passes.FEATURES)
 
 
-def straight(model: Any, tokens: torch.Tensor, letters: torch.Tensor, quick: bool) -> torch.Tensor:
+def direct_effects(model: Any, tokens: torch.Tensor, letters: torch.Tensor, quick: bool) -> torch.Tensor:
     made = FirstOrder(model, tokens, slice(1, len(tokens) - 1), letters, quick=quick)
     for _ in made.steps(()):
         pass
@@ -57,7 +57,7 @@ def test_it_equals_torchs_way(
 ) -> None:
     model = random_esm2(layers, heads * depth, heads, seed=seed)
     tokens, chosen = random_tokens(residues, seed, masked), torch.arange(letters)
-    ours, torchs = (straight(model, tokens, chosen, quick) for quick in (True, False))
+    ours, torchs = (direct_effects(model, tokens, chosen, quick) for quick in (True, False))
     np.testing.assert_allclose(ours, torchs, rtol=0, atol=1e-5 * float(torchs.abs().max()) + 1e-6)
 
 
@@ -68,7 +68,7 @@ def test_scores_that_grow_beyond_all_measure_are_cut() -> None:
         for layer in model.layers:
             layer.self_attn.q_proj.weight *= 40
     tokens, letters = random_tokens(11, 0), torch.arange(4, 24)
-    ours, torchs = (straight(model, tokens, letters, quick) for quick in (True, False))
+    ours, torchs = (direct_effects(model, tokens, letters, quick) for quick in (True, False))
     assert torch.isfinite(ours).all()
     # Up to 1 / LEAST_SUM times the last bits of what is subtracted.
     np.testing.assert_allclose(ours, torchs, rtol=0, atol=1e-3 * float(torchs.abs().max()))
@@ -81,7 +81,7 @@ def test_threads_change_nothing() -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(straight(model, tokens, letters, quick=True))
+            found.append(direct_effects(model, tokens, letters, quick=True))
     finally:
         torch.set_num_threads(before)
     # The kernel adds in one order; what goes into it comes from torch, whose threads may not.
@@ -92,16 +92,18 @@ def test_threads_change_nothing() -> None:
 @compiled
 def test_what_it_cannot_take_goes_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
-    known = compiled_straight.add_straight
+    known = direct_effects_kernel.add_direct_effects
     monkeypatch.setattr(
-        compiled_straight, "add_straight", lambda *given: (used.append(len(given)), known(*given))[1]
+        direct_effects_kernel,
+        "add_direct_effects",
+        lambda *given: (used.append(len(given)), known(*given))[1],
     )
     tokens = random_tokens(7, 0)
-    straight(random_esm2(2, 32, 2), tokens, torch.arange(4, 24), quick=True)
+    direct_effects(random_esm2(2, 32, 2), tokens, torch.arange(4, 24), quick=True)
     assert len(used) == 2
-    straight(random_esm2(1, 144, 2), tokens, torch.arange(4, 24), quick=True)  # 72 channels a head
-    straight(random_esm2(2, 32, 2), tokens, torch.arange(33), quick=True)
-    straight(random_esm2(2, 32, 2).double(), tokens, torch.arange(4, 24), quick=True)
+    direct_effects(random_esm2(1, 144, 2), tokens, torch.arange(4, 24), quick=True)  # 72 channels a head
+    direct_effects(random_esm2(2, 32, 2), tokens, torch.arange(33), quick=True)
+    direct_effects(random_esm2(2, 32, 2).double(), tokens, torch.arange(4, 24), quick=True)
     monkeypatch.setenv("CATJAC_COMPILER", "")
-    straight(random_esm2(2, 32, 2), tokens, torch.arange(4, 24), quick=True)
+    direct_effects(random_esm2(2, 32, 2), tokens, torch.arange(4, 24), quick=True)
     assert len(used) == 2

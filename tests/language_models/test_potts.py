@@ -96,7 +96,7 @@ def test_saved_and_used_by_name(tmp_path, ending, own_cache):
 def test_a_fit_finds_the_coupled_pairs():
     alignment = sampled_alignment(pairs=[(0, 4), (2, 6)], length=8, count=300, seed=3)
     potts = fit_potts(alignment, iterations=60)
-    scores = catjac_widgets.coupling_contacts(potts).values
+    scores = catjac_widgets.potts.contacts(potts).values
     best = sorted(zip(*np.triu_indices(8, 1), strict=True), key=lambda ij: -scores[ij])[:2]
     assert {(int(i), int(j)) for i, j in best} == {(0, 4), (2, 6)}
     np.testing.assert_allclose(potts.couplings, potts.couplings.transpose(2, 3, 0, 1), atol=1e-6)
@@ -109,7 +109,7 @@ def test_one_sequence_and_columns_of_gaps():
     assert np.isfinite(potts.couplings).all()
     potts = fit_potts(">q\nARND\n>a\nA-ND\n>b\nA-NE\n", iterations=5)
     assert potts.columns == (0, 2, 3)
-    assert np.isnan(catjac_widgets.coupling_contacts(potts).values[1]).all()
+    assert np.isnan(catjac_widgets.potts.contacts(potts).values[1]).all()
     with pytest.raises(SequenceError, match="Only 1 of 2"):
         fit_potts(">q\nA-\n>a\nA-\n")
 
@@ -214,9 +214,20 @@ def test_nucleotides_have_a_jacobian_too(tmp_path, own_cache):
     assert float(found[0, 5]) == float(found.max())
 
 
-def test_a_query_with_unknown_residues_leaves_the_columns_alone(tmp_path, own_cache):
+def test_a_query_with_unknown_residues_keeps_its_columns_numbers(tmp_path, own_cache):
     path = tmp_path / "family.a3m"
-    path.write_text(FAMILY.replace("ARNDCQEG", "ARXDCQEG"))
+    # The second column is left out, for its gaps.
+    lines = FAMILY.splitlines()
+    rows = [line if line.startswith(">") else f"{line[0]}-{line[2:]}" for line in lines[2:]]
+    path.write_text("\n".join([">q", "ARXDCQEG", *rows]))
+    assert identify(f"potts:{path}").max_residues == 8
+    model = load_model(f"potts:{path}")
+    assert model.potts.sequence == "ARXDCQEG"
+    assert model.potts.columns == (0, 2, 3, 4, 5, 6, 7)
+    J = catjac_widgets.jacobian("ARNDCQEG", f"potts:{path}", progress=False)
+    assert not J[1].values.any()
+    # With gaps it is no sequence to be asked about: the columns stand alone.
+    path.write_text(FAMILY.replace("ARNDCQEG", "AR-DCQEG"))
     assert identify(f"potts:{path}").max_residues == 8
     assert load_model(f"potts:{path}").potts.sequence == ""
 

@@ -1,40 +1,49 @@
 from __future__ import annotations
 
 import gzip
-import struct
 
 import numpy as np
 import pytest
 from labelled_potts import random_parameters
+from potts_files import PLMC_LETTERS, write_gremlin, write_plmc
 
+import catjac_widgets
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.language_models.potts.files import read_potts
-from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS
+from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES
 
 
 def test_files_of_plmc(tmp_path):
     potts = random_parameters(4, 5)
-    pairs = [(i, j) for i in range(4) for j in range(i + 1, 4)]
-    for kind, size in (("f", 4), ("d", 8)):
-        content = struct.pack("<5i", 4, 21, 3, 1, 100) + struct.pack(f"<5{kind}", 0.8, 0.1, 0.2, 0, 2.5)
-        content += ("-" + ALIGNMENT_LETTERS).encode() + struct.pack(f"<4{kind}", 1, 1, 0.5, 0)
-        content += b"ARND" + struct.pack("<4i", 1, 2, 3, 4)
-        order = [20, *range(20)]
-        dtype = f"<f{size}"
-        content += np.zeros((4, 21), dtype).tobytes() + potts.fields[:, order].astype(dtype).tobytes()
-        content += np.zeros((6, 21, 21), dtype).tobytes()
-        for i, j in pairs:
-            content += potts.couplings[i][order][:, j][:, order].astype(dtype).tobytes()
-        path = tmp_path / f"{kind}.params"
-        path.write_bytes(content)
+    order = [ALIGNMENT_STATES.index(letter) for letter in PLMC_LETTERS]
+    for double in (False, True):
+        path = write_plmc(tmp_path / "model.params", potts, double=double)
         found = read_potts(path)
-        assert (found.letters, found.sequence, found.neff) == ("-" + ALIGNMENT_LETTERS, "ARND", 2.5)
+        # Without a focus sequence, there is one residue a column and none is known.
+        assert (found.letters, found.sequence, found.neff) == (PLMC_LETTERS, "", 2.5)
+        assert (found.columns, found.length, found.is_part) == ((0, 1, 2, 3), 4, False)
         np.testing.assert_allclose(found.fields, potts.fields[:, order], rtol=1e-6)
-        expected = potts.couplings[:, order][:, :, :, order]
-        np.testing.assert_allclose(found.couplings, expected, rtol=1e-6)
-        path.write_bytes(content[:-4])
+        np.testing.assert_allclose(found.couplings, potts.couplings[:, order][:, :, :, order], rtol=1e-6)
+        path.write_bytes(path.read_bytes()[:-4])
         with pytest.raises(CheckpointError, match="cut short"):
             read_potts(path)
+
+
+def test_plmc_with_a_focus_sequence_keeps_its_numbers(tmp_path):
+    """Columns with a gap or a lower-case letter there are left out; the others keep their numbers."""
+    path = write_plmc(
+        tmp_path / "model.params", random_parameters(4, 5), target="ARND", numbers=(20, 21, 24, 30)
+    )
+    found = read_potts(path)
+    assert found.columns == (0, 1, 4, 10)
+    assert found.sequence == "ARXXNXXXXXD"
+    assert found.numbers == tuple(map(str, range(20, 31)))
+    C = catjac_widgets.potts.contacts(found)
+    assert list(C["number_i"].values) == list(found.numbers)
+    assert np.flatnonzero(np.isfinite(C[0])).tolist() == [0, 1, 4, 10]
+    write_plmc(path, random_parameters(2, 5), target="AR", numbers=(21, 20))
+    with pytest.raises(CheckpointError, match="do not ascend"):
+        read_potts(path)
 
 
 def test_files_of_ccmpred(tmp_path):
@@ -72,16 +81,8 @@ def test_ccmpred_with_a_line_of_json_and_packed(tmp_path):
 def test_files_of_gremlin(tmp_path):
     potts = random_parameters(3, 8)
     columns = (0, 2, 5)
-    lines = [
-        f"V[{column}] " + " ".join(f"{value:g}" for value in row)
-        for column, row in zip(columns, potts.fields, strict=True)
-    ]
-    for i in range(3):
-        for j in range(i + 1, 3):
-            values = " ".join(f"{value:.8g}" for value in potts.couplings[i, :, j].ravel())
-            lines.append(f"W[{columns[i]}][{columns[j]}] {values}")
-    path = tmp_path / "family.mrf"
-    path.write_text("\n".join(lines) + "\n")
+    path = write_gremlin(tmp_path / "family.mrf", potts, columns)
+    lines = path.read_text().splitlines()
     found = read_potts(path)
     np.testing.assert_allclose(found.fields, potts.fields, rtol=1e-4)
     np.testing.assert_allclose(found.couplings, potts.couplings, rtol=1e-6)

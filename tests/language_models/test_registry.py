@@ -26,6 +26,7 @@ from catjac_widgets.language_models.esm import checkpoints, published
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.published import PUBLISHED
 from catjac_widgets.language_models.registry import identify, load_model, models, resolve_model
+from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 SMALL = "esm2_t6_8M_UR50D"
 RESIDUES = "MKTAYIAKQR"
@@ -356,7 +357,10 @@ def test_the_table_lists_every_published_model() -> None:
     for row in table:
         assert row["name"] in text
         assert row["name"] in html
-        assert row["parameters"] > 1e5
+    for name in ("mini", *PUBLISHED):
+        assert table[name]["parameters"] > 1e5
+        assert set(table[name]["letters"]) == set(ESM_LETTERS)
+        assert table[name]["runs_here"] in (True, False)
     assert "650M" in text
     with pytest.raises(KeyError):
         table["nothing"]

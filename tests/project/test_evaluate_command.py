@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_becomes_a_table_and_a_figure(folder: Path, tmp_path: Path) -> None:
     done = call("proteins", "-o", "out.csv", "--methods", "attention", "--plot", "out.html", "-q")
     assert done.exit_code == 0, done.output
-    table = catjac.read_evaluation(tmp_path / "out.csv")
+    table = catjac.benchmark.read(tmp_path / "out.csv")
     for name in ("ww", "sh3"):
         example = catjac.examples()[name]
         expected = catjac.precision_at_l(catjac.contact_head(example.sequence), example.structure)

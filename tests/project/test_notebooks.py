@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+import catjac
+from catjac_widgets.namespaces import NAMESPACES
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
@@ -16,6 +20,20 @@ pytestmark = pytest.mark.notebook
 
 def test_there_are_notebooks() -> None:
     assert EXAMPLES / "quickstart.ipynb" in NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_uses_public_names_only(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            found = re.findall(
+                r"^\s*(?:from|import)\s+catjac[_.]\S*|\bcatjac_widgets\b", cell.source, re.MULTILINE
+            )
+            assert not found, f"{path.name} imports what is not public: {found}"
+            for namespace, name in re.findall(r"(?<![\w.])catjac\.(\w+)(?:\.(\w+))?", cell.source):
+                assert namespace in catjac.__all__, f"{path.name}: catjac.{namespace}"
+                if name and namespace in NAMESPACES:
+                    assert name in dir(getattr(catjac, namespace)), f"{path.name}: catjac.{namespace}.{name}"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from catjac_widgets.errors import MaskError
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 
 bools = st.lists(st.booleans(), min_size=1, max_size=50)
 

@@ -13,7 +13,6 @@ import pytest
 from biotite.structure.io import pdb, pdbx
 from made_up_structures import chain, ligand
 
-import catjac_widgets.analysis.accessor  # noqa: F401 - registers .catjac
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
 from catjac_widgets.errors import StructureError, UsageError
 from catjac_widgets.proteins.sequences import Chain, Sequence
@@ -193,7 +192,7 @@ def contacts_like(residues):
     import xarray as xr
 
     from catjac_widgets.proteins.coordinates import residue_coordinates
-    from catjac_widgets.proteins.sequences import as_sequence
+    from catjac_widgets.proteins.reading import as_sequence
 
     values = np.random.default_rng(0).normal(size=(len(residues),) * 2)
     return xr.DataArray(

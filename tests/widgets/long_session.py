@@ -18,7 +18,7 @@ from notebook_page import Wire
 
 from catjac_widgets.language_models.esm.mini.weights import embedded_file
 from catjac_widgets.language_models.registry import load_model
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.launch import explore
 from catjac_widgets.widgets.explorer.view import Explorer
 

@@ -111,11 +111,16 @@ class NotebookPage:
         self.settle()
 
     def settle(self, seconds: float = 0.4) -> None:
+        """Pump for that long, and on until the page has drawn what came."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.pump()
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        self.pump()
 
-    def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Pump until the condition holds."""
         until = time.monotonic() + seconds
         while not condition():

@@ -10,7 +10,7 @@ import pytest
 from jobs import RESIDUES
 from notebook_page import NotebookPage
 
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.recovery.view import RecoveryCurve
 from catjac_widgets.widgets.sensitivity.view import Sensitivity
 

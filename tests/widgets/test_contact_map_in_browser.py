@@ -11,7 +11,8 @@ from notebook_page import NotebookPage
 
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.explorer.view import Explorer
 

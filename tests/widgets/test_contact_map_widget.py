@@ -11,7 +11,7 @@ from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.contact_map.view import (
     CONTACT,
     NO_CONTACT,

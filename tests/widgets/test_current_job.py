@@ -13,7 +13,7 @@ from notebook_page import Wire
 
 from catjac_widgets.errors import DeviceError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")

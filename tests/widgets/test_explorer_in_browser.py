@@ -10,7 +10,7 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
 from catjac_widgets.errors import DeviceError
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.explorer.view import Explorer
 

@@ -11,10 +11,10 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.contacts.operations import block_norms
+from catjac_widgets.analysis.contacts.norms import block_norms
 from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.job_feed import row_norms
 from catjac_widgets.widgets.explorer.launch import explore
 from catjac_widgets.widgets.explorer.view import Explorer

@@ -15,7 +15,7 @@ import catjac
 from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.jacobian_slice.values import (
     FORMS,
     LETTER_ORDERS,

@@ -14,7 +14,8 @@ from notebook_page import NotebookPage
 
 import catjac
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.widgets.explorer.view import Explorer
 from catjac_widgets.widgets.jacobian_slice.values import LETTER_ORDERS, QUANTITIES
 from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice

@@ -14,8 +14,9 @@ from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
-from catjac_widgets.widgets.base.labels import structure_names
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
+from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.explorer.view import Explorer
 

@@ -14,7 +14,7 @@ from notebook_page import Wire
 
 from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.view import Explorer
 from catjac_widgets.widgets.jacobian_slice import mean_block
 from catjac_widgets.widgets.jacobian_slice.mean_block import MeanBlock, mean_block_of

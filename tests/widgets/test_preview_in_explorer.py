@@ -19,7 +19,7 @@ from catjac_widgets.analysis.previews import in_background as preview_tasks
 from catjac_widgets.errors import DeviceError
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")

@@ -9,7 +9,7 @@ import numpy as np
 
 from catjac_widgets.analysis.recovery.patterns import patterned_masks
 from catjac_widgets.analysis.recovery.targets import as_target
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 
 
 def test_the_browser_s_order_is_the_nested_pattern_s(repository: Path) -> None:

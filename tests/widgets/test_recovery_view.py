@@ -13,7 +13,7 @@ from catjac_widgets.analysis.recovery.targets import as_target
 from catjac_widgets.errors import Cancelled, MaskError, ModelError, UsageError
 from catjac_widgets.language_models.potts.adapter import random_potts
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.recovery.view import (
     RecoveryCurve,
     described,

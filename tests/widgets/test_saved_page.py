@@ -99,18 +99,17 @@ def test_a_saved_page_is_linked_without_a_kernel(
     block = page.locator(".cj-slice .cj-title").first.inner_text()
     page.mouse.click(*point(notebook, ".cj-touch", 0.3, 0.7))
     page.mouse.move(3, 3)
-    page.wait_for_timeout(600)
-    assert page.locator(".cj-slice .cj-title").first.inner_text() != block
+    notebook.until(lambda: page.locator(".cj-slice .cj-title").first.inner_text() != block)
     for name, selector in (("track", ".cj-mask .cj-track"), ("bars", ".cj-sensitivity .cj-bokeh")):
-        assert page.locator(selector).screenshot() != before[name], name
+        notebook.until(lambda name=name, at=selector: page.locator(at).screenshot() != before[name])
     # Hover over the bars is said on the map's page and in the bars' own words.
     page.mouse.move(*point(notebook, ".cj-sensitivity .cj-bokeh", 0.5, 0.3))
     page.mouse.move(*point(notebook, ".cj-sensitivity .cj-bokeh", 0.52, 0.3))
-    page.wait_for_timeout(500)
     model = f"models.get({shown!r})"
+    notebook.until(lambda: page.evaluate(f"{model}.get('hover')") is not None)
     hovered = page.evaluate(f"{model}.get('hover')")
     assert hovered[0] == hovered[1]
-    assert "influence" in page.locator(".cj-sensitivity .cj-readout").inner_text()
+    notebook.until(lambda: "influence" in page.locator(".cj-sensitivity .cj-readout").inner_text())
     # The numbers under the bars are those that are chosen: the protein's own, which begin at 7, or positions.
     assert ticks(notebook) == {4: "10", 9: "15", 14: "20", 19: "25", 24: "30", 29: "35"}
     axis = page.locator(".cj-sensitivity .cj-bokeh").screenshot()
@@ -131,9 +130,8 @@ def test_a_saved_page_is_linked_without_a_kernel(
         slider.focus()
         for _ in range(6):
             page.keyboard.press(key)
-        page.wait_for_timeout(500)
         assert page.evaluate(f"{model}.get('{trait}')") != value
-        assert page.locator(".cj-map .cj-plot").first.screenshot() != old, trait
+        notebook.until(lambda old=old: page.locator(".cj-map .cj-plot").first.screenshot() != old)
     # A step of the curve sets its mask.
     page.locator(".cj-recovery").scroll_into_view_if_needed()
     spot = page.evaluate(
@@ -148,6 +146,5 @@ def test_a_saved_page_is_linked_without_a_kernel(
     )
     page.mouse.move(spot[0] - 20, spot[1] + 20)
     page.mouse.click(*spot)
-    page.wait_for_timeout(500)
-    assert page.evaluate(f"{model}.get('mask')") is not None
+    notebook.until(lambda: page.evaluate(f"{model}.get('mask')") is not None)
     assert notebook.complaints == []

@@ -11,7 +11,7 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
 from catjac_widgets.analysis.summaries import sensitivity
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.sensitivity.view import Sensitivity
 

@@ -10,7 +10,7 @@ from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.explorer.view import Explorer
 from catjac_widgets.widgets.sequence_mask.view import SequenceMask
 

@@ -18,7 +18,7 @@ from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import DeviceError, MaskError, UsageError
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import as_sequence
+from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.explorer.view import Explorer
 from catjac_widgets.widgets.sequence_mask.view import MASKED_HEAD_LABEL, SequenceMask

@@ -16,7 +16,6 @@ from catjac_widgets.proteins.sequences import Sequence
 Number = int | str
 
 
-@xr.register_dataarray_accessor("catjac")
 class JacobianAccessor:
     """Analyses of a Jacobian, and selections by chain and the structure's own residue numbers.
 

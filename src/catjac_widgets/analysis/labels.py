@@ -1,4 +1,7 @@
-"""What the labels of a Jacobian say: its axes, which rows are there, and the labels of a map made from it."""
+"""What the labels of a Jacobian allow: its axes checked, which rows are there, whose sequence, how centred.
+
+The names themselves are defined in `proteins.coordinates`.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,9 @@ import xarray as xr
 
 from catjac_widgets.errors import JacobianError, MaskError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.coordinates import AXES, RESIDUE_LABELS, says_residues, sequence_along
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import CHAIN_NAMES, Chain, Sequence
-
-#: The four axes of a Jacobian, in the order in which every routine here sees them.
-AXES = ("pos_in", "aa_in", "pos_out", "aa_out")
-
-#: What rides along with each position, as `<what>_in`, `<what>_out`, `<what>_i`, `<what>_j`.
-RESIDUE_LABELS = ("chain", "number", "wild_type", "residue")
 
 _WHAT_WAS_COMPUTED = (
     "sequence",
@@ -115,6 +113,21 @@ def rows_present(J: xr.DataArray) -> np.ndarray:
     return ~np.isnan(np.asarray(corner.values))
 
 
+def averages_to_zero(J: xr.DataArray) -> bool:
+    """Tell by one column whether J was centred over `pos_in`, whatever its attributes say.
+
+    Attributes outlive arithmetic: of ``J - J.mean("pos_in")`` they still say that it is raw. A J that is not
+    in memory is taken at its word.
+    """
+    if not J.variable._in_memory or J.sizes["pos_in"] < 2:
+        return False
+    column = J.isel(pos_out=0).values
+    column = column[np.isfinite(column).all(axis=(1, 2))]
+    if len(column) < 2 or not column.any():
+        return False
+    return bool(np.abs(column.mean(axis=0)).max() < 1e-5 * np.abs(column).max())
+
+
 def visible_positions(J: xr.DataArray | xr.Dataset) -> set[int] | None:
     """Return the positions that the model saw, from the attribute `visible`; None where that is gone."""
     text, residues = J.attrs.get("visible"), J.attrs.get("sequence")
@@ -209,19 +222,9 @@ def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
     JacobianError
         If neither coordinates nor attributes name the residues.
     """
-    for suffix in ("_out", "_i", ""):
-        needed = [f"{label}{suffix}" for label in ("chain", "number", "wild_type")]
-        if all(name in labelled.coords for name in needed):
-            chains, numbers, residues = (
-                [str(v) for v in np.atleast_1d(labelled[name].values)] for name in needed
-            )
-            made: list[Chain] = []
-            first = 0
-            for k in range(1, len(chains) + 1):
-                if k == len(chains) or chains[k] != chains[first]:
-                    made.append(Chain(chains[first], "".join(residues[first:k]), tuple(numbers[first:k])))
-                    first = k
-            return Sequence(tuple(made), str(labelled.attrs.get("sequence_name", "")))
+    for side in ("out", "i", ""):
+        if says_residues(labelled, side):
+            return sequence_along(labelled, side)
     text = labelled.attrs.get("sequence")
     if text:
         parts = str(text).split(":")

@@ -7,9 +7,10 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.contacts.operations import block_norms
-from catjac_widgets.analysis.likelihood.probabilities import entropy, log_softmax
+from catjac_widgets.analysis.contacts.norms import block_norms
+from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.errors import JacobianError
+from catjac_widgets.proteins.coordinates import AXES
 
 
 def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
@@ -114,7 +115,7 @@ def epistasis(J: xr.DataArray) -> xr.DataArray:
     else:
         inputs = _wild_type_letters(J, "in")
         made = against_wild_type - against_wild_type.sel(aa_in=inputs).drop_vars("aa_in")
-    made = made.transpose(*labels.AXES).assign_coords(J.coords)
+    made = made.transpose(*AXES).assign_coords(J.coords)
     made.attrs = {**labels.provenance(J), "kind": "epistasis"}
     return made.rename("epistasis")
 
@@ -130,23 +131,12 @@ def _refuse_position_centred(J: xr.DataArray) -> None:
         over & {"pos_in", "pos_out"}
         or unknown_kind
         or J.attrs.get("symmetrised")
-        or _looks_position_centred(J)
+        or labels.averages_to_zero(J)
     ):
         raise JacobianError(
             "This Jacobian was centred over positions or symmetrised; what mutations do cannot be had back "
             "from it, so pass the raw one."
         )
-
-
-def _looks_position_centred(J: xr.DataArray) -> bool:
-    """Tell by one column whether J averages to zero over `pos_in`: attributes outlive arithmetic."""
-    if not J.variable._in_memory or J.sizes["pos_in"] < 2:
-        return False
-    column = J.isel(pos_out=0).values
-    column = column[np.isfinite(column).all(axis=(1, 2))]
-    if len(column) < 2 or not column.any():
-        return False
-    return bool(np.abs(column.mean(axis=0)).max() < 1e-5 * np.abs(column).max())
 
 
 def _has_wild_type_rows(J: xr.DataArray) -> bool:

@@ -5,7 +5,7 @@ A row is what substitutions at one position do everywhere, shape (A_in, L, A_out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -90,3 +90,98 @@ class PositionMeans:
     def over_inputs(self) -> np.ndarray:
         """Return the mean of the rows that came, float64 (A_in, L, A_out)."""
         return self._sum / self._rows
+
+
+class BlockCentring:
+    """Subtracts a Jacobian's means from the blocks of one row at a time, with no centred copy of it all.
+
+    With Y the blocks centred over their letters, centring over positions too takes from block (i, j)
+    mean_i Y_j + mean_j Y_i − mean Y, each a matrix of (A_in, A_out).
+
+    Parameters
+    ----------
+    shape
+        (n, A_in, columns, A_out) of the Jacobian; axes of length 1 are left alone.
+    axes
+        Over which of the four axes, by number, the mean is subtracted.
+    each
+        Gives (index, row) for all rows, float64 (A_in, columns, A_out); called where position means are
+        needed.
+
+    Attributes
+    ----------
+    letters_in, letters_out
+        Whether the mean over the input and the output letters is subtracted.
+    over_inputs, over_outputs
+        float64 (columns, A_in, A_out) and (n, A_in, A_out): position means, centred over letters; None where
+        those positions are not centred.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        axes: Collection[int],
+        each: Callable[[], Iterable[tuple[int, np.ndarray]]],
+    ) -> None:
+        n, inputs, columns, outputs = shape
+        self.letters_in = 1 in axes and inputs > 1
+        self.letters_out = 3 in axes and outputs > 1
+        self.over_inputs: np.ndarray | None = None
+        self.over_outputs: np.ndarray | None = None
+        self._of_all: np.ndarray | None = None
+        over_rows, over_columns = 0 in axes and n > 1, 2 in axes and columns > 1
+        if not (over_rows or over_columns):
+            return
+        means = PositionMeans(n, (inputs, columns, outputs))
+        for index, row in each():
+            means.add(index, row)
+        # Letters are centred last: the mean of centred rows is the mean row, centred.
+        if over_rows:
+            self.over_inputs = self._centre_letters(means.over_inputs().transpose(1, 0, 2))
+        if over_columns:
+            self.over_outputs = self._centre_letters(means.over_outputs)
+        if self.over_inputs is not None and self.over_outputs is not None:
+            self._of_all = self.over_outputs.mean(axis=0)
+
+    def centre(self, blocks: np.ndarray, index: int) -> np.ndarray:
+        """Centre the blocks (columns, A_in, A_out) of row `index`."""
+        blocks = self._centre_letters(blocks)
+        if self.over_inputs is not None:
+            blocks = blocks - self.over_inputs
+        if self.over_outputs is not None:
+            blocks = blocks - self.over_outputs[index]
+        if self._of_all is not None:
+            blocks = blocks + self._of_all
+        return blocks
+
+    def _centre_letters(self, blocks: np.ndarray) -> np.ndarray:
+        axes = [1] * self.letters_in + [2] * self.letters_out
+        # A copy would be summed in another order.
+        return centred(blocks, axes) if axes else blocks
+
+
+def centre_in_place(values: np.ndarray, axes: Collection[int]) -> None:
+    """Subtract the means over `axes` from a Jacobian, row by row; sums are float64.
+
+    Parameters
+    ----------
+    values
+        (n, A_in, L, A_out), float; changed. Rows that are NaN stay so and do not enter the means over rows.
+    axes
+        Any of 0 … 3.
+    """
+    mean_row = np.zeros(values.shape[1:])
+    if 0 in axes:
+        number = np.zeros(values.shape[1:])
+        for row in values:
+            there = ~np.isnan(row)
+            mean_row += np.where(there, row, 0.0)
+            number += there
+        with np.errstate(invalid="ignore"):
+            mean_row /= number
+    for row in values:
+        made = row - mean_row
+        for axis in (1, 2, 3):
+            if axis in axes:
+                made -= made.mean(axis=axis - 1, keepdims=True)
+        row[...] = made

@@ -1,6 +1,8 @@
-"""Corrections of a square map of block norms; plain numpy, no labels, no missing values."""
+"""Corrections of a square map of block norms; plain numpy, no labels."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,6 +39,22 @@ def zero_diagonal(values: np.ndarray) -> np.ndarray:
 
 
 def without_singular(values: np.ndarray, count: int) -> np.ndarray:
-    """Take the `count` largest singular components out of a map (n, n)."""
+    """Take the `count` largest singular components out of a map (n, n), whatever sign they carry."""
     left, sizes, right = np.linalg.svd(values)
     return (left[:, count:] * sizes[count:]) @ right[count:]
+
+
+def over_diagonal(values: np.ndarray) -> np.ndarray:
+    """Divide C_ij by sqrt(C_ii C_jj), none of which may be 0; a map (n, n) of zeros stays so."""
+    if not values.any():
+        return values
+    scale = np.sqrt(np.diagonal(values))
+    return values / np.outer(scale, scale)
+
+
+def over_finite(values: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Apply a function of a map to the residues that have values; rows and columns that are NaN stay so."""
+    kept = ~np.isnan(values).all(axis=1)
+    made = np.full_like(values, np.nan)
+    made[np.ix_(kept, kept)] = function(values[np.ix_(kept, kept)])
+    return made

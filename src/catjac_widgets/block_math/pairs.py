@@ -1,7 +1,7 @@
-"""Blocks paired with their transposes: norms of (J[i,a,j,b] + J[j,b,i,a]) / 2, a tile at a time.
+"""Blocks paired with their transposes: (J[i,a,j,b] + J[j,b,i,a]) / 2 and its norms, a tile at a time.
 
-Block (i, j) needs row i and row j, so this is what cannot be done as rows pass by. A few rows are held while
-all later ones are read past them; nothing of the size of J is ever made.
+Block (i, j) needs row i and row j, so this is what cannot be done as rows pass by. For the norms, a few rows
+are held while all later ones are read past them; nothing of the size of J is ever made.
 """
 
 from __future__ import annotations
@@ -70,6 +70,16 @@ def paired_norms(
                 norms[rows, columns] = found
                 norms[columns, rows] = found.T
             yield
+
+
+def symmetrise_in_place(values: np.ndarray) -> None:
+    """Average an array (L, A, L, A) with its transpose, a tile and its mirror image at a time."""
+    tiles = [slice(start, start + _TILE) for start in range(0, len(values), _TILE)]
+    for place, rows in enumerate(tiles):
+        for columns in tiles[place:]:
+            mean = (values[rows, :, columns] + values[columns, :, rows].transpose(2, 3, 0, 1)) / 2
+            values[rows, :, columns] = mean
+            values[columns, :, rows] = mean.transpose(2, 3, 0, 1)
 
 
 def position_shift(over_rows: np.ndarray | None, over_columns: np.ndarray | None) -> np.ndarray | None:

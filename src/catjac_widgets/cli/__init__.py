@@ -1,4 +1,4 @@
-"""The door in the shell: the command ``catjac``."""
+"""The front end in a shell: the command ``catjac``."""
 
 from catjac_widgets.cli.group import main
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from catjac_widgets.cli.outputs import check_output, replacing
 from catjac_widgets.errors import UsageError
+from catjac_widgets.export.files import check_output, replacing
 
 _ENDINGS = (".a3m", ".afa", ".aln")
 

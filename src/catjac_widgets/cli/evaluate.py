@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catjac_widgets.cli.outputs import check_output
 from catjac_widgets.errors import UsageError
+from catjac_widgets.export.files import check_output
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,7 +61,8 @@ def evaluate_command(
         if path.suffix != ending:
             raise UsageError(f"The output {path} does not end in {ending}; name it out{ending}.")
         check_output(path, force=True)
-    from catjac_widgets import evaluate, load_model
+    from catjac_widgets import load_model
+    from catjac_widgets.analysis.benchmark.evaluate import evaluate
     from catjac_widgets.analysis.benchmark.methods import USUAL
 
     table = evaluate(

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from catjac_widgets.cli.outputs import (
-    check_output,
-    is_for_each,
-    paths_for,
-    replacing,
-    write_map,
-    write_netcdf,
-    write_zarr,
-)
+from catjac_widgets.cli.each_record import is_for_each, paths_for
 from catjac_widgets.errors import UsageError
+from catjac_widgets.export.files import check_output, replacing
+from catjac_widgets.export.format_table import format_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,9 +51,7 @@ def _with_options(function: Function) -> Function:
 @click.option("--positions", metavar="RANGES", help="Only rows of these positions: 1-20,35.")
 def jacobian_command(output: Path, positions: str | None, force: bool, **options: Any) -> None:
     """Compute the categorical Jacobian of WHAT and write it as zarr or netCDF."""
-    if output.suffix not in (".zarr", ".nc"):
-        raise UsageError(f"The output {output} ends in neither .zarr nor .nc; name it out.zarr.")
-    write = write_zarr if output.suffix == ".zarr" else write_netcdf
+    write = format_of(output, "jacobian").write
     if is_for_each(output):
         write_each(output, write, force=force, positions=positions, **options)
         return
@@ -84,30 +76,24 @@ def contacts_command(
     output: Path | None, separation: int, top: int | None, force: bool, **options: Any
 ) -> None:
     """Predict the contacts of WHAT from its Jacobian (order A, APC): the best pairs, or the whole map."""
-    if output is not None and output.suffix not in (".csv", ".npz"):
-        raise UsageError(f"The output {output} ends in neither .csv nor .npz; name it out.csv.")
+    made = None if output is None else format_of(output, "contacts")
     for_each = output is not None and is_for_each(output)
     if output is not None and not for_each:
         check_output(output, force)
     from catjac_widgets import contacts
     from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 
-    def write(C: xr.DataArray, path: Path) -> None:
-        if path.suffix == ".npz":
-            write_map(C, path)
-        else:
-            top_contacts(C, top or C.size, separation).to_csv(path, index=False)
-
-    if output is not None and for_each:
-        write_each(output, lambda J, path: write(contacts(J), path), force=force, **options)
+    pairs: dict[str, Any] = {"top": top, "separation": separation}
+    if output is not None and made is not None and for_each:
+        write_each(output, lambda J, path: made.write(contacts(J), path, **pairs), force=force, **options)
         return
     C = contacts(_jacobian(positions=None, **options))
-    if output is None:
+    if output is None or made is None:
         for pair in top_contacts(C, top or 20, separation).itertuples():
             click.echo(f"{pair.residue_i:>8} {pair.residue_j:>8} {pair.score:9.4f}")
         return
     with replacing(output) as path:
-        write(C, path)
+        made.write(C, path, **pairs)
     click.echo(f"{output}: {C.attrs.get('model', options['model'])}, {C.sizes['pos_i']} residues")
 
 
@@ -127,14 +113,15 @@ def _jacobian(
 ) -> xr.DataArray:
     from catjac_widgets import jacobian, load_model
     from catjac_widgets.proteins.masks import Mask
-    from catjac_widgets.structures.specification import find_protein
+    from catjac_widgets.proteins.reading import read_protein
 
-    protein = find_protein(what, chain=chain, record=record)
-    mask = None if visible is None else Mask.parse(protein.sequence, visible)
-    rows = None if positions is None else Mask.parse(protein.sequence, positions).visible.tolist()
+    # The residues are checked where the model's letters are known.
+    sequence = read_protein(what, chain=chain, record=record, check=False).sequence
+    mask = None if visible is None else Mask.parse(sequence, visible)
+    rows = None if positions is None else Mask.parse(sequence, positions).visible.tolist()
     # With a name alone, a result that is in the cache loads no checkpoint.
     return jacobian(
-        protein.sequence,
+        sequence,
         model if device is None else load_model(model, device=device),
         positions=rows,
         mask=mask,

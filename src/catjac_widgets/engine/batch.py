@@ -22,7 +22,8 @@ from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, CatjacError, SequenceError
 from catjac_widgets.progress import ProgressBar, progress_bar
-from catjac_widgets.proteins.sequences import Sequence, as_sequence, read_fasta
+from catjac_widgets.proteins.reading import as_sequence, read_records
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -207,10 +208,10 @@ class _Run:
 
 def _read(what: Any, unknown: Mapping[str, str] | None) -> list[Sequence]:
     """Read all sequences; letters are checked with the model's later."""
-    if isinstance(what, Sequence):
-        found = [what]
-    elif isinstance(what, str | Path):
-        found = list(read_fasta(what))
+    if isinstance(what, str | Path):
+        found = read_records(what)
+    elif isinstance(what, Sequence) or hasattr(what, "sequence"):
+        found = [as_sequence(what)]
     elif isinstance(what, Mapping):
         found = [_one(place, text, str(name), unknown) for place, (name, text) in enumerate(what.items(), 1)]
     elif isinstance(what, Iterable):

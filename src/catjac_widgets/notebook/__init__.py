@@ -1,4 +1,4 @@
-"""The doors in the notebook: ``%load_ext catjac`` and the ``%catjac`` magics."""
+"""The front end in a notebook: ``%load_ext catjac`` and the ``%catjac`` magics."""
 
 from __future__ import annotations
 

@@ -48,9 +48,9 @@ def suggestions(before: list[str], word: str) -> list[str]:
     if before[0] == "cache":
         return ["info", "clear"]
     if before[0] in ("explore", "jacobian"):
-        from catjac_widgets.structures.specification import example_names
+        from catjac_widgets.proteins.spec import known_words, prefixes
 
-        return [*example_names(), "pdb:", "uniprot:", *_OPTIONS]
+        return [*known_words(), *(f"{prefix}:" for prefix in prefixes()), *_OPTIONS]
     return []
 
 

@@ -1,4 +1,4 @@
-"""``%catjac`` and ``%%catjac``: the product's gestures in one line of a notebook."""
+"""``%catjac`` and ``%%catjac``: Jacobians and the explorer in one line of a notebook."""
 
 from __future__ import annotations
 
@@ -114,18 +114,19 @@ class CatjacMagics(Magics):
 
     def _protein(self, arguments: Any, cell: str | None) -> tuple[Any, dict[str, Any]]:
         """Find the protein meant, and the options that `explore` and `jacobian` share."""
+        from catjac_widgets.notebook.variables import protein_of
         from catjac_widgets.proteins.masks import Mask
-        from catjac_widgets.structures.specification import find_protein, read_pasted
+        from catjac_widgets.proteins.reading import read_protein
 
+        # The residues are checked where the model's letters are known.
+        chosen = {"chain": arguments.chain, "record": arguments.record, "check": False}
         if cell is None:
-            what = " ".join(arguments.what)
-            protein = find_protein(
-                what, variables=self._variables, chain=arguments.chain, record=arguments.record
-            )
+            protein = protein_of(" ".join(arguments.what), self._variables, **chosen)
         elif arguments.what:
             raise UsageError("%%catjac takes its sequence from the cell's body; leave WHAT out.")
         else:
-            protein = read_pasted(cell, arguments.record)
+            # Pasted text is never a name, also where it is one line.
+            protein = read_protein(f">\n{cell}" if ">" not in cell else cell, **chosen)
         options: dict[str, Any] = {"model": self._named(arguments.model), "variant": arguments.variant}
         if arguments.visible is not None:
             options["mask"] = Mask.parse(protein.sequence, arguments.visible)
@@ -141,12 +142,9 @@ class CatjacMagics(Magics):
 
     def _named(self, text: str) -> Any:
         """Look up the object that "$name" stands for, any other text as it is."""
-        if not text.startswith("$"):
-            return text
-        name = text[1:].removeprefix("{").removesuffix("}")
-        if name not in self._variables:
-            raise UsageError(f"There is no variable {name!r}.")
-        return self._variables[name]
+        from catjac_widgets.notebook.variables import value_of
+
+        return value_of(text, self._variables) if text.startswith("$") else text
 
 
 def help_text() -> str:

@@ -48,7 +48,7 @@ def plot_recovery(found: xr.Dataset, what: str | None = None, *, title: str | No
     Parameters
     ----------
     found
-        What `catjac.recovery_curves` returned: a curve with its band for each pattern, and below it the
+        What `catjac.masking.curves` returned: a curve with its band for each pattern, and below it the
         segments and proteins behind the points. Or what `catjac.recovery` or `recovery_scan` returned: R of
         each target.
     what

@@ -1,12 +1,10 @@
-"""Sequences: residues, chains and numbering, and the ways in which people write them down."""
+"""Sequences: residues, chains and residue numbers."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -158,102 +156,3 @@ class Sequence:
         if len({self.chain_names[position - 1] for position in found}) == 1:
             raise SequenceError(f"Residue number {number} occurs {len(found)} times{within}; use positions.")
         raise SequenceError(f"Residue number {number} exists in several chains; name one with chain=….")
-
-
-def as_sequence(
-    what: Sequence | str | Path,
-    *,
-    name: str = "",
-    unknown: Mapping[str, str] | None = None,
-    letters: str = ESM_LETTERS,
-) -> Sequence:
-    """Read one sequence from text: plain, pasted FASTA, or chains joined by ":".
-
-    Spaces, digits as in GenBank listings, line breaks, lower case and a `*` at the end are forgiven; any
-    other letter that is not in `letters` is refused with its position.
-
-    Parameters
-    ----------
-    what
-        A `Sequence`, a text, or the path (`pathlib.Path`) of a FASTA file with one record.
-    name
-        Name to give; a FASTA header's first word otherwise.
-    unknown
-        See `Sequence.check`.
-    letters
-        The allowed letters.
-
-    Raises
-    ------
-    SequenceError
-        Empty text, several records, or a residue that is not one of `letters`.
-    """
-    if isinstance(what, Sequence):
-        return Sequence(what.chains, name or what.name).check(letters, unknown=unknown)
-    if not isinstance(what, str | Path):
-        raise SequenceError(
-            f"A sequence is text, a path or a catjac Sequence, not {type(what).__name__}; "
-            "give its one-letter residues."
-        )
-    records = list(read_fasta(what))
-    if len(records) > 1:
-        raise SequenceError(
-            f"The FASTA text holds {len(records)} records; choose one, or join chains of a complex with ':'."
-        )
-    record = records[0]
-    return Sequence(record.chains, name or record.name).check(letters, unknown=unknown)
-
-
-def read_fasta(what: str | Path) -> Iterator[Sequence]:
-    """Read FASTA records, or one bare sequence, from a text or a file; letters are not checked yet.
-
-    Parameters
-    ----------
-    what
-        A text, pasted as it is, or a `pathlib.Path`.
-
-    Yields
-    ------
-    Sequence
-        One a record, upper case, named by the first word of its header; chains A, B, … where ":" divides it.
-
-    Raises
-    ------
-    SequenceError
-        If there is no residue at all, a record is empty or the file cannot be read.
-    """
-    if isinstance(what, Path):
-        try:
-            text = what.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SequenceError(f"The FASTA file {what} cannot be read ({error}); check the path.") from error
-        source = f"the FASTA file {what}"
-    else:
-        text, source = what, "the sequence"
-    # Line ends of every system; ";" lines are comments in the old FASTA format.
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if not line.lstrip().startswith(";")]
-    text = "\n".join(lines).strip()
-    if not text:
-        raise SequenceError(f"There is nothing in {source}; give at least two residues.")
-    blocks = re.split(r"^\s*>", text, flags=re.MULTILINE)
-    if blocks[0].strip():
-        if len(blocks) > 1:
-            raise SequenceError(f"There are residues before the first '>' header in {source}; remove them.")
-        yield _record("", blocks[0].splitlines())
-        return
-    for block in blocks[1:]:
-        header, _, body = block.partition("\n")
-        yield _record(header.strip(), body.splitlines())
-
-
-def _record(header: str, lines: Iterable[str]) -> Sequence:
-    name = header.split()[0] if header else ""
-    # Digits and blanks come with listings pasted from databases.
-    body = "".join(lines)
-    body = re.sub(r"[\s\d]", "", body).upper()
-    parts = [part.removesuffix("*") for part in body.split(":")]
-    if not any(parts):
-        raise SequenceError(f"The record {name!r} has no residues." if name else "The sequence is empty.")
-    if len(parts) > len(CHAIN_NAMES):
-        raise SequenceError(f"{len(parts)} chains are more than the {len(CHAIN_NAMES)} that can be named.")
-    return Sequence(tuple(Chain(CHAIN_NAMES[k], part) for k, part in enumerate(parts)), name)

@@ -8,18 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.errors import SequenceError, StructureError, UsageError
+from catjac_widgets.errors import StructureError, UsageError
 from catjac_widgets.proteins.coordinates import residue_coordinates
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence
+from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.structures.geometry import CUTOFF, Atoms, distance_matrix, representatives
-from catjac_widgets.structures.mapping import MINIMUM_COVERAGE, MINIMUM_IDENTITY, Match, match_chain
+from catjac_widgets.structures.mapping import MINIMUM_IDENTITY, as_query, assign_chains, listed
 from catjac_widgets.structures.reading import download, read_atoms
-from catjac_widgets.structures.residues import UNKNOWN, ResolvedChain, resolved_chains
+from catjac_widgets.structures.residues import ResolvedChain, resolved_chains
 
 if TYPE_CHECKING:
     from biotite.structure import AtomArray
@@ -47,7 +47,7 @@ class Structure:
     query: Sequence | None = None
 
     def __repr__(self) -> str:
-        return f"<Structure {self.name}, chain {_listed(self.chains)}>"
+        return f"<Structure {self.name}, chain {listed(self.chains)}>"
 
     def __len__(self) -> int:
         return sum(len(chain) for chain in self.chains)
@@ -95,13 +95,13 @@ class Structure:
         """
         if sequence is None and self.query is None:
             return np.arange(len(self))
-        wanted = self.query if sequence is None else _as_query(sequence)
+        wanted = self.query if sequence is None else as_query(sequence)
         assert wanted is not None
         if wanted is self.sequence:
             return np.arange(len(self))
         offsets = np.concatenate([[0], np.cumsum([len(chain) for chain in self.chains])])
         parts = []
-        for place, match in _assign(wanted, self.chains, self.name, minimum_identity):
+        for place, match in assign_chains(wanted, self.chains, self.name, minimum_identity):
             parts.append(np.where(match.index >= 0, match.index + offsets[place], -1))
         return np.concatenate(parts)
 
@@ -262,7 +262,7 @@ class Structure:
 
     def _over(self, sequence: Sequence | str | None) -> Sequence:
         if sequence is not None:
-            return _as_query(sequence)
+            return as_query(sequence)
         return self.query if self.query is not None else self.sequence
 
     def _labelled(self, coordinates: np.ndarray, sequence: Sequence) -> xr.DataArray:
@@ -277,7 +277,7 @@ class Structure:
 
 
 def structure(
-    what: Structure | AtomArray | str | Path,
+    what: Any,
     *,
     chain: str | Iterable[str] | None = None,
     sequence: Sequence | str | None = None,
@@ -292,7 +292,7 @@ def structure(
     ----------
     what
         "pdb:1A3A" (downloaded once, then kept in the cache folder), the path of a .pdb, .cif or .bcif file
-        (.gz as well), or a biotite AtomArray.
+        (.gz as well), an example of the package, a `Structure` or a biotite AtomArray.
     chain
         The author's chain name, several as "A:B" or a list; needed where there are several protein chains and
         no `sequence` tells which.
@@ -312,14 +312,15 @@ def structure(
         If it cannot be found, downloaded or read, holds no protein, a chain is not named or does not exist,
         or the sequence does not match.
     """
-    if isinstance(what, Structure):
-        name, chains = what.name, list(what.chains)
+    own = what if isinstance(what, Structure) else getattr(what, "structure", None)
+    if isinstance(own, Structure):
+        name, chains = own.name, list(own.chains)
     else:
         name, atoms = _atoms(what)
         chains = resolved_chains(atoms)
     if not chains:
         raise StructureError(f"{name} holds no protein residue with coordinates; give another structure.")
-    query = None if sequence is None else _as_query(sequence)
+    query = None if sequence is None else as_query(sequence)
     chosen = _chosen(name, chains, chain, query, minimum_identity)
     made = Structure(name, tuple(chosen), query)
     if query is not None:
@@ -356,12 +357,12 @@ def _chosen(
     minimum_identity: float,
 ) -> list[ResolvedChain]:
     by_name = {chain.name: chain for chain in chains}
-    listed = _listed(chains)
+    there = listed(chains)
     if asked is not None:
         names = asked.split(":") if isinstance(asked, str) else list(asked)
         for wanted in names:
             if wanted not in by_name:
-                raise StructureError(f"{name} has no protein chain {wanted!r}; it has {listed}.")
+                raise StructureError(f"{name} has no protein chain {wanted!r}; it has {there}.")
         if len(set(names)) < len(names):
             raise StructureError("A chain was asked for twice; name each once.")
         return [by_name[wanted] for wanted in names]
@@ -369,57 +370,7 @@ def _chosen(
         return chains
     if query is None:
         raise StructureError(
-            f"{name} has several protein chains: {listed}; choose with chain=… (several as "
+            f"{name} has several protein chains: {there}; choose with chain=… (several as "
             f'"{chains[0].name}:{chains[1].name}").'
         )
-    return [chains[place] for place, _ in _assign(query, tuple(chains), name, minimum_identity)]
-
-
-def _assign(
-    query: Sequence, chains: tuple[ResolvedChain, ...], name: str, minimum_identity: float
-) -> list[tuple[int, Match]]:
-    """Give each chain of the sequence the chain of the structure that it matches best, each used once."""
-    free = list(range(len(chains)))
-    known: dict[tuple[str, int], Match] = {}
-    assigned = []
-    for own in query.chains:
-        best: tuple[tuple[int, bool], int, Match] | None = None
-        for place in free:
-            key = (own.residues, place)
-            if key not in known:
-                known[key] = match_chain(own.residues, chains[place])
-            match = known[key]
-            # Copies of one chain match equally well: the one of the same name, else the first, is meant.
-            rank = (match.identical, chains[place].name == own.name)
-            if best is None or rank > best[0]:
-                best = rank, place, match
-        if best is None:
-            raise StructureError(
-                f"The sequence has {len(query.chains)} chains, but {name} only {len(chains)} to choose from; "
-                "name more with chain=…."
-            )
-        _, place, match = best
-        if match.identity < minimum_identity or match.coverage < MINIMUM_COVERAGE:
-            raise StructureError(
-                f"The sequence does not fit chain {chains[place].name or '(blank)'} of {name}: "
-                f"{match.identical} of {match.aligned} aligned residues are identical "
-                f"({100 * match.identity:.0f} %), over {100 * match.coverage:.0f} % of the "
-                "shorter of the two; give another structure or chain, or a lower minimum_identity."
-            )
-        free.remove(place)
-        assigned.append((place, match))
-    return assigned
-
-
-def _listed(chains: Iterable[ResolvedChain]) -> str:
-    return ", ".join(f"{chain.name or '(blank)'} ({len(chain)} residues)" for chain in chains)
-
-
-def _as_query(sequence: Sequence | str) -> Sequence:
-    """Read a sequence to map: unknown residues ("X") are allowed, since structures have them."""
-    if isinstance(sequence, Sequence):
-        return sequence
-    try:
-        return as_sequence(sequence, letters="ACDEFGHIKLMNPQRSTVWYUO" + UNKNOWN)
-    except SequenceError as error:
-        raise StructureError(f"The sequence to map cannot be read: {error}") from error
+    return [chains[place] for place, _ in assign_chains(query, tuple(chains), name, minimum_identity)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from catjac_widgets.errors import SequenceError, StructureError
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.structures.residues import UNKNOWN, ResolvedChain
 
 #: Share of identical residues below which a chain is not taken for the sequence's own.
@@ -126,3 +130,54 @@ def _align(residues: str, letters: str, origin: np.ndarray) -> np.ndarray:
         if ours >= 0 and theirs >= 0:
             index[ours] = origin[theirs]
     return index
+
+
+def assign_chains(
+    query: Sequence, chains: tuple[ResolvedChain, ...], name: str, minimum_identity: float
+) -> list[tuple[int, Match]]:
+    """Give each chain of the sequence the chain of the structure that it matches best, each used once."""
+    free = list(range(len(chains)))
+    known: dict[tuple[str, int], Match] = {}
+    assigned = []
+    for own in query.chains:
+        best: tuple[tuple[int, bool], int, Match] | None = None
+        for place in free:
+            key = (own.residues, place)
+            if key not in known:
+                known[key] = match_chain(own.residues, chains[place])
+            match = known[key]
+            # Copies of one chain match equally well: the one of the same name, else the first, is meant.
+            rank = (match.identical, chains[place].name == own.name)
+            if best is None or rank > best[0]:
+                best = rank, place, match
+        if best is None:
+            raise StructureError(
+                f"The sequence has {len(query.chains)} chains, but {name} only {len(chains)} to choose from; "
+                "name more with chain=…."
+            )
+        _, place, match = best
+        if match.identity < minimum_identity or match.coverage < MINIMUM_COVERAGE:
+            raise StructureError(
+                f"The sequence does not fit chain {chains[place].name or '(blank)'} of {name}: "
+                f"{match.identical} of {match.aligned} aligned residues are identical "
+                f"({100 * match.identity:.0f} %), over {100 * match.coverage:.0f} % of the "
+                "shorter of the two; give another structure or chain, or a lower minimum_identity."
+            )
+        free.remove(place)
+        assigned.append((place, match))
+    return assigned
+
+
+def listed(chains: Iterable[ResolvedChain]) -> str:
+    """Name chains with their lengths, for messages."""
+    return ", ".join(f"{chain.name or '(blank)'} ({len(chain)} residues)" for chain in chains)
+
+
+def as_query(sequence: Sequence | str) -> Sequence:
+    """Read a sequence to map: unknown residues ("X") are allowed, since structures have them."""
+    if isinstance(sequence, Sequence):
+        return sequence
+    try:
+        return as_sequence(sequence, letters="ACDEFGHIKLMNPQRSTVWYUO" + UNKNOWN)
+    except SequenceError as error:
+        raise StructureError(f"The sequence to map cannot be read: {error}") from error

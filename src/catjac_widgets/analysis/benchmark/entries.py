@@ -16,7 +16,8 @@ import numpy as np
 
 from catjac_widgets.errors import SequenceError, StructureError, UsageError
 from catjac_widgets.proteins.alignments import GAP, Alignment, read_alignment
-from catjac_widgets.proteins.sequences import Chain, Sequence, as_sequence, read_fasta
+from catjac_widgets.proteins.reading import as_sequence, read_fasta
+from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.structures.experimental import Structure, structure
 
 #: File names that list the proteins of a folder.

@@ -105,7 +105,9 @@ def evaluate(
     }
     path = None if output is None else Path(output).expanduser()
     rows, commands = _kept_rows(path, settings)
-    said = command or f"catjac.evaluate({_shown(what)}, methods={names!r}, model={_name(identity)!r})"
+    said = (
+        command or f"catjac.benchmark.evaluate({_shown(what)}, methods={names!r}, model={_name(identity)!r})"
+    )
     table = _Table(rows, [each.name for each in entries])
     todo = [
         (entry, name)

@@ -1,4 +1,4 @@
-"""From a Jacobian to a contact map."""
+"""Contact maps of Jacobians, in the published orders of operations."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.contacts.operations import block_norms, remove_components, zero_diagonal
+from catjac_widgets.analysis.contacts.norms import block_norms
+from catjac_widgets.analysis.contacts.operations import remove_components, zero_diagonal
+from catjac_widgets.block_math.maps import over_diagonal
 from catjac_widgets.errors import JacobianError, UsageError
+from catjac_widgets.proteins.coordinates import AXES
 
 Order = Literal["A", "A'", "B", "C", "plain"]
 Diagonal = Literal["zero", "normalize", "none"]
@@ -19,6 +22,8 @@ def contacts(
     J: xr.DataArray,
     *,
     order: Order = "A",
+    centre: bool = True,
+    symmetrise: bool = True,
     diag: Diagonal = "zero",
     removed: int = 1,
     allow_partial: bool = False,
@@ -31,17 +36,20 @@ def contacts(
     APC the average product correction and SymC the average of the map with its transpose, the published
     orders are
 
-    ======= ==================================== ======================================
-    order   steps                                source
-    ======= ==================================== ======================================
-    "A"     Ctr, Sym, Fro, D0, APC, D0           Zhang et al. (2024), batch runs
-    "A'"    Ctr, Fro, D0, APC, D0, SymC          Zhang et al. (2024), ``get_contacts``
-    "B"     Sym, Ctr, Fro, D0, APC, D0           ColabBio; equals A
-    "C"     Ctr, Fro, SymC, D0, APC, D0          TattaBio
+    ======= ==================================== ========================================
+    order   steps                                where it is from
+    ======= ==================================== ========================================
+    "A"     Ctr, Sym, Fro, D0, APC, D0           Zhang et al., batch runs [1]_
+    "A'"    Ctr, Fro, D0, APC, D0, SymC          Zhang et al., ``get_contacts`` [1]_
+    "B"     Sym, Ctr, Fro, D0, APC, D0           ColabBio, ``jac_to_con`` [2]_; equals A
+    "C"     Ctr, Fro, SymC, D0, APC, D0          TattaBio [3]_
     "plain" Fro of J as it is, nothing else      often called "RMS"
-    ======= ==================================== ======================================
+    ======= ==================================== ========================================
 
     Where the letters of the two sides differ (the fast variant), A and B put SymC after Fro in place of Sym.
+    ``centre=False`` leaves Ctr out and ``symmetrise=False`` leaves Sym and SymC out of any order but "plain",
+    which has neither. The options of ``jac_to_con`` are, in order "B", ``center`` = `centre`, ``symm`` =
+    `symmetrise`, ``diag="remove"`` = ``diag="zero"`` and ``apc`` = ``removed=1`` (``removed=0`` without).
 
     Parameters
     ----------
@@ -50,6 +58,11 @@ def contacts(
         same positions on both sides. A lazy J is read row by row; J is never copied as a whole.
     order
         One of the orders above.
+    centre
+        Whether the means over the four axes are subtracted.
+    symmetrise
+        Whether J is averaged with its transpose; without it, entry (i, j) of the map is what substitutions
+        at i do to the logits at j.
     diag
         "zero"; or "normalize": C_ij / sqrt(C_ii C_jj) in place of both D0; or "none": the diagonal is kept.
     removed
@@ -57,14 +70,15 @@ def contacts(
     allow_partial
         Use the rows that are there, even if some visible residue has none yet.
     allow_centred
-        Take a J whose attribute `kind` says that it is no longer raw.
+        Take a J that is no longer raw: its attribute `kind` says so, or it averages to zero over `pos_in`.
 
     Returns
     -------
     xr.DataArray
         float64, dims (pos_i, pos_j) over all output positions; NaN where masked or without a row.
         Scores, neither probabilities nor positive. `attrs["kind"]` says what it is: "Jacobian",
-        "Jacobian, fast", "Jacobian, 63 %".
+        "Jacobian, fast", "Jacobian, 63 %"; order, centred, symmetrised, diagonal and removed say how it was
+        made.
 
     Raises
     ------
@@ -75,37 +89,55 @@ def contacts(
 
     References
     ----------
-    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
-    motifs, PNAS.
+    .. [1] Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting
+       sequence motifs, PNAS 121:e2406285121; notebooks of zzhangzzhang/pLMs-interpretability.
+    .. [2] sokrypton/ColabBio, categorical_jacobian/esm2.ipynb.
+    .. [3] Cornman A. et al. (2024), The OMG dataset: an open metagenomic corpus for mixed-modality genomic
+       language modeling, bioRxiv; notebook of TattaBio/gLM2.
     """
-    _check_options(order, diag, removed)
+    _check_options(order, centre, symmetrise, diag, removed)
     J = labels.check_axes(J)
-    kind = str(J.attrs.get("kind", "raw"))
-    if kind != "raw" and not allow_centred:
-        raise JacobianError(
-            f"The Jacobian is {kind}, not raw; pass the raw one, or allow_centred=True if this is what you "
-            "want."
-        )
-    usual = (order, diag, removed) in (("A", "zero", 1), ("B", "zero", 1))
+    if not allow_centred:
+        _refuse_centred(J)
+    usual = (order, centre, symmetrise, diag, removed) in (
+        ("A", True, True, "zero", 1),
+        ("B", True, True, "zero", 1),
+    )
     full, percent = _stored(J) if usual else None, 100
     if full is None:
         used = labels.usable_positions(J, allow_partial=allow_partial)
         if order == "plain":
             values = _norms(J, used, centred=False, symmetrised=False)
         else:
-            values = _corrected(J, used, order, diag, removed)
+            values = _corrected(J, used, order, centre, symmetrise, diag, removed)
         full = np.full((J.sizes["pos_out"],) * 2, np.nan)
         full[np.ix_(used.columns, used.columns)] = values
         percent = 100 * len(used.rows) // (len(used.rows) + len(used.missing))
+    corrected = order != "plain"
     attrs = {
         **labels.provenance(J),
         "kind": _what_it_is(J, percent),
         "order": order,
-        "diagonal": diag if order != "plain" else "none",
-        "removed": int(removed) if order != "plain" else 0,
+        "centred": int(centre and corrected),
+        "symmetrised": int(symmetrise and corrected),
+        "diagonal": diag if corrected else "none",
+        "removed": int(removed) if corrected else 0,
     }
     return xr.DataArray(
         full, dims=("pos_i", "pos_j"), coords=labels.map_coordinates(J), name="contacts", attrs=attrs
+    )
+
+
+def _refuse_centred(J: xr.DataArray) -> None:
+    kind = str(J.attrs.get("kind", "raw"))
+    if kind != "raw":
+        why = f"is {kind}, not raw"
+    elif labels.averages_to_zero(J):
+        why = "averages to zero over pos_in, so it was centred"
+    else:
+        return
+    raise JacobianError(
+        f"The Jacobian {why}; pass the raw one, or allow_centred=True if this is what you want."
     )
 
 
@@ -120,12 +152,18 @@ def _stored(J: xr.DataArray) -> np.ndarray | None:
 
 
 def _corrected(
-    J: xr.DataArray, used: labels.Positions, order: Order, diag: Diagonal, removed: int
+    J: xr.DataArray,
+    used: labels.Positions,
+    order: Order,
+    centre: bool,
+    symmetrise: bool,
+    diag: Diagonal,
+    removed: int,
 ) -> np.ndarray:
     same_letters = set(labels.letters(J, "aa_in")) == set(labels.letters(J, "aa_out"))
-    symmetrised = order in ("A", "B") and same_letters
-    values = _norms(J, used, centred=True, symmetrised=symmetrised)
-    if order == "C" or (order in ("A", "B") and not same_letters):
+    tensor_first = order in ("A", "B")
+    values = _norms(J, used, centred=centre, symmetrised=symmetrise and tensor_first and same_letters)
+    if symmetrise and (order == "C" or (tensor_first and not same_letters)):
         values = (values + values.T) / 2
     if diag == "zero":
         values = zero_diagonal(values)
@@ -134,27 +172,24 @@ def _corrected(
     values = remove_components(values, removed)
     if diag == "zero":
         values = zero_diagonal(values)
-    return (values + values.T) / 2 if order == "A'" else values
+    return (values + values.T) / 2 if symmetrise and order == "A'" else values
 
 
 def _norms(J: xr.DataArray, used: labels.Positions, *, centred: bool, symmetrised: bool) -> np.ndarray:
-    axes = labels.AXES if centred else ()
+    axes = AXES if centred else ()
     return block_norms(
         J, centred_over=axes, symmetrised=symmetrised, rows=used.rows, columns=used.columns
     ).values
 
 
 def _normalised(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    if not values.any():
-        return values
-    scale = np.sqrt(np.diagonal(values))
-    if not scale.all():
+    diagonal = np.diagonal(values)
+    if values.any() and not diagonal.all():
         raise JacobianError(
             f'diag="normalize" divides by the diagonal, which is 0 at position '
-            f"{positions[np.argmin(scale)]}; "
-            'use diag="zero".'
+            f'{positions[np.argmin(diagonal)]}; use diag="zero".'
         )
-    return values / np.outer(scale, scale)
+    return over_diagonal(values)
 
 
 def _what_it_is(J: xr.DataArray, percent: int) -> str:
@@ -162,7 +197,7 @@ def _what_it_is(J: xr.DataArray, percent: int) -> str:
     return what if percent == 100 else f"{what}, {percent} %"
 
 
-def _check_options(order: str, diag: str, removed: int) -> None:
+def _check_options(order: str, centre: bool, symmetrise: bool, diag: str, removed: int) -> None:
     for name, value, allowed in (("order", order, get_args(Order)), ("diag", diag, get_args(Diagonal))):
         if value not in allowed:
             raise UsageError(f"{name}={value!r} is none of {', '.join(map(repr, allowed))}.")
@@ -170,5 +205,7 @@ def _check_options(order: str, diag: str, removed: int) -> None:
         raise UsageError(
             f"removed={removed!r} is not a number of components; give 0 (none), 1 (APC) or more."
         )
-    if order == "plain" and (diag != "zero" or removed != 1):
-        raise UsageError('order="plain" is the bare norm of the raw blocks; leave out diag and removed.')
+    if order == "plain" and (centre, symmetrise, diag, removed) != (True, True, "zero", 1):
+        raise UsageError(
+            'order="plain" is the bare norm of the raw blocks; leave out centre, symmetrise, diag, removed.'
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.likelihood.probabilities import entropy, log_softmax
+from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.masks import Mask

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from catjac_widgets.analysis.likelihood.probabilities import log_softmax
 from catjac_widgets.analysis.likelihood.pseudo_perplexity import PseudoPerplexity
+from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.engine.api import plan_for
 from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError

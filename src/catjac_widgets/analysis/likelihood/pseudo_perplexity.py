@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.likelihood.marginals import Method, marginals
-from catjac_widgets.analysis.likelihood.probabilities import log_softmax
+from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.engine.api import plan_for
 from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.errors import ModelError, UsageError

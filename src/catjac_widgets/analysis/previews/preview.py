@@ -139,7 +139,7 @@ def _frames(plan: Plan, model: Any, letters: int, frames: int, cache: bool) -> I
         plan.sequence, model, mask=plan.mask, linker=plan.linker, cache=cache, priority=Priority.SCREEN
     )
     try:
-        yield from _exact(plan, job, approximate, frames, note)
+        yield from exact_frames(plan, job, approximate, frames, note)
     finally:
         job.cancel()
 
@@ -202,7 +202,7 @@ def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
     return contacts(label_jacobian(values, plan, complete=False).assign_attrs(numerics=APPROXIMATE))
 
 
-def _exact(
+def exact_frames(
     plan: Plan, job: Job, approximate: np.ndarray | None, frames: int, note: str
 ) -> Iterator[xr.DataArray]:
     """Yield maps as exact rows take the place of approximate ones, the last as `contacts` gives it."""

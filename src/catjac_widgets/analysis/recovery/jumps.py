@@ -72,11 +72,11 @@ def find_jump(
     y = y[: gaps[0]] if len(gaps) else y
     if not len(y):
         return Jump(low=True, started_high=False, first=None, stable=None)
-    # Decimal values such as 0.1 + 0.5 must not miss a jump by a rounding error.
-    rises = np.flatnonzero(np.diff(y) >= rise - 1e-12) + 1
+    # As the authors' code compares, without a tolerance.
+    rises = np.flatnonzero(y[1:] >= y[:-1] + rise) + 1
     stable = None
     for t in rises:
-        if int((y[t : t + window] < y[t] - drop - 1e-12).sum()) <= exceptions:
+        if int((y[t : t + window] < y[t] - drop).sum()) <= exceptions:
             stable = int(t)
             break
     return Jump(

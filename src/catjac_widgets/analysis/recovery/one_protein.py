@@ -24,7 +24,8 @@ from catjac_widgets.language_models.esm.published import MASKED_ENDS
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.proteins.masks import Fragment
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 
 def recovery(

@@ -17,7 +17,8 @@ from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
 from catjac_widgets.analysis.statistics import DRAWS
 from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.progress import with_progress
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -237,7 +238,7 @@ def recovery_advantage(
 def check_curves(curves: Any) -> None:
     """Refuse what is no result of `recovery_curves`."""
     if not isinstance(curves, xr.Dataset) or not {"mean", "segments", "proteins"} <= set(curves):
-        raise UsageError("That is no result of catjac.recovery_curves; pass the Dataset that it returned.")
+        raise UsageError("That is no result of catjac.masking.curves; pass the Dataset that it returned.")
 
 
 def _summed(
@@ -327,8 +328,6 @@ def _named(proteins: Any) -> dict[str, Any]:
 
 
 def _read(name: str, protein: Any, letters: str, unknown: Mapping[str, str] | None) -> Sequence:
-    if hasattr(protein, "structure") and hasattr(protein, "sequence"):
-        protein = protein.sequence
     try:
         return as_sequence(protein, letters=letters, unknown=unknown)
     except CatjacError as error:

@@ -11,7 +11,8 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.head import CONTACT_HEAD_MAPS
-from catjac_widgets.analysis.contacts.operations import apc, block_norms, zero_diagonal
+from catjac_widgets.analysis.contacts.norms import block_norms
+from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
 from catjac_widgets.analysis.recovery.measures import RECOVERED, block_cosine, recovered_fraction
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, check_steps, patterned_masks
 from catjac_widgets.analysis.recovery.targets import Target

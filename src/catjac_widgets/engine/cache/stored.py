@@ -44,12 +44,12 @@ def stored_contacts(what: Plan | xr.DataArray) -> xr.DataArray | None:
 def plan_of(jacobian: xr.DataArray) -> Plan | None:
     """Make the plan of a labelled Jacobian again from its labels; None if they do not suffice."""
     from catjac_widgets.proteins.masks import Mask
-    from catjac_widgets.proteins.sequences import as_sequence
+    from catjac_widgets.proteins.reading import read_residues
 
     attrs = jacobian.attrs
     try:
         letters = "".join(str(letter) for letter in jacobian["aa_out"].values)
-        sequence = as_sequence(attrs["sequence"], letters=letters, name=attrs["sequence_name"])
+        sequence = read_residues(attrs["sequence"], letters=letters, name=attrs["sequence_name"])
         plan = make_plan(
             sequence,
             model=attrs["model"],

@@ -16,7 +16,8 @@ from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,1 +1,13 @@
-"""fair-esm's ESM-2, ESM-1b, ESM-1v and ESM-1, and the embedded model `mini`."""
+"""fair-esm's models (ESM-2, ESM-1b, ESM-1v, ESM-1), and every way in which their Jacobians are computed.
+
+Where to look:
+
+* `adapter`: what the engine sees of a model. `masked_ends` and `checkpoints` make such models, `mini` is one.
+* `stock`: whether a model is a stock model, fair-esm's own and unaltered. Only those run through the pass of
+  `forward`; all others run through the model's own, by `passes`.
+* `forward`: one pass in torch, as in the papers; `linear_layers` says how its dense layers are multiplied.
+* `numerics`: the table of what ``numerics=`` may be, and the runners. `runner` and `prepared` are what these
+  have in common. Whoever adds a mode works in that folder alone.
+* `cpu_kernels`: whole passes compiled from C. `cuda`: batches launched ahead on a GPU, and Triton's kernels.
+* `first_order`: the approximate Jacobian of a preview.
+"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.base import LanguageModel, Runner, choose_numerics
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS, make_runner
 from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
-from catjac_widgets.language_models.esm.stock import altered_modules, fair_esm, lock_of, regression_is_fitted
+from catjac_widgets.language_models.esm.prepared import PreparedInput
+from catjac_widgets.language_models.esm.stock import altered_modules, fair_esm, regression_is_fitted
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: a CPU; a GPU, which a small batch leaves idle, may take so many times that.
 CONTACT_BATCH_BYTES, ON_GPU = 256 * 1024**2, 16
 
-#: At most how long one step of a preview takes, between which other work may run, by the rough estimate of
+#: At most how long one step of a preview takes, between which other work may run, by the estimate of
 #: `seconds_per_sequence`.
 STEP_SECONDS = 0.5
 
@@ -37,8 +37,8 @@ class FairEsm(LanguageModel):
     ----------
     model
         `esm.model.esm2.ESM2`, `esm.model.esm1.ProteinBertModel`, or one made of either (fine-tuned, hooked,
-        subclassed). For fair-esm's own classes the pass of `fair_esm_forward` stands in for the model's;
-        whatever is altered runs through the model's own `forward`.
+        subclassed). For a stock model (fair-esm's own, unaltered) the pass of `letter_logits` stands in for
+        the model's; whatever is altered runs through the model's own.
     alphabet
         fair-esm's `Alphabet`; the model's own, or ESM-1b's, by default.
     name
@@ -207,10 +207,13 @@ class FairEsm(LanguageModel):
         return letter_pass(self.model, tokens, self._residues(tokens), list(range(len(self.vocabulary))))
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
-        """See `LanguageModel.prepare`; on a GPU, batches of unaltered models are launched ahead."""
-        tokens = self.encode(residues, mask)
+        """See `LanguageModel.prepare`; on a GPU, batches of stock models are launched ahead."""
         chosen = choose_numerics(self.numerics, numerics, model=self.name)
-        runner = make_runner(chosen, self, tokens)
+        tokens = self.encode(residues, mask)
+        prepared = PreparedInput(
+            self.model, self.name, tokens, self._residues(tokens), self._tokens, self.alphabet.mask_idx
+        )
+        runner = make_runner(chosen, prepared)
         if self.device.type != "cuda" or chosen.dtype == "float64" or altered_modules(self.model):
             return runner
         from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
@@ -248,7 +251,7 @@ class FairEsm(LanguageModel):
         Raises
         ------
         ModelError
-            If the model is altered, or in half precision.
+            If the model is altered, or in 16-bit floats.
         """
         import torch
 
@@ -256,7 +259,7 @@ class FairEsm(LanguageModel):
 
         if altered_modules(self.model) or self.dtype not in (torch.float32, torch.float64):
             raise ModelError(
-                f"{self.name} is altered or in half precision, and previews know fair-esm's own layers in "
+                f"{self.name} is altered or in 16-bit floats, and previews know fair-esm's own layers in "
                 "float32 only."
             )
         tokens = self.encode(residues, mask)
@@ -284,22 +287,3 @@ class FairEsm(LanguageModel):
 
     def _state(self) -> tuple[Any, ...]:
         return fingerprints.weights_stamp(self.model), self._policies()
-
-
-def _float64_copy(model: Any) -> Any:
-    """Copy a model to float64, on the CPU where the device has none; the model itself stays as it is."""
-    from esm.rotary_embedding import RotaryEmbedding
-
-    if any("forward" in vars(module) for module in model.modules()):
-        raise ModelError(
-            "The model cannot be copied to float64 because the forward of a module was replaced; "
-            "subclass the module instead, or use numerics='exact'."
-        )
-    with lock_of(model):
-        made = copy.deepcopy(model)
-    made = (made.cpu() if model.embed_tokens.weight.device.type == "mps" else made).double()
-    for module in made.modules():
-        if isinstance(module, RotaryEmbedding):
-            # Its remembered tables were made in the former precision.
-            module._seq_len_cached = None
-    return made

@@ -89,7 +89,8 @@ def embed(model: Any, tokens: Tensor) -> Tensor:
         x = x.masked_fill(masked[..., None], 0.0)
         # ESM-1b counts in float32 whatever the weights are, ESM-2 in their own precision.
         share = masked.sum(-1).to(torch.float32 if hasattr(model, "args") else x.dtype) / tokens.shape[1]
-        x = x * (1 - MASK_SHARE_IN_TRAINING) / (1 - share)[:, None, None]
+        # In 16-bit floats the product is float32, which ESM-1b's first norm would not take.
+        x = (x * (1 - MASK_SHARE_IN_TRAINING) / (1 - share)[:, None, None]).to(x.dtype)
     places = positions(model, tokens.shape[1])
     if places is not None:
         x = x + places
@@ -139,5 +140,5 @@ def rotary(model: Any, tokens: int) -> Tensor | None:
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
-    """At least float32: half precision is too coarse for angles and for a softmax."""
+    """At least float32: 16-bit floats round angles, and the sums of a softmax, too much."""
     return torch.promote_types(dtype, torch.float32)

@@ -1,7 +1,7 @@
 """How the dense layers of a fair-esm model are multiplied: as they are, fused, or packed for a CPU's units.
 
-A strategy is given to the forward pass of `fair_esm_forward`, which knows no other difference between them;
-the one that works on differences from the wild type is `delta_layers`.
+A strategy is given to the forward pass of `forward`, which knows no other difference between them; the one
+that works on differences from the wild type is `DeltaLayers`.
 
 Shapes: B sequences, T tokens, C channels, H heads of D channels.
 """
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.esm.projections import divided, fused_projections
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,41 +115,13 @@ class FusedLayers(LinearLayers):
         return dense(x) if fused is None else F.linear(x, *fused)
 
     def projections(self, attention: Any, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """See `LinearLayers.projections`; turned in float32 where `x` is in sixteen bits."""
+        """See `LinearLayers.projections`; turned in float32 where `x` is of 16-bit floats."""
         if x.dtype.itemsize > 2:
             return divided(self(attention, x), attention.num_heads, turn)
         from catjac_widgets.language_models.esm.cuda.fused_steps import steps_for
 
         weight, bias = self._fused[id(attention)]
         return steps_for(x.device).turned(F.linear(x, weight), bias, attention.num_heads, turn, x.dtype)
-
-
-def fused_projections(attention: Any) -> tuple[Tensor, Tensor]:
-    """Weight (3 C, C) and bias (3 C) of query, key and value together, turning pairs side by side."""
-    heads, width = attention.num_heads, attention.head_dim
-    order = torch.arange(width)
-    if attention.rot_emb is not None:
-        # Rotary positions turn channel d with channel d + D / 2.
-        order = order.view(2, width // 2).t().flatten()
-    weights, biases = [], []
-    for dense, reordered in ((attention.q_proj, True), (attention.k_proj, True), (attention.v_proj, False)):
-        weight, bias = dense.weight.detach(), dense.bias.detach()
-        if reordered:
-            weight = weight.unflatten(0, (heads, width))[:, order].flatten(0, 1)
-            bias = bias.unflatten(0, (heads, width))[:, order].flatten()
-        weights.append(weight)
-        biases.append(bias)
-    return torch.cat(weights), torch.cat(biases)
-
-
-def divided(fused: Tensor, heads: int, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Divide (B, T, 3 C) of `fused_projections` into query, key and value (B, H, T, D); changes it."""
-    parts = fused.unflatten(-1, (3, heads, -1))  # (B, T, 3, H, D)
-    if turn is not None:
-        pairs = torch.view_as_complex(parts[:, :, :2].unflatten(-1, (-1, 2)))  # (B, T, 2, H, D / 2)
-        pairs.mul_(turn[:, None, None])
-    query, key, value = (parts[:, :, k].transpose(1, 2) for k in range(3))
-    return query, key, value
 
 
 def pack(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

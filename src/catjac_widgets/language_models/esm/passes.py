@@ -1,6 +1,6 @@
 """Running a fair-esm model where it is: in evaluation mode, in full float32, one thread at a time.
 
-fair-esm's own classes run through `fair_esm_forward`; whatever is altered through the model's own forward.
+A stock model runs through `forward`; whatever is altered through the model's own forward pass.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def letter_pass(
 
     device = model.embed_tokens.weight.device
     letters = torch.tensor(columns, device=device)
-    with running(model) as own:
-        if not own and not bool((tokens == model.padding_idx).any()):
+    with running(model) as altered:
+        if not altered and not bool((tokens == model.padding_idx).any()):
             with torch.inference_mode():
                 given = () if linear is None else (linear,)
                 return letter_logits(model, tokens.to(device), residues, letters, *given)
@@ -47,8 +47,8 @@ def contact_pass(model: Any, tokens: torch.Tensor, residues: slice) -> torch.Ten
     from catjac_widgets.language_models.esm.forward import contact_logits
 
     tokens = tokens.to(model.embed_tokens.weight.device)
-    with running(model) as own:
-        if own:
+    with running(model) as altered:
+        if altered:
             with torch.no_grad():
                 return model.predict_contacts(tokens).float().cpu()
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Whether a model in memory is fair-esm's own, untouched, and how to run it without leaving a trace."""
+"""Whether a model in memory is a stock model, fair-esm's own and unaltered; running any traceless."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def regression_is_fitted(weight: torch.Tensor | np.ndarray, bias: torch.Tensor |
 
 
 def altered_modules(model: torch.nn.Module) -> list[str]:
-    """Name what makes the model other than fair-esm's own: foreign classes, hooks, replaced `forward`s.
+    """Name what makes the model other than a stock model: foreign classes, hooks, replaced `forward`s.
 
     An empty list means that our forward pass may stand in for the model's.
     """
@@ -80,7 +80,7 @@ def altered_modules(model: torch.nn.Module) -> list[str]:
     from esm.multihead_attention import MultiheadAttention
     from esm.rotary_embedding import RotaryEmbedding
 
-    own = {
+    stock = {
         ESM2, ProteinBertModel, ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding,
         RobertaLMHead, TransformerLayer, MultiheadAttention, RotaryEmbedding, torch.nn.Embedding,
         torch.nn.Linear, torch.nn.LayerNorm, torch.nn.ModuleList, torch.nn.Sigmoid,
@@ -92,7 +92,7 @@ def altered_modules(model: torch.nn.Module) -> list[str]:
     if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
         found.append("global hooks")
     for name, module in model.named_modules():
-        if type(module) not in own:
+        if type(module) not in stock:
             found.append(f"{name}: {type(module).__module__}.{type(module).__qualname__}")
         elif "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS):
             found.append(f"{name}: hooked")

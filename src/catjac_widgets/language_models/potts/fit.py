@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.language_models.potts.parameters import UNKNOWN, PottsParameters
 from catjac_widgets.language_models.potts.pseudo_likelihood import PseudoLikelihood, minimise
 from catjac_widgets.progress import progress_bar
 from catjac_widgets.proteins.alignments import Alignment, as_alignment
@@ -115,17 +115,27 @@ def fit_potts(
         found = minimise(objective, fields, iterations=iterations, tolerance=tolerance, watch=follow)
     if not bool(torch.isfinite(found.couplings).all() and torch.isfinite(found.fields).all()):
         raise ModelError("The fit of the Potts model gave numbers that are not finite; pass float64=True.")
-    # A query with gaps is no sequence that a model could be asked about: the columns then stand alone.
-    named = all(letter in whole.letters[: whole.gap] for letter in whole.query)
+    query = query_of(whole)
     return PottsParameters(
         found.fields.cpu().numpy().copy(),
         found.couplings.view(K, q, K, q).cpu().numpy().copy(),
         used.letters,
-        whole.query if named else "",
-        tuple(int(column) for column in columns) if named else tuple(range(K)),
+        query,
+        tuple(int(column) for column in columns) if query else tuple(range(K)),
         neff,
         found.residual,
     )
+
+
+def query_of(alignment: Alignment) -> str:
+    """Give the first row's residues, X where one is not known; "" where it has gaps.
+
+    A query with gaps is no sequence that a model could be asked about: the columns then stand alone.
+    """
+    residues = alignment.letters[: alignment.gap]
+    if alignment.letters[alignment.gap] in alignment.query:
+        return ""
+    return "".join(letter if letter in residues else UNKNOWN for letter in alignment.query)
 
 
 class _Follow:

@@ -136,7 +136,7 @@ class PottsParameters:
                 return 0
             raise SequenceError(
                 f"{what} begins at residue {self.first_number}, where the sequence has too few residues, "
-                "letters fit nowhere in it; give the sequence that it was made for."
+                "and its letters fit nowhere in it; give the sequence that it was made for."
             )
         return told
 

@@ -14,7 +14,7 @@ from catjac_widgets.language_models.fingerprints import FileMemory, file_memory,
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.potts.adapter import Potts
 from catjac_widgets.language_models.potts.files import read_potts
-from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.language_models.potts.parameters import UNKNOWN, PottsParameters
 from catjac_widgets.language_models.progress import watcher
 from catjac_widgets.proteins.alignments import read_alignment
 
@@ -63,13 +63,20 @@ class PottsSource:
 
     def _facts_of_alignment(self) -> dict[str, Any]:
         facts = file_memory.get([self.path])
-        if facts is None or facts.get("fit") != _FIT:
+        if facts is None or facts.get("fit") != _FIT or facts.get("read") != _READ:
+            from catjac_widgets.language_models.potts.fit import query_of
+
             alignment = read_alignment(self.path)
-            residues = alignment.letters[: alignment.gap]
-            named = set(alignment.query) <= set(residues)
-            length = alignment.length if named else len(alignment.columns_below())
-            digest = hashlib.sha256(f"{_FIT} {sha256_of_file(self.path)}".encode()).hexdigest()
-            facts = {"fit": _FIT, "fingerprint": digest, "letters": residues, "length": length}
+            query = query_of(alignment)
+            # Version 0.1 left the columns' numbers out where a residue of the query was not known.
+            fit = f"{_FIT} {_READ}" if UNKNOWN in query else _FIT
+            facts = {
+                "fit": _FIT,
+                "read": _READ,
+                "fingerprint": hashlib.sha256(f"{fit} {sha256_of_file(self.path)}".encode()).hexdigest(),
+                "letters": alignment.letters[: alignment.gap],
+                "length": alignment.length if query else len(alignment.columns_below()),
+            }
             file_memory.put([self.path], facts)
         return facts
 

@@ -9,10 +9,12 @@ import numpy as np
 import traitlets
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.coordinates import sequence_along
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
+from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.arrays import array_trait, square
 from catjac_widgets.widgets.base.frames import Frame, packed
-from catjac_widgets.widgets.base.labels import sequence_of, structure_names
 from catjac_widgets.widgets.base.state import (
     LIVE,
     MAP_NAMES,
@@ -118,7 +120,7 @@ class ContactMap(View):
     ) -> None:
         if contacts is not None:
             values = square(contacts)
-            known = as_sequence(sequence) if sequence is not None else sequence_of(contacts, "i")
+            known = as_sequence(sequence) if sequence is not None else sequence_along(contacts, "i")
             if state is not None and state.sequence is not None:
                 known = state.sequence
             if len(known) != len(values):

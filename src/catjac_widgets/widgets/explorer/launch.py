@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import read_protein
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.state import Pair
 from catjac_widgets.widgets.contact_map.view import native_contacts
 from catjac_widgets.widgets.explorer.head_maps import head_of, head_under
@@ -74,11 +75,11 @@ def explore(
     from catjac_widgets.analysis.previews.in_background import start_preview
     from catjac_widgets.engine.api import submit
     from catjac_widgets.engine.priorities import Priority
+    from catjac_widgets.language_models.registry import identify
 
-    if hasattr(sequence, "sequence") and not isinstance(sequence, Sequence):  # an example protein
-        structure = getattr(sequence, "structure", None) if structure is None else structure
-        sequence = sequence.sequence
-    known = as_sequence(sequence, unknown=unknown)
+    protein = read_protein(sequence, letters=identify(model).letters, unknown=unknown)
+    known = protein.sequence
+    structure = protein.structure if structure is None else structure
     hidden = as_mask(mask, known)
     shown = panel_names() if panels is None else check_panels(panels)
     structure = readable_structure(structure, known)

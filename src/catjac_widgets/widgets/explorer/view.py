@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from catjac_widgets.errors import JacobianError, UsageError
+from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.frames import Frame
-from catjac_widgets.widgets.base.labels import structure_names
 from catjac_widgets.widgets.base.panels import PanelContext
 from catjac_widgets.widgets.base.state import Brush, refuse_unknown, visible
 from catjac_widgets.widgets.contact_map.view import ContactMap

@@ -10,9 +10,9 @@ import traitlets
 
 from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.proteins.masks import as_mask
 from catjac_widgets.widgets.base.arrays import ArrayPayload, encode
-from catjac_widgets.widgets.base.labels import sequence_of
 from catjac_widgets.widgets.base.state import STATIC, Brush, SharedState, View
 from catjac_widgets.widgets.jacobian_slice.mean_block import BrushedMean, MeanBlock, mean_block_of
 from catjac_widgets.widgets.jacobian_slice.values import (
@@ -290,8 +290,7 @@ def _said(part: Block | Substitution) -> dict[str, Any]:
 
 def _checked(J: xr.DataArray) -> xr.DataArray:
     """Return J with its axes in order; refuse one whose residues cannot be counted from 1."""
-    # The accessor comes with it: lines that the view shows use it.
-    from catjac_widgets.analysis import accessor, labels  # noqa: F401
+    from catjac_widgets.analysis import labels
 
     J = labels.check_axes(J)
     positions = labels.positions(J, "pos_out")
@@ -305,7 +304,7 @@ def _checked(J: xr.DataArray) -> xr.DataArray:
 def _traits_of(J: xr.DataArray, *, alone: bool) -> dict[str, Any]:
     from catjac_widgets.analysis import labels
 
-    sequence = sequence_of(J, "out")
+    sequence = sequence_along(J, "out")
     kinds = [str(J.attrs.get("kind", "raw")), "symmetrised" if J.attrs.get("symmetrised") else "raw"]
     traits: dict[str, Any] = {
         "sequence": sequence,

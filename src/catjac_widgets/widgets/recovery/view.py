@@ -12,7 +12,8 @@ import traitlets
 
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
 from catjac_widgets.proteins.masks import Fragment, Mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.bokeh_panel import BokehView, bare_figure
 from catjac_widgets.widgets.base.state import STATIC, Pair, SharedState
 
@@ -100,11 +101,9 @@ class RecoveryCurve(BokehView):
         **traits: Any,
     ) -> None:
         if sequence is not None and state is None:
-            if not isinstance(sequence, Sequence):  # an example protein, or what a person typed
-                sequence = as_sequence(getattr(sequence, "sequence", sequence))
-            traits = {"sequence": sequence} | traits
+            traits = {"sequence": as_sequence(sequence)} | traits
         elif state is None and recovery is not None:
-            traits = {"sequence": as_sequence(str(recovery.attrs["sequence"]))} | traits
+            traits = {"sequence": as_sequence(recovery)} | traits
         self._compute = compute or self._compute_with(model)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

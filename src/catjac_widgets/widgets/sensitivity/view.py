@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
+from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.widgets.base.arrays import array_trait
 from catjac_widgets.widgets.base.bokeh_panel import BokehView, bare_figure, name_residue_axis
-from catjac_widgets.widgets.base.labels import sequence_of
 from catjac_widgets.widgets.base.state import STATIC, SharedState
 from catjac_widgets.widgets.base.tracks import TRACKS
 
@@ -59,7 +59,7 @@ class Sensitivity(BokehView):
             names = {
                 name: f"{name}_out" for name in ("pos", "chain", "number", "wild_type") if name in one.coords
             }
-            known = sequence_of(one.rename({"pos": "pos_out"} | names), "out")
+            known = sequence_along(one.rename({"pos": "pos_out"} | names), "out")
             traits = {"sequence": known, "values": stacked(summary)} | traits
         super().__init__(state=state, **traits)
 

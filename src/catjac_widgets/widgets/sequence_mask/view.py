@@ -13,7 +13,8 @@ import traitlets
 
 from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.frames import Frame
 from catjac_widgets.widgets.base.sentences import Sentences, reason
 from catjac_widgets.widgets.base.state import STATIC, SharedState, View, visible

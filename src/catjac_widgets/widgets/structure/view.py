@@ -10,7 +10,8 @@ import numpy as np
 import traitlets
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.proteins.sequences import Sequence, as_sequence
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.arrays import square
 from catjac_widgets.widgets.base.state import SHARED, SharedState, refuse_unknown
 from catjac_widgets.widgets.structure.head import StructureHead

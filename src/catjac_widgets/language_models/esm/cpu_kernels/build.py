@@ -1,7 +1,12 @@
 """Compile this package's C once a machine and load it; whoever asks must do without where that is impossible.
 
 What was compiled is kept in the user's cache folder, under a name made of the source and of the compiler's
-version. `CATJAC_COMPILER` names another compiler; an empty value asks for none.
+version. ``CATJAC_COMPILER`` names another compiler; an empty value asks for none.
+
+Loading a library marks it as used, in its access time. Whoever compiles a new one removes those, of other
+versions, that nobody has used for `UNUSED_DAYS`. That disturbs no process, of whichever version: one that has
+such a library loaded keeps it, since a file that is open outlives its name; one that is about to load it
+compiles it again when it finds it gone.
 """
 
 from __future__ import annotations
@@ -18,11 +23,19 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 _SOURCES = Path(__file__).parent
 _OPTIONS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fno-math-errno")
 _PATIENCE_SECONDS = 120
+
+#: Libraries that were not loaded for so long are removed when another is compiled.
+UNUSED_DAYS = 30
+
+#: Of the digest in a library's name.
+_DIGITS = 16
+
 _GUARDS: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
 
@@ -50,17 +63,52 @@ def _library(name: str, processor: tuple[str, ...], program: str) -> ctypes.CDLL
     source, options = _SOURCES / f"{name}.c", _options(processor)
     try:
         made = _place(name, processor, program)
-        if not made.exists():
+        try:
+            return _load(made)
+        except FileNotFoundError:
             made.parent.mkdir(parents=True, exist_ok=True)
             # Other processes may be at it too: whole files only ever appear under the final name.
             with tempfile.TemporaryDirectory(dir=made.parent) as work:
                 fresh = Path(work) / made.name
                 _run([program, *options, "-o", str(fresh), str(source), "-lm"])
                 fresh.replace(made)
-        return ctypes.CDLL(str(made))
+            _remove_unused(made.parent)
+            return _load(made)
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         return NotCompiled(f"{program} did not compile {source.name}: {said.strip()[:500]}")
+
+
+def _load(made: Path) -> ctypes.CDLL:
+    """Load a compiled library and mark it as used.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    OSError
+        If it cannot be loaded.
+    """
+    status = made.stat()
+    # Where the folder belongs to somebody else, they mark it.
+    with contextlib.suppress(PermissionError):
+        os.utime(made, ns=(time.time_ns(), status.st_mtime_ns))
+    try:
+        return ctypes.CDLL(str(made))
+    except OSError as error:
+        if made.exists():
+            raise
+        raise FileNotFoundError(str(made)) from error
+
+
+def _remove_unused(where: Path) -> None:
+    """Remove the libraries of a folder that nobody has loaded for a while."""
+    oldest = time.time() - UNUSED_DAYS * 86400
+    for library_file in where.glob(f"*-{'[0-9a-f]' * _DIGITS}.so"):
+        with contextlib.suppress(OSError):
+            status = library_file.stat()
+            if max(status.st_atime, status.st_mtime) < oldest:
+                library_file.unlink()
 
 
 def at_hand(name: str, processor: tuple[str, ...]) -> bool:
@@ -89,7 +137,7 @@ def _place(name: str, processor: tuple[str, ...], program: str) -> Path:
     stamp = hashlib.sha256("\n".join([_run([program, "--version"]), *_options(processor)]).encode())
     for part in sorted(_SOURCES.glob("*.[ch]")):
         stamp.update(part.read_bytes())
-    return folder() / f"{name}-{stamp.hexdigest()[:16]}.so"
+    return folder() / f"{name}-{stamp.hexdigest()[:_DIGITS]}.so"
 
 
 def _options(processor: tuple[str, ...]) -> list[str]:

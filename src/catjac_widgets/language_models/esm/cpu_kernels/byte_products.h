@@ -21,18 +21,18 @@ static float largest_of(const float *x, int64_t channels) {
     return _mm512_reduce_max_ps(most);
 }
 
-/* Round a difference to eight bits, and what that leaves to another eight if `fine` is given. */
-static void rounded(const float *difference, float largest, uint8_t *coarse, uint8_t *fine,
+/* Round a difference to eight bits, and what that leaves to another eight if `finer` is given. */
+static void rounded(const float *difference, float largest, uint8_t *steps, uint8_t *finer,
                     int64_t channels) {
-    __m512 factor = _mm512_set1_ps(127.0f / largest), finer = _mm512_set1_ps(254.0f);
+    __m512 factor = _mm512_set1_ps(127.0f / largest), smaller = _mm512_set1_ps(254.0f);
     __m512i shift = _mm512_set1_epi32(128);
     for (int64_t c = 0; c < channels; c += LANES) {
         __m512 d = _mm512_mul_ps(_mm512_loadu_ps(difference + c), factor);
-        __m512i steps = _mm512_cvtps_epi32(d);
-        _mm_storeu_si128((__m128i *)(coarse + c), _mm512_cvtepi32_epi8(_mm512_add_epi32(steps, shift)));
-        if (fine) {
-            steps = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(d, _mm512_cvtepi32_ps(steps)), finer));
-            _mm_storeu_si128((__m128i *)(fine + c), _mm512_cvtepi32_epi8(_mm512_add_epi32(steps, shift)));
+        __m512i whole = _mm512_cvtps_epi32(d);
+        _mm_storeu_si128((__m128i *)(steps + c), _mm512_cvtepi32_epi8(_mm512_add_epi32(whole, shift)));
+        if (finer) {
+            whole = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(d, _mm512_cvtepi32_ps(whole)), smaller));
+            _mm_storeu_si128((__m128i *)(finer + c), _mm512_cvtepi32_epi8(_mm512_add_epi32(whole, shift)));
         }
     }
 }
@@ -101,8 +101,8 @@ INLINE void byte_panels(const Product *p, int kind, int pairs) {
                 /* At the end the last row is taken again. */
                 int64_t place = at + (pairs ? i / 2 : i);
                 if (place >= p->count) place = p->count - 1;
-                input[i] = pairs && i % 2 ? p->fine + place * dense->inputs
-                                          : p->coarse + in_at(p, place) * dense->inputs;
+                input[i] = pairs && i % 2 ? p->finer + place * dense->inputs
+                                          : p->steps + in_at(p, place) * dense->inputs;
             }
             if (vectors == 4) byte_tile(input, dense->inputs, panel, sums, 4);
             else if (vectors == 3) byte_tile(input, dense->inputs, panel, sums, 3);
@@ -132,6 +132,6 @@ INLINE void two_terms(const Product *p, int kind) { byte_panels(p, kind, 1); }
 static void multiply(const Product *p, int kind) {
     if (!p->count) return;
     if (p->dense->in_float32) multiply_floats(p, kind);
-    else if (p->fine) OF_KIND(two_terms, p, kind)
+    else if (p->finer) OF_KIND(two_terms, p, kind)
     else OF_KIND(one_term, p, kind)
 }

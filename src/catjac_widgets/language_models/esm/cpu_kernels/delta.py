@@ -1,4 +1,4 @@
-"""Passes of eight-bit differences by a kernel compiled from C (see `delta_layers` for what is computed).
+"""Passes of eight-bit differences by a kernel compiled from C (see `DeltaLayers` for what is computed).
 
 A CPU with AVX-512 and VNNI multiplies bytes at four times the rate of float32, but torch takes a pass over
 memory for each step of rounding and scaling between the products, which eats up most of that. The kernel
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
-from catjac_widgets.language_models.esm.cpu_kernels import structs as structures
+from catjac_widgets.language_models.esm.cpu_kernels import exact, structs
 from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, at_hand
 from catjac_widgets.language_models.esm.cpu_kernels.exact import (
     CompiledPasses,
@@ -23,7 +22,7 @@ from catjac_widgets.language_models.esm.cpu_kernels.exact import (
 )
 from catjac_widgets.language_models.esm.forward import letter_logits
 from catjac_widgets.language_models.esm.linear_layers import fast_layers
-from catjac_widgets.language_models.esm.numerics.delta_int8 import DeltaLayers, Int8Weight
+from catjac_widgets.language_models.esm.numerics.delta_int8_layers import DeltaLayers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: What the kernel needs of the processor.
-FEATURES = (*compiled_passes.FEATURES, "avx512vnni")
+FEATURES = (*exact.FEATURES, "avx512vnni")
 
 #: Rows that differ from the wild type's by no more than this share of the largest number there are taken for
 #: equal: that is how far the last bits of float32 differ between torch's norms and the kernel's.
@@ -58,7 +57,7 @@ def check_machine() -> None:
     multiplies_bytes = getattr(torch.cpu, "_is_vnni_supported", bool)
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not multiplies_bytes():
         raise NotCompiled("the processor has no AVX-512 with VNNI")
-    compiled_passes.check_machine()
+    exact.check_machine()
 
 
 def why_not(model: Any) -> str | None:
@@ -86,7 +85,7 @@ def without_delay(
         return None
     if wrong_shape(model) is not None or not at_hand("delta_pass", FEATURES) or why_not(model) is not None:
         return None
-    layers = DeltaLayers(model, fast_layers(model), "int8")
+    layers = DeltaLayers(model, fast_layers(model))
     letter_logits(model, tokens[None], residues, letters, layers)
     layers.stage = "run"
     return CompiledDelta(model, layers, residues, letters, _STRONGEST_IN_A_PREVIEW)
@@ -120,13 +119,12 @@ class CompiledDelta(CompiledPasses):
     def _laid_out(self) -> dict[int, tuple[Tensor, Tensor, int]]:
         return {}
 
-    def _dense(self, module: Any, first: int = 0) -> structures.Dense:
+    def _dense(self, module: Any, first: int = 0) -> structs.Dense:
         known, base = self._layers.remembered(module)
-        weight = self._layers.coarse(module)
-        assert isinstance(weight, Int8Weight)
+        weight = self._layers.weight(module)
         in_float32 = self._layers.stays_in_float32(module)
         outputs, inputs = base.shape[-1], known.shape[-1]
-        return structures.Dense(
+        return structs.Dense(
             inputs=inputs,
             outputs=outputs,
             in_float32=in_float32,

@@ -1,11 +1,13 @@
 /* One pass of mutants through ESM-2 or ESM-1b, each dense layer as the wild type's output plus an eight-bit
- * product with the difference from the wild type's input (see delta_layers.py, which this follows number by
- * number; the tests compare the two).
+ * product with the difference from the wild type's input (see delta_int8_layers.py, which this follows number
+ * by number; the tests compare the two).
  *
  * Needs AVX-512 with VNNI.
  */
 
 #include "byte_products.h"
+
+const int64_t layouts[] = {MODEL_LAYOUTS};
 
 enum { ORDINARY, STRONG, STILL };
 
@@ -46,8 +48,8 @@ static void prepare(const Model *m, Work *w, const Dense *dense, const Norm *nor
     choose(m, w, dense, from, to);
     for (int64_t k = 0; k < w->ordinary + w->strong; k++) {
         int64_t strong = k - w->ordinary, row = strong < 0 ? w->order[k] : w->strong_rows[strong];
-        rounded(w->difference + row * channels, w->scale[row], w->coarse + row * channels,
-                strong < 0 ? NULL : w->fine + strong * channels, channels);
+        rounded(w->difference + row * channels, w->scale[row], w->steps + row * channels,
+                strong < 0 ? NULL : w->finer + strong * channels, channels);
     }
 }
 
@@ -57,7 +59,7 @@ static void apply(const Model *m, Work *w, const Dense *dense, int kind, float *
                  .group = w->group,
                  .count = w->ordinary,
                  .order = w->order,
-                 .coarse = w->coarse,
+                 .steps = w->steps,
                  .in = w->difference,
                  .scale = w->scale,
                  .out = out,
@@ -66,13 +68,13 @@ static void apply(const Model *m, Work *w, const Dense *dense, int kind, float *
     multiply(&p, kind);
     p.count = w->still, p.order = w->still_rows;
     leave(&p, kind);
-    p.count = w->strong, p.order = w->strong_rows, p.fine = w->fine;
+    p.count = w->strong, p.order = w->strong_rows, p.finer = w->finer;
     multiply(&p, kind);
 }
 
 /* Rows through both dense layers, a block at a time; the rows of two terms are the same in both. */
 static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int64_t count,
-                         const uint8_t *fine) {
+                         const uint8_t *finer) {
     int64_t wide = layer->up.outputs, channels = layer->up.inputs;
     for (int64_t from = 0; from < count; from += w->block) {
         int64_t here = count - from < w->block ? count - from : w->block;
@@ -80,8 +82,8 @@ static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int6
                       .group = w->group,
                       .count = here,
                       .order = order + from,
-                      .coarse = w->coarse,
-                      .fine = fine ? fine + from * channels : NULL,
+                      .steps = w->steps,
+                      .finer = finer ? finer + from * channels : NULL,
                       .in = w->difference,
                       .scale = w->scale,
                       .out = w->hidden,
@@ -91,15 +93,15 @@ static void feed_forward(const Layer *layer, Work *w, const int32_t *order, int6
         for (int64_t k = 0; k < here; k++) {
             float largest = largest_of(w->hidden + k * wide, wide);
             w->scale[order[from + k]] = largest;
-            rounded(w->hidden + k * wide, largest, w->hidden_coarse + k * wide,
-                    fine ? w->hidden_fine + k * wide : NULL, wide);
+            rounded(w->hidden + k * wide, largest, w->hidden_steps + k * wide,
+                    finer ? w->hidden_finer + k * wide : NULL, wide);
         }
         Product down = {.dense = &layer->down,
                         .group = w->group,
                         .count = here,
                         .order = order + from,
-                        .coarse = w->hidden_coarse,
-                        .fine = fine ? w->hidden_fine : NULL,
+                        .steps = w->hidden_steps,
+                        .finer = finer ? w->hidden_finer : NULL,
                         .in = w->hidden,
                         .scale = w->scale,
                         .out = w->x,
@@ -119,7 +121,7 @@ static void pass(const Model *m, Work *w, float *logits) {
         apply(m, w, &layer->attention_output, ADD, w->x);
         prepare(m, w, &layer->up, &layer->feed_forward_norm, w->x, 0, w->rows);
         feed_forward(layer, w, w->order, w->ordinary, NULL);
-        feed_forward(layer, w, w->strong_rows, w->strong, w->fine);
+        feed_forward(layer, w, w->strong_rows, w->strong, w->finer);
         Product rest = {
             .dense = &layer->down, .group = w->group, .count = w->still, .order = w->still_rows, .out = w->x};
         leave(&rest, ADD);

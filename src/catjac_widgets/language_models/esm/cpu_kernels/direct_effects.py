@@ -1,4 +1,4 @@
-"""Effects of one layer that go straight from residue to residue, by a compiled kernel (see `first_order`).
+"""Direct effects of one layer, from residue to residue, by a compiled kernel (see `FirstOrder`).
 
 torch makes arrays of all pairs, letters and channels for it, and takes several passes over them.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from catjac_widgets.language_models.esm.cpu_kernels import structs as structures
+from catjac_widgets.language_models.esm.cpu_kernels import structs
 from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, at_hand
 from catjac_widgets.language_models.esm.cpu_kernels.exact import (
     FEATURES,
@@ -24,7 +24,7 @@ from catjac_widgets.language_models.esm.cpu_kernels.exact import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from catjac_widgets.language_models.esm.first_order.approximation import LayerEffects
+    from catjac_widgets.language_models.esm.first_order.layer_effects import LayerEffects
 
 #: Letters that a row of the kernel's arrays has room for, and those that it can take.
 _ROOM, _MOST_LETTERS = 32, 30
@@ -36,10 +36,16 @@ def kernel() -> Callable[..., int] | None:
     """Return the compiled function if it need not be compiled first; otherwise that is begun."""
     try:
         check_machine()
-        if not at_hand("straight", FEATURES):
+        if not at_hand("direct_effects", FEATURES):
             return None
         counter = ctypes.POINTER(ctypes.c_int64)
-        return compiled_function("straight", FEATURES, ctypes.POINTER(structures.Straight), counter)
+        return compiled_function(
+            "direct_effects",
+            FEATURES,
+            structs.DIRECT_EFFECTS,
+            ctypes.POINTER(structs.DirectEffects),
+            counter,
+        )
     except NotCompiled:
         return None
 
@@ -51,7 +57,7 @@ def fits(letters: int, depth: int, dtype: torch.dtype, device: torch.device) -> 
     return letters <= _MOST_LETTERS and depth <= _DEEPEST_HEAD
 
 
-def add_straight(
+def add_direct_effects(
     run: Callable[..., int],
     term: Tensor,
     layer: LayerEffects,
@@ -72,7 +78,7 @@ def add_straight(
     reading
         In float32.
     most_score, least_sum
-        See `MOST_SCORE` and `LEAST_SUM` of `first_order`.
+        See `MOST_SCORE` and `LEAST_SUM`.
     """
     length, number, heads = len(term), term.shape[-1], len(layer.query)
     apart = reading.unflatten(-1, (heads, -1)).permute(0, 2, 3, 1)  # (L, H, D, A)
@@ -88,7 +94,7 @@ def add_straight(
     ]
     given = [part.contiguous() for part in given]
     assert term.is_contiguous()
-    described = structures.Straight(
+    described = structs.DirectEffects(
         length,
         heads,
         layer.query.shape[-1],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
-from catjac_widgets.language_models.esm.cpu_kernels import structs as structures
+from catjac_widgets.language_models.esm.cpu_kernels import structs
 from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, compiler, library
 from catjac_widgets.language_models.esm.forward import positions, rotary
-from catjac_widgets.language_models.esm.linear_layers import MOST_PACKED_BYTES, fused_projections
+from catjac_widgets.language_models.esm.linear_layers import MOST_PACKED_BYTES
+from catjac_widgets.language_models.esm.projections import fused_projections
 from catjac_widgets.language_models.esm.stock import token_dropout
 
 if TYPE_CHECKING:
@@ -40,15 +41,31 @@ _HIDDEN_NUMBERS = 64 * 1024
 _WIDEST_HEAD, _LANES = 64, 16
 
 
-def compiled_function(name: str, features: tuple[str, ...], *arguments: Any) -> Callable[..., int]:
+def compiled_function(
+    name: str, features: tuple[str, ...], mirrors: Sequence[type[ctypes.Structure]], *arguments: Any
+) -> Callable[..., int]:
     """Return the function `name` of `name`.c, compiling it at the first call, which takes some seconds.
+
+    Parameters
+    ----------
+    name, features
+        See `library`.
+    mirrors
+        The structures of `structs` that it is given.
+    *arguments
+        Types of its arguments.
 
     Raises
     ------
     NotCompiled
-        If this processor or this machine's compiler cannot have it; the text says why.
+        If this processor or this machine's compiler cannot have it, or if its structures are not laid out as
+        their mirrors are; the text says why.
     """
-    function = getattr(library(name, features), name)
+    loaded = library(name, features)
+    wrong = structs.differing(loaded, mirrors)
+    if wrong:
+        raise NotCompiled(f"{name}.c and Python lay out {', '.join(wrong)} differently")
+    function = getattr(loaded, name)
     function.restype, function.argtypes = ctypes.c_int, arguments
     return function
 
@@ -56,8 +73,10 @@ def compiled_function(name: str, features: tuple[str, ...], *arguments: Any) -> 
 def passes_function(name: str, features: tuple[str, ...]) -> Callable[..., int]:
     """Return a compiled function that runs passes; see `compiled_function`."""
     sizes, counter = [ctypes.c_int64] * 3, ctypes.POINTER(ctypes.c_int64)
-    model = ctypes.POINTER(structures.Model)
-    return compiled_function(name, features, model, ctypes.c_void_p, *sizes, ctypes.c_void_p, counter)
+    model = ctypes.POINTER(structs.Model)
+    return compiled_function(
+        name, features, structs.PASSES, model, ctypes.c_void_p, *sizes, ctypes.c_void_p, counter
+    )
 
 
 def on_threads(work: Callable[[], int], most: int) -> None:
@@ -148,13 +167,13 @@ class CompiledPasses:
         self._alive: list[Any] = []
         self._panels = self._laid_out()
         turn = rotary(model, tokens)
-        blocks = (structures.Layer * len(model.layers))(*(self._layer(layer) for layer in model.layers))
+        blocks = (structs.Layer * len(model.layers))(*(self._layer(layer) for layer in model.layers))
         attention = model.layers[0].self_attn
         places, norm = positions(model, tokens), getattr(model, "emb_layer_norm_before", None)
         # Padded to a multiple of four, as the kernel reads them.
         padded = F.pad(model.lm_head.weight.detach()[letters], (0, 0, 0, -len(letters) % 4))
         self._letters, self._residues = len(letters), residues.stop - residues.start
-        self._described = structures.Model(
+        self._described = structs.Model(
             tokens=tokens,
             channels=model.layers[0].embed_dim,
             heads=attention.num_heads,
@@ -166,7 +185,7 @@ class CompiledPasses:
             mask=model.mask_idx if token_dropout(model) else -1,
             embedding=self._address(model.embed_tokens.weight * model.embed_scale),
             positions=None if places is None else self._address(places),
-            first_norm=structures.Norm() if norm is None else self._norm(norm),
+            first_norm=structs.Norm() if norm is None else self._norm(norm),
             scaling=attention.scaling,
             cosine=None if turn is None else self._turns(turn.real, turn.real),
             sine=None if turn is None else self._turns(-turn.imag, turn.imag),
@@ -211,8 +230,8 @@ class CompiledPasses:
     def _function(self) -> Callable[..., int]:
         return kernel()
 
-    def _layer(self, layer: Any) -> structures.Layer:
-        return structures.Layer(
+    def _layer(self, layer: Any) -> structs.Layer:
+        return structs.Layer(
             attention_norm=self._norm(layer.self_attn_layer_norm),
             feed_forward_norm=self._norm(layer.final_layer_norm),
             projections=self._dense(layer.self_attn),
@@ -221,13 +240,13 @@ class CompiledPasses:
             down=self._dense(layer.fc2),
         )
 
-    def _norm(self, norm: Any) -> structures.Norm:
-        return structures.Norm(self._address(norm.weight), self._address(norm.bias), norm.eps)
+    def _norm(self, norm: Any) -> structs.Norm:
+        return structs.Norm(self._address(norm.weight), self._address(norm.bias), norm.eps)
 
-    def _dense(self, module: Any, first: int = 0) -> structures.Dense:
+    def _dense(self, module: Any, first: int = 0) -> structs.Dense:
         """Addresses of one layer; `first` is the token that its first row belongs to."""
         weight, bias, inputs = self._panels[id(module)]
-        return structures.Dense(
+        return structs.Dense(
             inputs=inputs,
             outputs=len(bias),
             in_float32=True,

@@ -1,9 +1,11 @@
-/* Passes through ESM-2 or ESM-1b in float32, layer by layer as in fair_esm_forward.py.
+/* Passes through ESM-2 or ESM-1b in float32, layer by layer as in forward.py.
  *
  * Needs AVX-512.
  */
 
 #include "passes.h"
+
+const int64_t layouts[] = {MODEL_LAYOUTS};
 
 /* One dense layer of `count` rows. */
 static void apply(const Model *m, Work *w, const Dense *dense, int kind, const float *in, float *out,

@@ -27,10 +27,13 @@ typedef struct {
     const float *letter_bias;
 } Model;
 
+#define MODEL_LAYOUTS \
+    LAYOUT(Norm, epsilon), LAYOUT(Dense, quiet), LAYOUT(Layer, down), LAYOUT(Model, letter_bias)
+
 typedef struct {
     int64_t group, rows, block, ordinary, strong, still;
     float *x, *projected, *mixed, *difference, *hidden, *scale, *queries, *scores;
-    uint8_t *coarse, *fine, *hidden_coarse, *hidden_fine;
+    uint8_t *steps, *finer, *hidden_steps, *hidden_finer;
     int32_t *order, *strong_rows, *still_rows;
     char *kind;
 } Work;

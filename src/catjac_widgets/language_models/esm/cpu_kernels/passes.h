@@ -9,7 +9,7 @@
 
 #include "attention.h"
 
-/* Embeddings of a group's tokens (group, tokens) to w->x, as `embed` of fair_esm_forward.py makes them: what
+/* Embeddings of a group's tokens (group, tokens) to w->x, as `embed` of forward.py makes them: what
  * token dropout took away in training, 15 % of the tokens of which 80 % became masks, is made up for. */
 static void embed(const Model *m, Work *w, const int64_t *tokens) {
     for (int64_t g = 0; g < w->group; g++, tokens += m->tokens) {
@@ -62,11 +62,11 @@ static size_t divide(const Model *m, Work *w, char *block) {
     TAKE(mixed, rows * channels);
     TAKE(difference, rows * channels);
     TAKE(scale, rows);
-    TAKE(coarse, rows * channels);
-    TAKE(fine, w->group * m->strongest * channels);
+    TAKE(steps, rows * channels);
+    TAKE(finer, w->group * m->strongest * channels);
     TAKE(hidden, w->block * wide);
-    TAKE(hidden_coarse, w->block * wide);
-    TAKE(hidden_fine, w->block * wide);
+    TAKE(hidden_steps, w->block * wide);
+    TAKE(hidden_finer, w->block * wide);
     TAKE(queries, channels / m->heads * QUERIES);
     TAKE(scores, m->tokens * QUERIES);
     TAKE(order, rows);

@@ -28,8 +28,8 @@ typedef struct {
     int64_t group, count;
     const int32_t *order;  /* which row each is */
     const float *in;       /* for layers in float32: the input, or its difference */
-    const uint8_t *coarse; /* the difference in eight bits */
-    const uint8_t *fine;   /* by place: eight bits more; or NULL */
+    const uint8_t *steps; /* the difference in eight bits */
+    const uint8_t *finer;   /* by place: eight bits more; or NULL */
     const float *scale;    /* by row: the largest difference */
     float *out;
     int in_by_place, out_by_place;

@@ -1,8 +1,13 @@
-"""The structures of `model.h`, `products.h` and `straight.c` as ctypes has them, member by member."""
+"""The structures of the C sources as ctypes has them, member by member, and a check that both agree.
+
+`Norm` is that of ``vectors.h``, `Dense` of ``products.h``, `Layer` and `Model` of ``model.h``, and
+`DirectEffects` of ``direct_effects.c``.
+"""
 
 from __future__ import annotations
 
-from ctypes import POINTER, Structure, c_double, c_float, c_int64, c_void_p
+from collections.abc import Sequence
+from ctypes import CDLL, POINTER, Structure, c_double, c_float, c_int64, c_void_p, sizeof
 from typing import ClassVar
 
 
@@ -64,8 +69,8 @@ class Model(Structure):
     ]
 
 
-class Straight(Structure):
-    """What `straight` reads, and the array to which it adds."""
+class DirectEffects(Structure):
+    """What the kernel of direct effects reads, and the array to which it adds."""
 
     _fields_: ClassVar = [
         *((name, c_int64) for name in ("length", "heads", "depth", "letters")),
@@ -85,3 +90,28 @@ class Straight(Structure):
             )
         ),
     ]
+
+
+#: Structures that the libraries of passes tell of in their ``layouts``, in that order; and that of direct
+#: effects.
+PASSES: tuple[type[Structure], ...] = (Norm, Dense, Layer, Model)
+DIRECT_EFFECTS: tuple[type[Structure], ...] = (DirectEffects,)
+
+
+def differing(library: CDLL, mirrors: Sequence[type[Structure]]) -> list[str]:
+    """Name the mirrors whose size or last member's place is not what a library was compiled with.
+
+    Parameters
+    ----------
+    library
+        Exports ``layouts``, two int64 a structure.
+    mirrors
+        Of those structures, in their order.
+    """
+    told = (c_int64 * (2 * len(mirrors))).in_dll(library, "layouts")
+    found = []
+    for mirror, size, last in zip(mirrors, told[::2], told[1::2], strict=True):
+        name = mirror._fields_[-1][0]
+        if (sizeof(mirror), getattr(mirror, name).offset) != (size, last):
+            found.append(mirror.__name__)
+    return found

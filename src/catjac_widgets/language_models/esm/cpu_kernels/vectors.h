@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,6 +18,10 @@ typedef struct {
     const float *weight, *bias;
     double epsilon;
 } Norm;
+
+/* The size of a structure, and where its last member lies. Each library tells them in `layouts`, in the order
+ * of its mirrors in structs.py, which are compared with them when it is loaded. */
+#define LAYOUT(type, last) sizeof(type), offsetof(type, last)
 
 /* 2^x: a polynomial fitted to the smallest largest error (1e-7 of the value) for the part after the point. */
 INLINE __m512 power_of_two(__m512 x) {

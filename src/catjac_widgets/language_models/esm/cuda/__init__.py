@@ -1,1 +1,8 @@
-"""Passes on a GPU: streams, recorded graphs, fused steps."""
+"""What makes passes quick on a GPU, none of which changes what is computed.
+
+Where to look:
+
+* `launched`: batches that are under way while the host does something else; `streams` is all it asks of CUDA.
+* `steps`: what lies between two products, in torch's operations; `triton_steps`: the same, each in one pass
+  over memory; `fused_steps`: which of them a device takes.
+"""

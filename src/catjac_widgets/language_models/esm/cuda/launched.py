@@ -19,12 +19,12 @@ from torch import Tensor
 
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.esm.cuda.streams import Streams
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
 from catjac_widgets.language_models.esm.passes import running
-from catjac_widgets.language_models.esm.runners import DeltaRunner, FairEsmRunner, with_changes
+from catjac_widgets.language_models.esm.prepared import PreparedInput, with_changes
 
 if TYPE_CHECKING:
     from catjac_widgets.language_models.base import Substitution
+    from catjac_widgets.language_models.esm.runner import FairEsmRunner
 
 #: Batches of one shape that run as they are before their pass is recorded: they choose kernels and
 #: workspaces, and many sweeps have no more.
@@ -40,32 +40,39 @@ class LaunchedPasses:
     Parameters
     ----------
     runner
-        What it is about; its model is fair-esm's own, unaltered.
+        What it is about; its model is a stock model.
     streams
         Of the model's device.
 
     Attributes
     ----------
+    prepared
+        The model and its input.
     exact, in_float32
-        Of a near-exact runner: its exact one, which launches too, and the layers that it left in float32.
+        Of approximate numerics: the exact runner, which launches too, and the layers left in float32.
     """
 
     def __init__(self, runner: FairEsmRunner, streams: Streams) -> None:
         self._runner, self._streams = runner, streams
-        device = runner.model.embed_tokens.weight.device
+        model = runner.prepared.model
+        device = model.embed_tokens.weight.device
         # Made where they are used, so that their memory is not given to others while a pass still reads them.
         with streams.computing():
-            self._tokens = runner.tokens.to(device)
+            self._tokens = runner.prepared.tokens.to(device)
         # A recorded pass reads the weights where they lay.
-        self._weights = [parameter.detach() for parameter in runner.model.parameters()]
+        self._weights = [parameter.detach() for parameter in model.parameters()]
         self._graphs: OrderedDict[int, _Graph | None] = OrderedDict()
         self._seen: Counter[int] = Counter()
         self._slots: list[_Slot] = []
         self._given: tuple[np.ndarray, np.ndarray, Tensor] | None = None
         self._residues: Tensor | None = None
-        if isinstance(runner, DeltaRunner | HalfDeltaRunner):
-            self.exact = LaunchedPasses(runner.exact, streams)
-            self.in_float32 = runner.in_float32
+        self.exact = None if runner.exact is None else LaunchedPasses(runner.exact, streams)
+        self.in_float32 = runner.in_float32
+
+    @property
+    def prepared(self) -> PreparedInput:
+        """See the class."""
+        return self._runner.prepared
 
     def wild_type(self) -> np.ndarray:
         """See `Runner.wild_type`."""
@@ -90,8 +97,8 @@ class LaunchedPasses:
         """
         number = len(substitutions)
         filled = size if 2 * number > size else number
-        changes = self._runner.changes(substitutions)
-        with running(self._runner.model) as altered, torch.inference_mode():
+        changes = self.prepared.changes(substitutions)
+        with running(self.prepared.model) as altered, torch.inference_mode():
             if altered:
                 raise ModelError(
                     "The model was altered while its Jacobian was computed; call again for the altered one."
@@ -120,7 +127,7 @@ class LaunchedPasses:
         known = self._given
         if known is None or known[0] is not baseline or not np.array_equal(known[1], residues):
             device = self._tokens.device
-            everything = np.array_equal(residues, np.arange(self._runner.length))
+            everything = np.array_equal(residues, np.arange(self.prepared.length))
             with self._streams.computing():
                 there = torch.tensor(baseline, device=device)
                 self._residues = None if everything else torch.tensor(residues, device=device)

@@ -1,6 +1,6 @@
 """What a CUDA device offers to batches that nobody waits for: streams, pinned memory, graphs.
 
-The only module that speaks to `torch.cuda` about them; `launched_passes` says what is run.
+The only module that speaks to `torch.cuda` about them; `launched` says what is run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The steps of `fused_steps` as Triton kernels: each reads its input once and writes its output once.
+"""The steps of `Steps` as Triton kernels: each reads its input once and writes its output once.
 
 What belongs to the wild type, (T, O), is the same for all sequences of a batch: a program takes one token of
 several sequences and reads it once.
@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from catjac_widgets.language_models.esm.cuda.fused_steps import Steps
+from catjac_widgets.language_models.esm.cuda.steps import Steps
 
 #: Sequences that a program takes one after the other.
 SEQUENCES = 8

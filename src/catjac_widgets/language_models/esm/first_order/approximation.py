@@ -1,6 +1,6 @@
-"""An approximate categorical Jacobian: what goes straight from one residue to another, then some letters.
+"""An approximate categorical Jacobian: direct effects of one residue on another, corrected by a few mutants.
 
-First, for all letters at once:
+First the direct effects, for all letters at once:
 
 1. The mutated residue's own token is followed through all layers against the wild type's keys and values, its
    own replaced by its own.
@@ -12,8 +12,8 @@ First, for all letters at once:
    residual stream: ΔZ[i, a → m, b] = Σ_layers ⟨∂z[m, b] / ∂o_m, Δo_m(i, a)⟩. What would pass through a third
    residue, or through m's own attention in later layers, is left out.
 
-Then a few letters at every position run through the whole model, in eight bits or sixteen where that is
-quicker, and what the first part missed of them is carried over to the other letters (`letter_filling`).
+Then a few letters at every position run through the whole model, in eight bits or bfloat16 where that is
+quicker, and what the first part missed of them is carried over to the other letters (`kriging_correction`).
 
 Shapes: T tokens, C channels, H heads of D channels, L residues, A letters, n residues of a part.
 
@@ -24,16 +24,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from catjac_widgets.language_models.esm.cpu_kernels import direct_effects as compiled_straight
+from catjac_widgets.language_models.esm.cpu_kernels import direct_effects
 from catjac_widgets.language_models.esm.cpu_kernels.delta import without_delay
 from catjac_widgets.language_models.esm.first_order.backward import BackwardBlock, BackwardHead
-from catjac_widgets.language_models.esm.first_order.bfloat16 import rough_layers, rough_logits
-from catjac_widgets.language_models.esm.first_order.kriging import choose_letters, fill, letter_covariance
+from catjac_widgets.language_models.esm.first_order.bfloat16 import approximate_layers, approximate_logits
+from catjac_widgets.language_models.esm.first_order.kriging import (
+    choose_letters,
+    kriging_correction,
+    letter_covariance,
+)
+from catjac_widgets.language_models.esm.first_order.layer_effects import LayerEffects
 from catjac_widgets.language_models.esm.forward import embed, feed_forward, rotary
 from catjac_widgets.language_models.esm.linear_layers import fast_layers
 from catjac_widgets.language_models.esm.passes import running
@@ -55,31 +59,6 @@ MOST_SCORE = 80.0
 LEAST_SUM = 1e-4
 
 
-@dataclass
-class LayerEffects:
-    """What is kept of one layer of the wild type, and of the mutants' own tokens in it.
-
-    Attributes
-    ----------
-    query, value, mixture
-        Of the wild type's residues, (H, L, D); queries are scaled.
-    weights
-        Attention among residues (L, L, H): of the first on the second.
-    key_change, value_change
-        Of the mutated token, (H, D, L, A) and (L, A, H, D).
-    block
-        The layer backwards.
-    """
-
-    query: Tensor
-    value: Tensor
-    mixture: Tensor
-    weights: Tensor
-    key_change: Tensor
-    value_change: Tensor
-    block: BackwardBlock
-
-
 class FirstOrder:
     """One sequence's approximate Jacobian, made in steps.
 
@@ -93,14 +72,14 @@ class FirstOrder:
         Where its residues lie among them.
     letters
         Rows of the vocabulary (A,), in the order of the logits.
-    rough
+    mutant_layers
         How dense layers of mutants are multiplied; as the wild type's by default.
     backwards
         The type in which gradients are multiplied; the model's by default.
     at_once
         Sequences of one step when letters are run.
     quick
-        Take compiled kernels where they are at hand: for what goes straight, and for letters in eight bits.
+        Take compiled kernels where they are at hand: for direct effects, and for letters in eight bits.
 
     Attributes
     ----------
@@ -116,14 +95,14 @@ class FirstOrder:
         residues: slice,
         letters: Tensor,
         *,
-        rough: LinearLayers | None = None,
+        mutant_layers: LinearLayers | None = None,
         backwards: torch.dtype | None = None,
         at_once: int = 19,
         quick: bool = False,
     ) -> None:
         self._model, self._tokens, self._residues, self._letters = model, tokens, residues, letters
         self._linear = fast_layers(model)
-        self._rough = rough or self._linear
+        self._mutant_layers = mutant_layers or self._linear
         self._dtype = backwards or model.embed_tokens.weight.dtype
         self._at_once, self._quick = at_once, quick
         self._where = torch.arange(residues.start, residues.stop, device=tokens.device)  # (L,)
@@ -144,12 +123,12 @@ class FirstOrder:
 
         Yields
         ------
-        None between steps; 0 when what goes straight stands, and k when k letters of each position do.
+        None between steps; 0 when direct effects stand, and k when k letters of each position do.
         """
         for index in range(len(self._model.layers)):
             self._forward(index)
             yield None
-        yield from self._straight()
+        yield from self._direct_effects()
         yield 0
         yield from self._follow([stage for stage in stages if stage])
 
@@ -158,7 +137,7 @@ class FirstOrder:
     @torch.inference_mode()
     def _forward(self, index: int) -> None:
         """Take the wild type (T, C) and the mutants' own tokens (A, L, C) through one layer."""
-        model, linear, rough = self._model, self._linear, self._rough
+        model, linear, of_mutants = self._model, self._linear, self._mutant_layers
         if index == 0:
             self._x = embed(model, self._tokens[None])[0]
             # Every visible residue by each letter: the share of masks, which scales embeddings, stays.
@@ -175,11 +154,11 @@ class FirstOrder:
         mixture = weights @ value
         own_query, own_key, own_value = (
             part.to(x.dtype)
-            for part in rough.projections(attention, norm(own), None if turn is None else turn[inside])
+            for part in of_mutants.projections(attention, norm(own), None if turn is None else turn[inside])
         )  # (A, H, L, D)
         own_mixture = self._own_mixture(own_query * attention.scaling, own_key, own_value, key, value)
         middle = x + linear(attention.out_proj, mixture.transpose(0, 1).flatten(1))
-        own = own + rough(attention.out_proj, own_mixture.transpose(1, 2).flatten(2))
+        own = own + of_mutants(attention.out_proj, own_mixture.transpose(1, 2).flatten(2))
         self._layers.append(
             LayerEffects(
                 query[:, inside],
@@ -192,7 +171,7 @@ class FirstOrder:
             )
         )
         self._x = middle + feed_forward(layer, middle, linear)
-        self._own = own + feed_forward(layer, own, rough)
+        self._own = own + feed_forward(layer, own, of_mutants)
 
     def _changes(self, own: Tensor) -> Tensor:
         """Subtract from (A, H, L, D) the same with the wild type's letter, rounding and all."""
@@ -213,9 +192,9 @@ class FirstOrder:
             found[letter] = weights @ given + on_itself * (value[letter] - given[:, self._where])
         return found
 
-    # -- what goes straight
+    # -- direct effects
 
-    def _straight(self) -> Iterator[None]:
+    def _direct_effects(self) -> Iterator[None]:
         """Set `jacobian` to what reaches each residue without a detour."""
         length, number = len(self._where), len(self._letters)
         with torch.inference_mode():
@@ -224,8 +203,8 @@ class FirstOrder:
             gradient = head(self._where)  # (L, A, C)
             every = torch.arange(length, device=own.device)
             term = own.new_zeros(length, length, number, number)  # (L of m, L of i, A of i, A of m)
-        fits = compiled_straight.fits(number, self._layers[0].query.shape[-1], own.dtype, own.device)
-        run = compiled_straight.kernel() if self._quick and fits else None
+        fits = direct_effects.fits(number, self._layers[0].query.shape[-1], own.dtype, own.device)
+        run = direct_effects.kernel() if self._quick and fits else None
         for layer in reversed(self._layers):
             with torch.inference_mode():
                 gradient, reading = layer.block(gradient, every)
@@ -233,7 +212,7 @@ class FirstOrder:
                     self._add(term, layer, reading.to(own.dtype))
                 else:
                     bounds = MOST_SCORE, LEAST_SUM
-                    compiled_straight.add_straight(run, term, layer, reading.to(own.dtype), *bounds)
+                    direct_effects.add_direct_effects(run, term, layer, reading.to(own.dtype), *bounds)
             yield None
         with torch.inference_mode():
             self._layers.clear()
@@ -290,12 +269,14 @@ class FirstOrder:
                     known[row, number] = run(mutants) - baseline
                 yield None
             with torch.inference_mode():
-                self.jacobian = fill(first, known[:, :stop], chosen[:, :stop], self._wild_type, covariance)
+                self.jacobian = kriging_correction(
+                    first, known[:, :stop], chosen[:, :stop], self._wild_type, covariance
+                )
                 self.jacobian[~self._visible] = 0
             yield stop
 
     def _logits(self, tokens: Tensor) -> Tensor:
-        return rough_logits(self._model, tokens, self._residues, self._letters, self._rough)
+        return approximate_logits(self._model, tokens, self._residues, self._letters, self._mutant_layers)
 
 
 def first_order_jacobians(
@@ -309,14 +290,14 @@ def first_order_jacobians(
     `stages`.
     """
     device = model.embed_tokens.weight.device
-    rough = rough_layers(model)
+    mutant_layers = approximate_layers(model)
     made = FirstOrder(
         model,
         tokens.to(device),
         residues,
         torch.tensor(letters, device=device),
-        rough=rough,
-        backwards=getattr(rough, "dtype", None),
+        mutant_layers=mutant_layers,
+        backwards=getattr(mutant_layers, "dtype", None),
         at_once=at_once,
         quick=True,
     )

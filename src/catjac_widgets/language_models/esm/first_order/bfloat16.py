@@ -1,4 +1,4 @@
-"""Forward passes in bfloat16, for previews: quick where the processor multiplies sixteen bits, and coarse.
+"""Approximate forward passes in bfloat16, for previews: quick where the processor multiplies bfloat16.
 
 Dense layers and attention multiply in bfloat16; states between layers, norms and the last layer of letters
 stay in float32. A Jacobian from such passes is off by some 20 % (the difference of two rounded numbers) and
@@ -18,19 +18,14 @@ import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.esm.forward import embed, letter_logits, rotary
-from catjac_widgets.language_models.esm.linear_layers import (
-    LinearLayers,
-    PackedLayers,
-    divided,
-    fast_layers,
-    pack,
-)
+from catjac_widgets.language_models.esm.linear_layers import LinearLayers, PackedLayers, fast_layers, pack
+from catjac_widgets.language_models.esm.projections import divided
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class SixteenBitLayers(PackedLayers):
+class Bfloat16Layers(PackedLayers):
     """Dense layers in bfloat16, laid out once for oneDNN; results are bfloat16.
 
     Parameters
@@ -71,14 +66,14 @@ class SixteenBitLayers(PackedLayers):
         return mixed.view_as(value).transpose(1, 2).flatten(2)
 
 
-def rough_logits(
+def approximate_logits(
     model: Any, tokens: Tensor, residues: slice, letters: Tensor, linear: LinearLayers
 ) -> Tensor:
-    """Logits (B, L, A) as of `letter_logits`; in bfloat16 with `SixteenBitLayers`.
+    """Logits (B, L, A) as of `letter_logits`; in bfloat16 with `Bfloat16Layers`.
 
     The softmax of attention runs without subtracting its maximum, so that a score above 88 gives NaN.
     """
-    if not isinstance(linear, SixteenBitLayers):
+    if not isinstance(linear, Bfloat16Layers):
         return letter_logits(model, tokens, residues, letters, linear)
     x = embed(model, tokens)
     turn = rotary(model, tokens.shape[1])
@@ -95,7 +90,7 @@ _PACKED: weakref.WeakKeyDictionary[Any, tuple[Any, LinearLayers]] = weakref.Weak
 _GUARD = threading.Lock()
 
 
-def rough_layers(model: Any) -> LinearLayers:
+def approximate_layers(model: Any) -> LinearLayers:
     """Return bfloat16 layers where the processor multiplies them faster than float32, else `fast_layers`.
 
     What is packed is kept as long as the model lives and its weights stay the same.
@@ -104,7 +99,7 @@ def rough_layers(model: Any) -> LinearLayers:
         stamp = fingerprints.weights_stamp(model)
         known = _PACKED.get(model)
         if known is None or known[0] != stamp:
-            known = stamp, SixteenBitLayers(model) if _pays(model.embed_tokens.weight) else fast_layers(model)
+            known = stamp, Bfloat16Layers(model) if _pays(model.embed_tokens.weight) else fast_layers(model)
             _PACKED[model] = known
         return known[1]
 

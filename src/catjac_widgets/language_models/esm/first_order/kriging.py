@@ -85,7 +85,7 @@ def choose_letters(covariance: Tensor, number: int) -> Tensor:
     return torch.stack(found, dim=1).to(covariance.device) if found else every.new_zeros(size, 0)
 
 
-def fill(
+def kriging_correction(
     approximate: Tensor, known: Tensor, letters: Tensor, wild_type: Tensor, covariance: Tensor
 ) -> Tensor:
     """Correct an approximation by letters that are known.

@@ -12,45 +12,38 @@ from typing import TYPE_CHECKING
 from catjac_widgets.language_models.base import EXACT, FLOAT64, Numerics
 
 if TYPE_CHECKING:
-    import torch
+    from catjac_widgets.language_models.esm.prepared import PreparedInput
+    from catjac_widgets.language_models.esm.runner import FairEsmRunner
 
-    from catjac_widgets.language_models.esm.adapter import FairEsm
-    from catjac_widgets.language_models.esm.runners import FairEsmRunner
-
-    #: Makes the runner of one sequence's tokens (T,); imports what it needs when it is called.
-    Make = Callable[[FairEsm, torch.Tensor], FairEsmRunner]
+    #: Makes a runner; imports what it needs when it is called.
+    Make = Callable[[PreparedInput], FairEsmRunner]
 
 
-def _exact(adapter: FairEsm, tokens: torch.Tensor) -> FairEsmRunner:
-    import numpy as np
+def _exact(prepared: PreparedInput) -> FairEsmRunner:
+    from catjac_widgets.language_models.esm.numerics.exact import ExactRunner
 
-    from catjac_widgets.language_models.esm.runners import FairEsmRunner
-
-    return FairEsmRunner(adapter, adapter.model, tokens, np.float32)
+    return ExactRunner(prepared)
 
 
-def _float64(adapter: FairEsm, tokens: torch.Tensor) -> FairEsmRunner:
-    import numpy as np
+def _float64(prepared: PreparedInput) -> FairEsmRunner:
+    from catjac_widgets.language_models.esm.numerics.float64 import Float64Runner
 
-    from catjac_widgets.language_models.esm.adapter import _float64_copy
-    from catjac_widgets.language_models.esm.runners import FairEsmRunner
-
-    return FairEsmRunner(adapter, _float64_copy(adapter.model), tokens, np.float64)
+    return Float64Runner(prepared)
 
 
-def _delta_int8(adapter: FairEsm, tokens: torch.Tensor) -> FairEsmRunner:
-    from catjac_widgets.language_models.esm.runners import DeltaRunner
+def _delta_int8(prepared: PreparedInput) -> FairEsmRunner:
+    from catjac_widgets.language_models.esm.numerics.delta_int8 import DeltaInt8Runner
 
-    return DeltaRunner(adapter, tokens, "int8")
+    return DeltaInt8Runner(prepared)
 
 
 def _delta_16_bit(products: str, attention: str) -> Make:
-    def make(adapter: FairEsm, tokens: torch.Tensor) -> FairEsmRunner:
+    def make(prepared: PreparedInput) -> FairEsmRunner:
         import torch
 
-        from catjac_widgets.language_models.esm.numerics.delta_bfloat16_runner import HalfDeltaRunner
+        from catjac_widgets.language_models.esm.numerics.delta_16_bit import Delta16BitRunner
 
-        return HalfDeltaRunner(adapter, tokens, products, getattr(torch, attention))
+        return Delta16BitRunner(prepared, getattr(torch, products), getattr(torch, attention))
 
     return make
 
@@ -117,6 +110,6 @@ MODES: tuple[tuple[Numerics, Make], ...] = (
 NUMERICS = tuple(numerics for numerics, _ in MODES)
 
 
-def make_runner(numerics: Numerics, adapter: FairEsm, tokens: torch.Tensor) -> FairEsmRunner:
-    """Make the runner of one sequence's tokens in some numerics of this table."""
-    return dict(MODES)[numerics](adapter, tokens)
+def make_runner(numerics: Numerics, prepared: PreparedInput) -> FairEsmRunner:
+    """Make the runner of one input in some numerics of this table."""
+    return dict(MODES)[numerics](prepared)

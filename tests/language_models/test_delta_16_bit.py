@@ -15,10 +15,11 @@ from scipy.stats import spearmanr
 import catjac
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.cuda.fused_steps import Steps, agree, steps_for
+from catjac_widgets.language_models.esm.cuda.fused_steps import agree, steps_for
+from catjac_widgets.language_models.esm.cuda.steps import Steps
 from catjac_widgets.language_models.esm.forward import letter_logits
 from catjac_widgets.language_models.esm.linear_layers import FusedLayers, LinearLayers
-from catjac_widgets.language_models.esm.numerics.delta_bfloat16 import half_weights
+from catjac_widgets.language_models.esm.numerics.delta_16_bit_pass import weights_in_16_bits
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -88,7 +89,7 @@ def test_numbers_beyond_sixteen_bits_send_a_layer_back_to_float32() -> None:
     planted = FairEsm(model)
     runner = planted.prepare(residues, None, "delta-float16-attention-float16")
     assert runner.in_float32 == ["layers.1.fc1"]
-    assert runner._delta._blocks[1][2].weight.dtype == torch.float32
+    assert runner._pass._blocks[1][2].weight.dtype == torch.float32
     exact = catjac.jacobian(residues, planted, cache=False, progress=False)
     numerics = "delta-float16-attention-float16"
     found = catjac.jacobian(residues, planted, numerics=numerics, cache=False, progress=False)
@@ -113,14 +114,14 @@ def test_values_beyond_sixteen_bits_keep_attention_in_float32() -> None:
     assert off_diagonal_error(found, exact) < 0.015
 
 
-def test_half_weights_follow_the_weights() -> None:
+def test_16_bit_weights_follow_the_weights() -> None:
     model = random_esm2(1, 32, 2)
-    first = half_weights(model, torch.bfloat16)
-    assert half_weights(model, torch.bfloat16) is first
+    first = weights_in_16_bits(model, torch.bfloat16)
+    assert weights_in_16_bits(model, torch.bfloat16) is first
     with torch.no_grad():
         model.layers[0].fc1.weight += 0.5
-    assert half_weights(model, torch.bfloat16) is not first
-    assert half_weights(model, torch.float16)[id(model.layers[0].fc1)].dtype == torch.float16
+    assert weights_in_16_bits(model, torch.bfloat16) is not first
+    assert weights_in_16_bits(model, torch.float16)[id(model.layers[0].fc1)].dtype == torch.float16
 
 
 # ---- steps

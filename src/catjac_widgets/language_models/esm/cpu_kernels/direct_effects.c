@@ -1,5 +1,5 @@
-/* What a mutated residue i does to every other residue m in one layer, as the gradients of the logits of m
- * read it: step 3 of first_order.py, with its names.
+/* Direct effects: what a mutated residue i does to every other residue m in one layer, as the gradients of the
+ * logits of m read it. Step 3 of first_order/approximation.py, with its names.
  *
  * Letters lie side by side in two vectors. Some residues m are taken together, so that what belongs to a
  * residue i is fetched once for all of them.
@@ -22,12 +22,14 @@ typedef struct {
     const float *key_change;   /* of i, (L, H, D, LETTERS) */
     const float *value_change; /* of i, (L, H, D, LETTERS) */
     float *term;               /* of m and i, (L, L, letters, letters), to which it is added */
-} Straight;
+} DirectEffects;
+
+const int64_t layouts[] = {LAYOUT(DirectEffects, term)};
 
 /* What letters of i bring along some heads from h on: `weight` (heads, LETTERS), u - 1, to what m reads in
  * `along` (heads, LETTERS), and `change` (heads, D, LETTERS), w (v' - v), to what it reads in `reading`. All
  * heads go side by side, because each is one long chain of sums. */
-INLINE void bring(const Straight *s, int64_t m, int64_t i, int64_t h, float *weight, float *along,
+INLINE void bring(const DirectEffects *s, int64_t m, int64_t i, int64_t h, float *weight, float *along,
                   float *change, int heads) {
     int64_t depth = s->depth, of_m = m * s->heads + h, of_i = i * s->heads + h, far = depth * LETTERS;
     const float *query = s->query + of_m * depth, *value = s->value + of_i * depth;
@@ -97,7 +99,7 @@ static void add_products(const float *weight, const float *along, int64_t heads,
 }
 
 /* Take residues m until none is left. Any number of threads may share `next`, which starts at 0. */
-int straight(const Straight *s, int64_t *next) {
+int direct_effects(const DirectEffects *s, int64_t *next) {
     _Alignas(64) float weight[HEADS * LETTERS], along[HEADS * LETTERS], change[HEADS * DEEPEST * LETTERS];
     _Alignas(64) float found[TOGETHER][3 * HALF * LETTERS];
     int64_t depth = s->depth, letters = s->letters;

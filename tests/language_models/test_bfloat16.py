@@ -1,4 +1,4 @@
-"""Coarse passes: near the exact ones, and only where the processor is made for them."""
+"""Approximate passes in bfloat16: near the exact ones, and only where the processor is made for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 from checkpoints import random_esm1b, random_esm2
 
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.first_order import bfloat16 as sixteen_bits
+from catjac_widgets.language_models.esm.first_order import bfloat16
 from catjac_widgets.language_models.esm.first_order.bfloat16 import (
-    SixteenBitLayers,
-    rough_layers,
-    rough_logits,
+    Bfloat16Layers,
+    approximate_layers,
+    approximate_logits,
 )
 from catjac_widgets.language_models.esm.forward import letter_logits
 from catjac_widgets.language_models.esm.linear_layers import fast_layers
@@ -23,7 +23,7 @@ def has_bfloat16() -> bool:
     model = random_esm2(1)
     dense = model.layers[0].fc1
     try:
-        SixteenBitLayers(model)(dense, torch.zeros(1, dense.in_features))
+        Bfloat16Layers(model)(dense, torch.zeros(1, dense.in_features))
     except (RuntimeError, AttributeError):
         return False
     return True
@@ -39,9 +39,11 @@ def test_logits_are_those_of_float32_but_for_rounding(make) -> None:  # type: ig
     residues = slice(1, len(RESIDUES) + 1)
     with torch.inference_mode():
         exact = letter_logits(adapter.model, tokens, residues, letters)
-        coarse = rough_logits(adapter.model, tokens, residues, letters, SixteenBitLayers(adapter.model))
-    assert coarse.dtype == torch.float32
-    error = (coarse - exact).norm() / exact.norm()
+        approximate = approximate_logits(
+            adapter.model, tokens, residues, letters, Bfloat16Layers(adapter.model)
+        )
+    assert approximate.dtype == torch.float32
+    error = (approximate - exact).norm() / exact.norm()
     assert 0 < error < 0.02
 
 
@@ -50,20 +52,20 @@ def test_other_layers_give_the_exact_logits() -> None:
     tokens, letters = adapter.encode(RESIDUES)[None], torch.tensor(adapter._columns())
     with torch.inference_mode():
         given = adapter.model, tokens, slice(1, 9), letters, fast_layers(adapter.model)
-        assert torch.equal(rough_logits(*given), letter_logits(*given))
+        assert torch.equal(approximate_logits(*given), letter_logits(*given))
 
 
 def test_processors_without_bfloat16_multiply_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
     model = random_esm2(1)
-    assert rough_layers(model) is fast_layers(model)
-    assert not sixteen_bits._pays(model.embed_tokens.weight)
+    assert approximate_layers(model) is fast_layers(model)
+    assert not bfloat16._pays(model.embed_tokens.weight)
 
 
 def test_changed_weights_are_packed_anew() -> None:
     model = random_esm2(1)
-    first = rough_layers(model)
-    assert rough_layers(model) is first
+    first = approximate_layers(model)
+    assert approximate_layers(model) is first
     with torch.no_grad():
         model.layers[0].fc1.weight.mul_(2)
-    assert rough_layers(model) is not first
+    assert approximate_layers(model) is not first

@@ -1,9 +1,12 @@
-"""A pass in which a mutant's dense layers are those of the wild type plus a 16-bit product of the difference.
+"""A pass in which mutants' dense layers are the wild type's plus products of differences in 16-bit floats.
 
-``W·h + b = (W·h₀ + b) + W·(h − h₀)``, as in `delta_layers`, but written for graphics processors: the residual
-stream stays in float32, what lies between two products is one step (`fused_steps`), and attention takes
-sixteen bits too. What attention gives the mutant is compared with what the *same* sixteen bits give the wild
-type: residues that a mutation does not reach then differ by nothing at all.
+``W·h + b = (W·h₀ + b) + W·(h − h₀)``, as in `DeltaLayers`, but written for graphics processors: the residual
+stream stays in float32, what lies between two products is one step (`Steps`), and attention may take 16-bit
+floats too. What attention gives the mutant is compared with what the *same* 16-bit floats give the wild type:
+residues that a mutation does not reach then differ by nothing at all.
+
+For attention float16 is the better of the two types, whatever that of the products: queries, keys and values
+are no differences, and of the two, which are multiplied equally fast, it rounds them eight times less.
 
 A layer, or a block's attention, that is too far off on a few of this protein's own mutants stays in float32.
 
@@ -24,14 +27,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from catjac_widgets.language_models import fingerprints
-from catjac_widgets.language_models.esm.cuda.fused_steps import Steps, steps_for
+from catjac_widgets.language_models.esm.cuda.fused_steps import steps_for
+from catjac_widgets.language_models.esm.cuda.steps import Steps
 from catjac_widgets.language_models.esm.forward import embed, rotary
-from catjac_widgets.language_models.esm.linear_layers import divided, fused_projections
-from catjac_widgets.language_models.esm.numerics.delta_int8 import LARGEST_LAYER_ERROR
-
-#: Attention's sixteen bits, whatever those of the products: queries, keys and values are no differences, and
-#: of the two types that are multiplied equally fast this one rounds them eight times less.
-ATTENTION_IN_HALF = torch.float16
+from catjac_widgets.language_models.esm.numerics.differences import LARGEST_LAYER_ERROR
+from catjac_widgets.language_models.esm.projections import divided, fused_projections
 
 
 @dataclass
@@ -43,7 +43,7 @@ class _Dense:
     name
         For a person.
     weight
-        (O, C), in sixteen bits, or in float32 where they are not enough.
+        (O, C), in 16-bit floats, or in float32 where they are not enough.
     full
         Gives the weight in float32.
     known, base
@@ -57,7 +57,7 @@ class _Dense:
     known: Tensor | None = None
 
 
-class HalfDelta:
+class Delta16BitPass:
     """Logits of mutants of one protein.
 
     Parameters
@@ -71,9 +71,9 @@ class HalfDelta:
     residues, letters
         See `letter_logits`.
     dtype
-        `torch.bfloat16` or `torch.float16`.
+        Of products: `torch.bfloat16` or `torch.float16`.
     attention
-        The type of queries, keys and values; 16 bits on a GPU, float32 elsewhere, by default.
+        The type of queries, keys and values.
     steps
         What is done between products; the fastest for the device by default.
 
@@ -93,15 +93,13 @@ class HalfDelta:
         residues: slice,
         letters: Tensor,
         dtype: torch.dtype,
-        attention: torch.dtype | None = None,
+        attention: torch.dtype,
         steps: Steps | None = None,
     ) -> None:
         self._model, self._residues, self._letters = model, residues, letters
         self._steps = steps or steps_for(tokens.device)
         self._turn = rotary(model, len(tokens))
-        self._halves = half_weights(model, dtype)
-        if attention is None:
-            attention = ATTENTION_IN_HALF if tokens.device.type == "cuda" else torch.float32
+        self._weights = weights_in_16_bits(model, dtype)
         self._attention = [attention] * len(model.layers)
         self.errors: dict[str, float] = {}
         self.in_float32: list[str] = []
@@ -213,7 +211,7 @@ class HalfDelta:
 
     def _dense(self, name: str, module: Any, weight: Tensor, bias: Tensor, states: Tensor) -> _Dense:
         base = F.linear(states[0], weight, bias)
-        return _Dense(name, self._halves[id(module)], lambda: weight, base, states[0])
+        return _Dense(name, self._weights[id(module)], lambda: weight, base, states[0])
 
     def _compare(self, name: str, found: Tensor, exact: Tensor) -> None:
         error, effect = (found.float() - exact).square().mean(), exact.square().mean()
@@ -247,18 +245,18 @@ def _scores(index: int) -> str:
     return f"layers.{index}.self_attn's scores"
 
 
-_HALVES: weakref.WeakKeyDictionary[Any, tuple[Any, dict[int, Tensor]]] = weakref.WeakKeyDictionary()
+_WEIGHTS: weakref.WeakKeyDictionary[Any, tuple[Any, dict[int, Tensor]]] = weakref.WeakKeyDictionary()
 _GUARD = threading.Lock()
 
 
-def half_weights(model: Any, dtype: torch.dtype) -> dict[int, Tensor]:
-    """Weights of all dense layers in sixteen bits, by the layer's identity; kept while they hold.
+def weights_in_16_bits(model: Any, dtype: torch.dtype) -> dict[int, Tensor]:
+    """Weights of all dense layers in 16-bit floats, by the layer's identity; kept while they hold.
 
     Those of query, key and value are together under their attention (see `fused_projections`).
     """
     with _GUARD:
         stamp = dtype, fingerprints.weights_stamp(model)
-        known = _HALVES.get(model)
+        known = _WEIGHTS.get(model)
         if known is None or known[0] != stamp:
             dense = [model.lm_head.dense]
             dense += [
@@ -267,5 +265,5 @@ def half_weights(model: Any, dtype: torch.dtype) -> dict[int, Tensor]:
             made = {id(part): part.weight.detach().to(dtype) for part in dense}
             for layer in model.layers:
                 made[id(layer.self_attn)] = fused_projections(layer.self_attn)[0].to(dtype)
-            known = _HALVES[model] = stamp, made
+            known = _WEIGHTS[model] = stamp, made
         return known[1]

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from catjac_widgets.language_models.esm.first_order import kriging as letter_filling
-from catjac_widgets.language_models.esm.first_order.kriging import choose_letters, fill, letter_covariance
+from catjac_widgets.language_models.esm.first_order import kriging
+from catjac_widgets.language_models.esm.first_order.kriging import (
+    choose_letters,
+    kriging_correction,
+    letter_covariance,
+)
 
 LENGTH, LETTERS = 6, 7
 
@@ -46,7 +50,7 @@ def test_letters_agree_with_trying_each(number: int) -> None:
     """The greedy choice by rank-one steps is that of conditioning on each set anew."""
     root = numbers(LETTERS, LETTERS, seed=3)
     sigma = (root @ root.T).numpy()
-    noise = letter_filling.NOISE * np.diag(sigma).mean()
+    noise = kriging.NOISE * np.diag(sigma).mean()
     centring = np.eye(LETTERS) - 1 / LETTERS
     found = choose_letters(torch.tensor(sigma), number)
     assert found.shape == (LETTERS, number)
@@ -65,7 +69,7 @@ def test_letters_agree_with_trying_each(number: int) -> None:
 
 def test_errors_of_few_kinds_come_back_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors that are mixtures of two patterns over the letters are known from any two letters."""
-    monkeypatch.setattr(letter_filling, "NOISE", 0.0)
+    monkeypatch.setattr(kriging, "NOISE", 0.0)
     patterns = numbers(LETTERS, 2, seed=1)
     approximate, _ = jacobian(1)
     wild_type = torch.zeros(LENGTH, dtype=torch.int64)
@@ -77,7 +81,7 @@ def test_errors_of_few_kinds_come_back_exactly(monkeypatch: pytest.MonkeyPatch) 
     letters = torch.tensor([[2, 5], [1, 3], [4, 6], [2, 5], [3, 6], [1, 2]])
     known = exact[torch.arange(LENGTH)[:, None], letters]
     torch.testing.assert_close(
-        fill(approximate, known, letters, wild_type, sigma), exact, rtol=1e-9, atol=1e-9
+        kriging_correction(approximate, known, letters, wild_type, sigma), exact, rtol=1e-9, atol=1e-9
     )
 
 
@@ -86,20 +90,22 @@ def test_a_right_approximation_stays_as_it_is() -> None:
     letters = torch.tensor([[4, 6]]).expand(LENGTH, -1)
     known = exact[torch.arange(LENGTH)[:, None], letters]
     sigma = letter_covariance(exact, torch.arange(LENGTH))
-    torch.testing.assert_close(fill(exact, known, letters, wild_type, sigma), exact, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        kriging_correction(exact, known, letters, wild_type, sigma), exact, rtol=0, atol=1e-12
+    )
 
 
-def test_filling_agrees_with_a_plain_loop() -> None:
+def test_the_correction_agrees_with_a_plain_loop() -> None:
     approximate, wild_type = jacobian(5)
     exact, _ = jacobian(6)
     sigma = letter_covariance(exact, torch.arange(LENGTH))
     letters = choose_letters(sigma, 2)[wild_type]
     known = exact[torch.arange(LENGTH)[:, None], letters]
-    found = fill(approximate, known, letters, wild_type, sigma).numpy()
+    found = kriging_correction(approximate, known, letters, wild_type, sigma).numpy()
     S = sigma.numpy()
     for i in range(LENGTH):
         given = [int(wild_type[i]), *letters[i].tolist()]
-        told = np.linalg.inv(S[np.ix_(given, given)] + letter_filling.NOISE * np.eye(3))
+        told = np.linalg.inv(S[np.ix_(given, given)] + kriging.NOISE * np.eye(3))
         for a in range(LETTERS):
             if a in given:
                 np.testing.assert_array_equal(found[i, a], exact[i, a])

@@ -1,0 +1,1 @@
+"""Files of Jacobians and contact maps: one module a format."""
