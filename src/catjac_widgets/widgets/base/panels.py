@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.widgets.base.state import Brush, SharedState
+from catjac_widgets.widgets.base.state import SharedState
+from catjac_widgets.widgets.base.traits import Brush
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,14 +15,8 @@ from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.arrays import array_trait, square
 from catjac_widgets.widgets.base.frames import Frame, packed
-from catjac_widgets.widgets.base.state import (
-    LIVE,
-    MAP_NAMES,
-    NATIVE,
-    STATIC,
-    SharedState,
-    View,
-)
+from catjac_widgets.widgets.base.state import STATIC, SharedState, View
+from catjac_widgets.widgets.base.traits import LIVE, MAP_NAMES, NATIVE
 from catjac_widgets.widgets.contact_map.layers import (
     QUANTITIES,
     MapLayer,

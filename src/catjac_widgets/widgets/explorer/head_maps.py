@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.widgets.base.sentences import reason
-from catjac_widgets.widgets.base.state import HEAD, UNMASKED_HEAD
+from catjac_widgets.widgets.base.traits import HEAD, UNMASKED_HEAD
 from catjac_widgets.widgets.explorer.job_feed import NO_MASK, head_layer
 from catjac_widgets.widgets.explorer.state import ExplorerState
 

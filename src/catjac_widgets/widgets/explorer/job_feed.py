@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.engine.jobs.steps import SteppedTask
     from catjac_widgets.widgets.base.delivery import Delivery
-    from catjac_widgets.widgets.base.state import Brush
+    from catjac_widgets.widgets.base.traits import Brush
 
 HEAD_LABEL, HEAD_CAPTION = "contact head", "supervised regression on the model's attention, one pass"
 ROWS_CAPTION = "block norms, centred over letters"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import read_protein
 from catjac_widgets.proteins.sequences import Sequence
-from catjac_widgets.widgets.base.state import Pair
+from catjac_widgets.widgets.base.traits import Pair
 from catjac_widgets.widgets.contact_map.view import native_contacts
 from catjac_widgets.widgets.explorer.head_maps import head_of, head_under
 from catjac_widgets.widgets.explorer.registry import check_panels, panel_names

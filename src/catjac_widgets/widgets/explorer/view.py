@@ -12,7 +12,8 @@ from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.frames import Frame
 from catjac_widgets.widgets.base.panels import PanelContext
-from catjac_widgets.widgets.base.state import Brush, refuse_unknown, visible
+from catjac_widgets.widgets.base.state import refuse_unknown, visible
+from catjac_widgets.widgets.base.traits import Brush
 from catjac_widgets.widgets.contact_map.view import ContactMap
 from catjac_widgets.widgets.explorer.current_job import STARTING, CurrentJob
 from catjac_widgets.widgets.explorer.head_maps import HeadMaps

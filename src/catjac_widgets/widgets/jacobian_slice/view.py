@@ -13,7 +13,8 @@ from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.proteins.masks import as_mask
 from catjac_widgets.widgets.base.arrays import ArrayPayload, encode
-from catjac_widgets.widgets.base.state import STATIC, Brush, SharedState, View
+from catjac_widgets.widgets.base.state import STATIC, SharedState, View
+from catjac_widgets.widgets.base.traits import Brush
 from catjac_widgets.widgets.jacobian_slice.mean_block import BrushedMean, MeanBlock, mean_block_of
 from catjac_widgets.widgets.jacobian_slice.values import (
     FORMS,
