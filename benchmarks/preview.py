@@ -37,8 +37,8 @@ import catjac  # noqa: E402
 from catjac_widgets.analysis.contacts.norms import block_norms  # noqa: E402
 from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal  # noqa: E402
 from catjac_widgets.analysis.previews.preview import approximate_jacobians, preview_label, preview_map  # noqa: E402
-from catjac_widgets.engine.api import plan_for  # noqa: E402
 from catjac_widgets.engine.plans.jacobian import Plan  # noqa: E402
+from catjac_widgets.engine.plans.request import make_request  # noqa: E402
 from catjac_widgets.language_models.base import Substitution  # noqa: E402
 from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
 
@@ -97,7 +97,7 @@ def frames(model: FairEsm, residues: str, letters: int, plan: Plan) -> list[tupl
         found.append(("contact head", time.process_time() - began, head))
     for step in approximate_jacobians(plan, model, letters):
         if step is not None:
-            scores = preview_map(plan, step[1]).values
+            scores = preview_map(plan, step[1], preview_label(step[0])).values
             found.append((preview_label(step[0]), time.process_time() - began, scores))
     return found
 
@@ -120,7 +120,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Measure one protein: a row of the table for each frame."""
     real = model.name == "mini"
-    plan, _ = plan_for(residues, model)
+    plan = make_request(residues, model).plan
     length = len(residues)
     exact, least, maps = np.inf, {}, {}
     for _ in range(rounds):

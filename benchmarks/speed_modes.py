@@ -16,9 +16,9 @@ from machine import PeakMemory  # noqa: E402
 from plain_loop import plain_row, plain_wild_type  # noqa: E402
 from shapes import in_half, random_model, some_residues  # noqa: E402
 
-from catjac_widgets.engine.api import plan_for  # noqa: E402
 from catjac_widgets.engine.compute.memory import choose_batch_size  # noqa: E402
 from catjac_widgets.engine.compute.sweep import batches, wild_type_logits  # noqa: E402
+from catjac_widgets.engine.plans.request import make_request  # noqa: E402
 from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
 
 #: Full batches that are timed at once on a GPU, where the next one is launched before the last is fetched.
@@ -55,7 +55,7 @@ class Ours:
     def __init__(self, model: FairEsm, residues: str, mode: str) -> None:
         model = in_half(model) if mode == "float16" else model
         numerics = "exact" if mode in ("float16", "exact-torch") else mode
-        self._plan, _ = plan_for(residues, model, numerics=numerics)
+        self._plan = make_request(residues, model, numerics=numerics).plan
         without = {"CATJAC_COMPILER": ""} if mode == "exact-torch" else {}
         with mock.patch.dict(os.environ, without):
             self._runner: Any = model.prepare(residues, None, self._plan.numerics.name)

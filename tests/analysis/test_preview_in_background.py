@@ -15,9 +15,10 @@ import catjac
 from catjac_widgets.analysis.previews import in_background
 from catjac_widgets.analysis.previews.in_background import expected_seconds, preview_steps, start_preview
 from catjac_widgets.analysis.previews.preview import approximate_jacobians
-from catjac_widgets.engine.api import plan_for
+from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.steps import SteppedTask
 from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.potts.adapter import random_potts
@@ -39,7 +40,7 @@ def task_of(plan: Plan, model: Any, on_result: Callable[[Any], object]) -> Stepp
 
 
 def test_steps_end_with_the_approximation_that_preview_gives() -> None:
-    plan, _ = plan_for(WW, "mini")
+    plan = make_request(WW, "mini").plan
     came: list[tuple[int, np.ndarray]] = []
     task = task_of(plan, "mini", came.append)
     steps = 1
@@ -57,7 +58,7 @@ def test_steps_end_with_the_approximation_that_preview_gives() -> None:
 
 
 def test_a_cancelled_one_stops_at_once() -> None:
-    plan, _ = plan_for(WW, "mini")
+    plan = make_request(WW, "mini").plan
     task = task_of(plan, "mini", lambda _: pytest.fail("it went on"))
     assert not task.step()
     task.cancel()
@@ -66,19 +67,23 @@ def test_a_cancelled_one_stops_at_once() -> None:
 
 def test_a_model_without_previews_ends_quietly(caplog: pytest.LogCaptureFixture) -> None:
     model = random_potts(12, letters="ACDEFGHIKLMNPQRSTVWY", seed=1)
-    plan, _ = plan_for(model.letters[:12], model)
+    plan = make_request(model.letters[:12], model).plan
     task = task_of(plan, model, lambda _: pytest.fail("there is none"))
     while not task.step():
         pass
     assert not caplog.records
 
 
+def unqueued(sequence: Any, **options: Any) -> Job:
+    """A job that has looked into the cache and not begun."""
+    return Job(make_request(sequence, "mini", **options))
+
+
 def test_it_runs_before_rows_and_not_for_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, _ = plan_for(WW, "mini")
     ready = threading.Event()
     order: list[str] = []
     task = start_preview(
-        plan, "mini", lambda number, _: (order.append("preview"), number == 3 and ready.set())
+        unqueued(WW), lambda number, _: (order.append("preview"), number == 3 and ready.set())
     )
     assert task is not None
     job = catjac.submit(WW, "mini")
@@ -87,10 +92,9 @@ def test_it_runs_before_rows_and_not_for_known_ones(monkeypatch: pytest.MonkeyPa
     assert ready.wait(30)
     assert order[:2] == ["preview", "preview"]
     assert set(order[2:]) == {"row"}
-    assert start_preview(plan, "mini", lambda *_: None) is None
-    fast, _ = plan_for(WW, "mini", variant="fast")
-    assert start_preview(fast, "mini", lambda *_: None) is None
-    small, _ = plan_for(WW[:20] if isinstance(WW, str) else str(WW)[:20], "mini")
+    assert start_preview(unqueued(WW), lambda *_: None) is None
+    assert start_preview(unqueued(WW, variant="fast"), lambda *_: None) is None
+    small = make_request(WW[:20] if isinstance(WW, str) else str(WW)[:20], "mini").plan
     monkeypatch.setattr(in_background, "WORTH_SECONDS", 1e9)
     quiet = task_of(small, "mini", lambda _: pytest.fail("it is small"))
     while not quiet.step():
@@ -99,7 +103,7 @@ def test_it_runs_before_rows_and_not_for_known_ones(monkeypatch: pytest.MonkeyPa
 
 def test_expected_time_grows_with_the_rows() -> None:
     model = catjac.wrap(random_esm2(2))
-    plan, _ = plan_for("ACDEFGHIKL", model)
+    plan = make_request("ACDEFGHIKL", model).plan
     assert expected_seconds(plan, model, 0) == 0
     assert expected_seconds(plan, model, 5) > 0
     with pytest.raises(ModelError):

@@ -13,6 +13,9 @@ from scipy.stats import spearmanr
 
 import catjac
 from catjac_widgets.analysis.previews import preview as previews
+from catjac_widgets.engine.backends.threads import Priority, worker_for
+from catjac_widgets.engine.jobs.job import Job
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.language_models.potts.adapter import random_potts
 
@@ -135,7 +138,7 @@ def test_rows_take_the_place_of_the_preview() -> None:
         def result(self) -> Any:
             return exact
 
-    plan, _ = previews.plan_for(residues, model)
+    plan = make_request(residues, model).plan
     job: Any = Halfway()
     first, last = previews.exact_frames(plan, job, approximate, 8, "")
     assert labels_of([first, last]) == ["Jacobian, 50 %", "Jacobian"]
@@ -165,30 +168,28 @@ def test_altered_models_give_exact_rows_and_say_why() -> None:
     assert "altered" in frames[-1].attrs["note"]
 
 
-def test_leaving_early_cancels_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = []
+def rows_kept(sequence: Any) -> int:
+    """How many rows the cache has, once the device has nothing more to do."""
+    worker_for("cpu").submit_call(lambda: None, Priority.BACKGROUND).result(60)
+    return Job(make_request(sequence, "mini")).rows_in_cache
 
-    def remembered(*arguments: Any, **options: Any) -> Any:
-        jobs.append(submit(*arguments, **options))
-        return jobs[-1]
 
-    submit = previews.submit
-    monkeypatch.setattr(previews, "submit", remembered)
-    frames = catjac.preview(catjac.examples()["fibronectin"].sequence, "mini", letters=0, frames=80)
+def test_leaving_early_cancels_the_sweep() -> None:
+    sequence = catjac.examples()["fibronectin"].sequence
+    frames = catjac.preview(sequence, "mini", letters=0, frames=80)
     for frame in frames:
         if frame.attrs["label"].startswith("Jacobian,"):
             break
     frames.close()
-    assert jobs[0].wait(60)
-    assert jobs[0].progress.state == "cancelled"
+    assert 0 < rows_kept(sequence) < len(sequence)
 
 
-def test_leaving_during_the_preview_starts_no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(previews, "submit", lambda *_, **__: pytest.fail("a sweep was started"))
+def test_leaving_during_the_preview_starts_no_sweep() -> None:
     frames = catjac.preview(WW, "mini")
     assert next(frames).attrs["label"] == "contact head"
     assert next(frames).attrs["label"] == "preview, first order"
     frames.close()
+    assert rows_kept(WW) == 0
     with torch.no_grad():  # the model is free again
         assert catjac.contact_head(WW, "mini").shape == (len(WW), len(WW))
 

@@ -13,7 +13,7 @@ from stubs import PottsModel, SlowModel
 
 import catjac_widgets
 from catjac_widgets.analysis.contacts import maps as contact_maps
-from catjac_widgets.engine.cache.stored import stored_contacts
+from catjac_widgets.engine.cache import stored
 from catjac_widgets.errors import JacobianError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 from catjac_widgets.proteins.masks import Mask
@@ -32,9 +32,9 @@ def test_the_stored_map_is_the_computed_one(own_cache, variant, hidden):
     mask = Mask.hiding(residues, hidden) if hidden else None
     model = PottsModel(seed=2, symmetric=False)
     J = catjac_widgets.jacobian(residues, model, variant=variant, mask=mask, progress=False)
-    stored = stored_contacts(J)
-    assert stored is not None
-    np.testing.assert_allclose(stored.values, catjac_widgets.contacts(J).values, atol=1e-5)
+    found = stored.contacts(J)
+    assert found is not None
+    np.testing.assert_allclose(found.values, catjac_widgets.contacts(J).values, atol=1e-5)
 
 
 @pytest.mark.parametrize("order", ["A", "A'", "B", "C", "plain"])
@@ -87,9 +87,9 @@ def test_the_map_of_a_stored_jacobian_reads_no_row(own_cache):
 def test_the_stored_map_is_not_taken_for_rows_in_another_order_or_place(own_cache, tmp_path):
     residues, model = random_sequence(8, 10), PottsModel(seed=10, symmetric=False)
     lazy = catjac_widgets.jacobian(residues, model, lazy=True, progress=False)
-    assert stored_contacts(lazy) is not None
-    assert stored_contacts(lazy[::-1, :, ::-1]) is None
-    assert stored_contacts(lazy[:, ::-1]) is None
+    assert stored.contacts(lazy) is not None
+    assert stored.contacts(lazy[::-1, :, ::-1]) is None
+    assert stored.contacts(lazy[:, ::-1]) is None
     J = lazy.copy().load()
     np.testing.assert_allclose(
         catjac_widgets.contacts(lazy[::-1, :, ::-1]).values,

@@ -8,16 +8,17 @@ from typing import Any
 import xarray as xr
 from stubs import PottsModel
 
-from catjac_widgets.engine.api import jacobian, plan_for
+from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.cache.folder_entry import FolderEntry
 from catjac_widgets.engine.cache.store import cache
+from catjac_widgets.engine.plans.request import make_request
 
 RESIDUES = "MKTAYIAKQRQISF"
 L = len(RESIDUES)
 
 
 def entry_of(sequence: str, model: PottsModel, **options: Any) -> FolderEntry:
-    plan, _ = plan_for(sequence, model, **options)
+    plan = make_request(sequence, model, **options).plan
     entry = cache.find(plan)
     assert isinstance(entry, FolderEntry)
     return entry

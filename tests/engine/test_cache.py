@@ -20,11 +20,10 @@ from stored_stubs import RESIDUES, L, compute, entry_of
 from stubs import PottsModel
 
 from catjac_widgets.engine.api import submit
-from catjac_widgets.engine.cache import folders
+from catjac_widgets.engine.cache import folders, stored
 from catjac_widgets.engine.cache.folder_entry import FolderEntry
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import Cache, cache
-from catjac_widgets.engine.cache.stored import stored_contacts
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.errors import ResourceError, UsageError
 
@@ -50,7 +49,7 @@ def test_a_large_jacobian_is_lazy_of_itself(monkeypatch: pytest.MonkeyPatch, cou
     assert counts() == (L, 0, 0)
     assert not made.variable._in_memory
     np.testing.assert_array_equal(made.values, compute(model, lazy=False).values)
-    assert stored_contacts(made) is not None
+    assert stored.contacts(made) is not None
     rows: dict[int, np.ndarray] = {}
     job = submit(RESIDUES, model)
     job.add_listener(rows.__setitem__)
@@ -90,7 +89,7 @@ def test_in_memory(monkeypatch: pytest.MonkeyPatch, counts: Counts, cache_folder
     assert info.in_memory
     assert info.path is None
     assert info.entries >= 1
-    assert stored_contacts(second) is not None
+    assert stored.contacts(second) is not None
     assert cache.clear() >= 1
     assert cache.info().entries == 0
 

@@ -51,7 +51,7 @@ def test_without_a_cache_it_is_made_every_time(monkeypatch, own_cache):
 def test_a_damaged_map_is_made_anew(own_cache):
     make = Maker()
     kept_map("test", "one", 5, make)
-    chunk = cache.entry_folder(KeptMap("test", "one", 5)) / "arrays.zarr" / "maps" / "c.0.0"
+    chunk = cache.find(KeptMap("test", "one", 5)).folder / "arrays.zarr" / "maps" / "c.0.0"
     content = bytearray(chunk.read_bytes())
     content[3] ^= 1
     chunk.write_bytes(bytes(content))

@@ -12,7 +12,7 @@ from stubs import PottsModel
 from catjac_widgets import __version__
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.cache.stored import plan_of
-from catjac_widgets.engine.labels import label_map
+from catjac_widgets.engine.labels import label_summary
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Chain, Sequence
 
@@ -115,7 +115,7 @@ def assert_same(read: xr.DataArray, made: xr.DataArray) -> None:
 def test_a_map_is_labelled_on_both_sides(labelled: xr.DataArray) -> None:
     plan = plan_of(labelled)
     assert plan is not None
-    made = label_map(np.eye(7), plan, name="contacts")
+    made = label_summary(np.eye(7), plan, "contacts", ("pos_i", "pos_j"))
     assert made.dims == ("pos_i", "pos_j")
     assert {f"{name}_{side}" for name in ("chain", "number", "residue", "wild_type") for side in "ij"} <= set(
         made.coords

@@ -115,13 +115,10 @@ def test_the_key_depends_on_nothing_else() -> None:
     assert {plan.key for plan in same} == {a_plan().key}
 
 
-def test_rows_at_masked_positions_only_where_asked_for() -> None:
-    mask = Mask.hiding(8, [(2, 3)])
-    assert a_plan(mask=mask).wanted == (0, 3, 4, 5, 6, 7)
-    everywhere = a_plan(mask=mask, rows="all")
-    assert everywhere.wanted == tuple(range(8))
-    assert len(everywhere.substitutions(1)) == 20
-    assert len(everywhere.substitutions(0)) == 19
+def test_rows_are_those_of_visible_positions() -> None:
+    plan = a_plan(mask=Mask.hiding(8, [(2, 3)]))
+    assert plan.wanted == (0, 3, 4, 5, 6, 7)
+    assert len(plan.substitutions(0)) == plan.substitutions_per_row == 19
 
 
 @pytest.mark.parametrize(
@@ -141,7 +138,6 @@ def test_rows_at_masked_positions_only_where_asked_for() -> None:
         ("MKT", {"positions": [1.0]}, UsageError, "whole"),
         ("MKT", {"positions": [True]}, UsageError, "whole"),
         ("MKT", {"variant": "quick"}, UsageError, "'full' or 'fast'"),
-        ("MKT", {"rows": "some"}, UsageError, "'visible' or 'all'"),
         ("MKT:MKT", {"linker": "G-G"}, UsageError, "'-'"),
     ],
 )

@@ -18,9 +18,9 @@ from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import BatchDependentModel, FailingModel, PottsModel
 
 from catjac_widgets.engine.api import submit
+from catjac_widgets.engine.cache import stored
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import cache
-from catjac_widgets.engine.cache.stored import stored_contacts
 from catjac_widgets.proteins.masks import Mask
 
 # ---- what is on disk
@@ -216,14 +216,14 @@ def test_the_summaries_lie_beside_a_completed_jacobian() -> None:
     entry = entry_of(RESIDUES, model)
     assert entry.read_beside("contacts") is None
     whole = compute(model)
-    kept = stored_contacts(whole)
+    kept = stored.contacts(whole)
     assert kept is not None
     expected = order_a(whole.values)
     np.testing.assert_allclose(kept.values, expected, atol=1e-5 * np.abs(expected).max())
-    assert stored_contacts(entry.plan) is not None
+    assert stored.contacts(entry.plan) is not None
     # Arithmetic may keep the attributes; the numbers decide.
-    assert stored_contacts((2 * whole).assign_attrs(whole.attrs)) is None
-    assert stored_contacts(whole.isel(pos_in=slice(3))) is None
+    assert stored.contacts((2 * whole).assign_attrs(whole.attrs)) is None
+    assert stored.contacts(whole.isel(pos_in=slice(3))) is None
 
 
 # ---- several at once

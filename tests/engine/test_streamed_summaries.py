@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles import letter_centred_norms, order_a
 
 from catjac_widgets.block_math import pairs as block_pairs
-from catjac_widgets.engine.compute.summaries import Accumulator
+from catjac_widgets.block_math.summaries import Accumulator
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.language_models.base import EXACT, FLOAT64, Numerics
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
@@ -30,7 +30,7 @@ def a_plan(
 
 
 def gather(plan: Plan, jacobian: np.ndarray, order: np.ndarray) -> dict[str, np.ndarray]:
-    accumulator = Accumulator(plan)
+    accumulator = Accumulator(plan.row_shape, plan.mask.array, plan.dtype)
     for index in order:
         accumulator.add(int(index), jacobian[index])
     made = [step for step in accumulator.finish(lambda index: jacobian[index]) if step is not None]

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from catjac_widgets.engine.api import plan_for
 from catjac_widgets.engine.plans.jacobian import make_plan
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.base import LanguageModel, choose_numerics
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS
@@ -51,12 +51,12 @@ def test_a_plan_knows_what_a_named_model_offers_without_loading_it() -> None:
     """In a process of its own, which has loaded nothing before."""
     code = """
 import sys
-from catjac_widgets.engine.api import plan_for
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import UsageError
-plan, model = plan_for("MKTAYI", "mini", numerics="delta-int8")
-assert plan.is_approximate and model == "mini"
+request = make_request("MKTAYI", "mini", numerics="delta-int8")
+assert request.plan.is_approximate and request.model == "mini"
 try:
-    plan_for("MKTAYI", "mini", numerics="float16")
+    make_request("MKTAYI", "mini", numerics="float16")
 except UsageError as error:
     assert "'float16' is unknown to mini" in str(error)
 else:
@@ -107,7 +107,7 @@ def test_other_algorithms_of_a_gpu_have_other_keys(asked: str) -> None:
 def test_what_the_runner_computes_follows_the_name_not_the_device() -> None:
     """Rows of one key are of one algorithm, on whichever device they are computed."""
     model = load_model("mini", device="cpu")
-    plan, _ = plan_for("MKTAYIAK", model, numerics="delta-bfloat16-attention-float16")
+    plan = make_request("MKTAYIAK", model, numerics="delta-bfloat16-attention-float16").plan
     wild_type = model.prepare(plan.model_residues, None, plan.numerics.name).wild_type()
     assert wild_type.shape == (8, 20)
     with pytest.raises(UsageError, match="unknown to mini"):

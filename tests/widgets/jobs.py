@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.engine.jobs.job import Progress
 from catjac_widgets.engine.labels import label_jacobian
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
@@ -67,8 +68,8 @@ class StagedJob:
         self._state, self._message = "running", "computing"
         for position in positions:
             self._rows.add(position)
-            for row, _ in self._listeners:
-                row(position, self.J[position - 1])
+            for norms, _ in self._listeners:
+                norms(position, letter_centred_norms(self.J[position - 1]))
         self._changed()
 
     def finish(self) -> None:
@@ -125,10 +126,10 @@ class StagedJob:
             self.error, self._state = Cancelled("stopped"), "cancelled"
             self._changed()
 
-    def add_listener(self, row: Any = None, change: Any = None) -> None:
-        self._listeners.append((row, change))
+    def add_listener(self, norms: Any = None, change: Any = None) -> None:
+        self._listeners.append((norms, change))
         for position in sorted(self._rows):
-            row(position, self.J[position - 1])
+            norms(position, letter_centred_norms(self.J[position - 1]))
         change(self)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -10,12 +11,12 @@ import xarray as xr
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
+import catjac
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.contacts.norms import block_norms
+from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
-from catjac_widgets.widgets.explorer.job_feed import row_norms
 from catjac_widgets.widgets.explorer.launch import explore
 from catjac_widgets.widgets.explorer.view import Explorer
 
@@ -32,15 +33,6 @@ def job() -> StagedJob:
     return StagedJob(plan_of(SEQUENCE))
 
 
-@pytest.mark.parametrize("variant", ["full", "fast"])
-def test_row_norms_are_the_analysis_room_s_block_norms(variant: str) -> None:
-    staged = StagedJob(plan_of(SEQUENCE, variant=variant))
-    staged.finish()
-    expected = block_norms(staged.partial).values
-    found = np.stack([row_norms(row) for row in staged.J])
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
 def test_rows_fill_the_map_and_the_end_is_exactly_contacts(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     assert (ex.status, ex.contact_map.values) == ("queued", None)
@@ -51,7 +43,7 @@ def test_rows_fill_the_map_and_the_end_is_exactly_contacts(wire: Wire, job: Stag
     assert ex.contact_map.quantity == "norm"
     filled = np.flatnonzero(~np.isnan(ex.contact_map.values[:, 0])) + 1
     assert filled.tolist() == [1, 2, 30]
-    expected = row_norms(job.J[29])
+    expected = letter_centred_norms(job.J[29]).astype(np.float32)
     expected[29] = 0
     np.testing.assert_array_equal(ex.contact_map.values[29], expected)
     with pytest.raises(JacobianError, match="3 of 58"):
@@ -215,3 +207,18 @@ def test_bad_input_is_refused_before_there_is_a_widget(
     with pytest.raises(error):
         explore(sequence, **options)
     assert wire.out.empty()
+
+
+def test_a_structure_brings_itself(wire: Wire, own_cache: Path) -> None:
+    example = catjac.examples()["ww"]
+    for given in (example.structure, example, "example:ww"):
+        ex = catjac.explore(given, variant="fast")
+        assert ex.sequence.residues == example.sequence.residues
+        assert ex.structure_view is not None
+        assert ex.contact_map.native is not None
+        np.testing.assert_array_equal(ex.contact_map.native > 0, example.contacts.values > 0)
+        ex.close()
+    ex = catjac.explore(example, variant="fast", structure=np.zeros((len(example), len(example))))
+    assert ex.structure_view is None
+    assert not ex.contact_map.native.any()
+    ex.close()

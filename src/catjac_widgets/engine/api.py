@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Worker, worker_for, worker_of
-from catjac_widgets.engine.cache.store import cache as the_cache
+from catjac_widgets.engine.backends.threads import Worker, worker_of
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.request import JacobianRequest, make_request
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.progress import progress_bar
@@ -39,7 +39,7 @@ def jacobian(
     cache: bool = True,
     lazy: bool | str = "auto",
     progress: bool = True,
-    rows: str = "visible",
+    rows: str | None = None,
 ) -> xr.DataArray:
     """Compute the categorical Jacobian of a sequence, or read it from the cache.
 
@@ -84,7 +84,7 @@ def jacobian(
     progress
         Whether to show a progress bar (on stderr, if it takes longer than half a second).
     rows
-        "visible"; "all" also substitutes at masked positions, where the model offers that.
+        Deprecated: rows are those of visible positions.
 
     Returns
     -------
@@ -111,33 +111,32 @@ def jacobian(
     Zhang, Wayment-Steele, Brixi, Wang, Kern, Ovchinnikov: Protein language models learn evolutionary
     statistics of interacting sequence motifs. PNAS 121 (2024) e2406285121.
     """
-    job, resolved = make_job(
+    _refuse_rows(rows)
+    request = make_request(
         sequence,
         model,
-        options={
-            "positions": positions,
-            "mask": mask,
-            "variant": variant,
-            "numerics": numerics,
-            "linker": linker,
-            "unknown": unknown,
-            "rows": rows,
-        },
+        positions=positions,
+        mask=mask,
+        variant=variant,
+        numerics=numerics,
         batch_size=batch_size,
+        linker=linker,
+        unknown=unknown,
         cache=cache,
         lazy=lazy,
-        priority=Priority.SCREEN,
     )
+    return run_request(request, progress=progress)
+
+
+def run_request(request: JacobianRequest, *, progress: bool = True) -> xr.DataArray:
+    """Compute what was asked for, or read it from the cache, and wait for it; see `jacobian`."""
+    job = Job(request, Priority.SCREEN)
     worker: Worker | None = None
     try:
         if not job.read_here():
-            worker = worker_of(resolved)
-            if worker.owns_this_thread():
-                while not job.step():
-                    pass
-            else:
-                job.start_on(worker)
-                _wait(job, progress)
+            worker = worker_of(request.model)
+            job.start_on(worker)
+            _wait(job, progress)
     except KeyboardInterrupt:
         job.cancel()
         if worker is None:
@@ -164,7 +163,7 @@ def submit(
     unknown: Mapping[str, str] | None = None,
     cache: bool = True,
     lazy: bool | str = "auto",
-    rows: str = "visible",
+    rows: str | None = None,
     priority: Priority = Priority.BACKGROUND,
 ) -> Job:
     """Compute a categorical Jacobian in the background.
@@ -186,116 +185,42 @@ def submit(
     CatjacError
         As `jacobian`, for what can be told before the work starts; the rest is raised by ``result()``.
     """
-    job, resolved = make_job(
+    _refuse_rows(rows)
+    request = make_request(
         sequence,
         model,
-        options={
-            "positions": positions,
-            "mask": mask,
-            "variant": variant,
-            "numerics": numerics,
-            "linker": linker,
-            "unknown": unknown,
-            "rows": rows,
-        },
+        positions=positions,
+        mask=mask,
+        variant=variant,
+        numerics=numerics,
         batch_size=batch_size,
+        linker=linker,
+        unknown=unknown,
         cache=cache,
         lazy=lazy,
-        priority=priority,
     )
-    start(job, resolved, cache=cache)
+    return submit_request(request, priority)
+
+
+def submit_request(request: JacobianRequest, priority: Priority = Priority.BACKGROUND) -> Job:
+    """Compute what was asked for in the background; see `submit`."""
+    job = Job(request, priority)
+    job.start()
     return job
 
 
-def start(job: Job, model: Any, *, cache: bool) -> Worker:
-    """Queue a job on the worker of its model's device, and return that."""
-    entry = the_cache.find(job.plan) if cache else None
-    # Where nothing is left for the device to do: answer beside it, and without importing torch to name it.
-    answered = entry is not None and entry.done().issuperset(job.plan.wanted)
-    worker = worker_for("cache") if answered else worker_of(model)
-    job.start_on(worker)
-    return worker
-
-
-def make_job(
-    sequence: Sequence | str | Path,
-    model: Any,
-    *,
-    options: dict[str, Any],
-    batch_size: int | None,
-    cache: bool,
-    lazy: bool | str,
-    priority: Priority,
-) -> tuple[Job, Any]:
-    """Check a request and make its job, not yet queued; the model as `plan_for` gives it.
-
-    Parameters
-    ----------
-    sequence, model, batch_size, cache, lazy, priority
-        See `submit`.
-    options
-        As of `plan_for`.
-    """
-    if batch_size is not None and (
-        isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1
-    ):
-        raise UsageError(
-            f"batch_size={batch_size!r} is not a number of sequences; leave it out or give 1 or more."
-        )
-    plan, resolved = plan_for(sequence, model, **options)
-    job = Job(plan, resolved, batch_size=batch_size, use_cache=cache, lazy=lazy, priority=priority)
-    return job, resolved
-
-
-def plan_for(sequence: Sequence | str | Path, model: Any = "mini", **options: Any) -> tuple[Plan, Any]:
-    """Make the plan of a request without loading a model that is given by name.
-
-    Parameters
-    ----------
-    sequence, model
-        See `jacobian`.
-    **options
-        positions, mask, variant, numerics, linker, unknown and rows, as of `jacobian`.
-
-    Returns
-    -------
-    plan : Plan
-    model : str, Path or LanguageModel
-        The name as it was, anything else as a `LanguageModel`.
-    """
-    from catjac_widgets.language_models.base import EXACT, choose_numerics
-    from catjac_widgets.language_models.registry import identify, resolve_model
-
-    resolved = model if isinstance(model, str | Path) else resolve_model(model)
-    identity = identify(resolved)
-    numerics = choose_numerics(
-        identity.numerics,
-        options.pop("numerics", EXACT.name),
-        lambda: _device_of(resolved),
-        model=identity.name,
-    )
-    plan = make_plan(
-        sequence,
-        model=identity.name,
-        fingerprint=identity.fingerprint,
-        letters=identity.letters,
-        max_residues=identity.max_residues,
-        numerics=numerics,
-        **options,
-    )
-    if plan.rows == "all" and plan.mask:
+def _refuse_rows(rows: str | None) -> None:
+    """Take note of an option of version 0.1 that never did anything else than its default."""
+    if rows is None:
+        return
+    if rows not in ("visible", "all"):
+        raise UsageError(f"rows={rows!r} is unknown; leave it out.")
+    if rows == "all":
         raise ModelError(
-            f"{identity.name} does not offer rows='all' (substitutions at masked positions, with the number "
-            "of masks held constant); leave it out."
+            "No model offers rows='all' (substitutions at masked positions, with the number of masks held "
+            "constant); leave it out."
         )
-    return plan, resolved
-
-
-def _device_of(model: Any) -> str:
-    """Name the device that a model is on, or would be loaded to."""
-    from catjac_widgets.language_models.devices import likely_device
-
-    return likely_device() if isinstance(model, str | Path) else str(model.device)
+    warnings.warn("rows='visible' is how it always is; leave it out.", DeprecationWarning, stacklevel=3)
 
 
 def _wait(job: Job, progress: bool) -> None:

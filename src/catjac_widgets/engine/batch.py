@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.engine.api import make_job, start
-from catjac_widgets.engine.backends.threads import Worker
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
+from catjac_widgets.engine.plans.request import JacobianRequest, make_request
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import Cancelled, CatjacError, SequenceError
 from catjac_widgets.progress import ProgressBar, progress_bar
@@ -86,25 +85,27 @@ def jacobians(
     Cancelled
         If `stop` was set. An interrupt raises KeyboardInterrupt; rows done are kept in both cases.
     """
-    read = _read(sequences, unknown)
-    resolved: Any = model
     jobs: deque[tuple[str, Job]] = deque()
-    options = {"variant": variant, "numerics": numerics, "linker": linker, "unknown": unknown}
-    for place, sequence in enumerate(read, start=1):
-        name = _name(place, sequence)
-        with _naming(name):
-            # Options are changed on the way; the model is looked for once.
-            job, resolved = make_job(
+    first: JacobianRequest | None = None
+    for place, (name, sequence) in enumerate(_read(sequences), start=1):
+        with _naming(_said(place, name)):
+            request = make_request(
                 sequence,
-                resolved,
-                options=dict(options),
+                # The model is looked for once.
+                model if first is None else first.model,
+                identity=None if first is None else first.identity,
+                name=name,
+                variant=variant,
+                numerics=numerics,
                 batch_size=batch_size,
+                linker=linker,
+                unknown=unknown,
                 cache=cache,
                 lazy=lazy,
-                priority=Priority.SCREEN,
             )
-        jobs.append((name, job))
-    return _Run(jobs, resolved, cache, stop, progress).results()
+            jobs.append((_said(place, request.sequence.name), Job(request, Priority.SCREEN)))
+        first = first or request
+    return _Run(jobs, stop, progress).results()
 
 
 class _Run:
@@ -113,13 +114,11 @@ class _Run:
     def __init__(
         self,
         jobs: deque[tuple[str, Job]],
-        model: Any,
-        cache: bool,
         stop: threading.Event | None,
         progress: bool,
     ) -> None:
-        self.waiting, self.begun = jobs, deque[tuple[str, Job, Worker]]()
-        self.model, self.cache, self.stop = model, cache, stop
+        self.waiting, self.begun = jobs, deque[tuple[str, Job]]()
+        self.stop = stop
         self.number, self.ended = len(jobs), 0
         self.failed: list[tuple[str, CatjacError]] = []
         # In units of a token passed through the model.
@@ -138,7 +137,7 @@ class _Run:
                         yield made
                         del made  # Or it would be held until the next is there.
             finally:
-                for _, job, _ in self.begun:
+                for _, job in self.begun:
                     job.cancel()
         if self.failed:
             raise self._failure()
@@ -147,18 +146,16 @@ class _Run:
         """Queue the next protein, and the one after it where both fit."""
         while self.waiting and len(self.begun) < 2:
             name, job = self.waiting[0]
-            ahead = sum(other.plan.result_bytes for _, other, _ in self.begun)
+            ahead = sum(other.plan.result_bytes for _, other in self.begun)
             if self.begun and ahead + job.plan.result_bytes > _AHEAD_BYTES:
                 return
             self.waiting.popleft()
-            self.begun.append((name, job, start(job, self.model, cache=self.cache)))
+            job.start()
+            self.begun.append((name, job))
 
     def _next(self, bar: ProgressBar) -> xr.DataArray | None:
         """Wait for the first that was begun; None if it went wrong."""
-        name, job, worker = self.begun[0]
-        if worker.owns_this_thread():
-            while not job.step():
-                pass
+        name, job = self.begun[0]
         self._wait(name, job, bar)
         self.begun.popleft()
         self.ended += 1
@@ -193,7 +190,7 @@ class _Run:
 
     def _stop(self) -> None:
         """Cancel what is begun, and wait for the batch in flight."""
-        for _, job, _ in self.begun:
+        for _, job in self.begun:
             job.cancel()
         self.begun[0][1].wait(INTERRUPT_SECONDS)
 
@@ -206,16 +203,18 @@ class _Run:
         )
 
 
-def _read(what: Any, unknown: Mapping[str, str] | None) -> list[Sequence]:
-    """Read all sequences; letters are checked with the model's later."""
+def _read(what: Any) -> list[tuple[str, Any]]:
+    """Find all sequences and their names ("" where there is none); letters are checked later."""
+    found: list[tuple[str, Any]]
     if isinstance(what, str | Path):
-        found = read_records(what)
+        found = [(each.name, each) for each in read_records(what)]
     elif isinstance(what, Sequence) or hasattr(what, "sequence"):
-        found = [as_sequence(what)]
+        made = as_sequence(what)
+        found = [(made.name, made)]
     elif isinstance(what, Mapping):
-        found = [_one(place, text, str(name), unknown) for place, (name, text) in enumerate(what.items(), 1)]
+        found = [(str(name), each) for name, each in what.items()]
     elif isinstance(what, Iterable):
-        found = [_one(place, each, "", unknown) for place, each in enumerate(what, 1)]
+        found = [(each.name if isinstance(each, Sequence) else "", each) for each in what]
     else:
         raise SequenceError(
             f"Sequences are the path of a FASTA file, pasted FASTA or several sequences, not a "
@@ -226,15 +225,8 @@ def _read(what: Any, unknown: Mapping[str, str] | None) -> list[Sequence]:
     return found
 
 
-def _one(place: int, what: Any, name: str, unknown: Mapping[str, str] | None) -> Sequence:
-    if isinstance(what, Sequence):
-        return what
-    with _naming(f"protein {place}" + (f", {name!r}" if name else "")):
-        return as_sequence(what, name=name, unknown=unknown)
-
-
-def _name(place: int, sequence: Sequence) -> str:
-    return f"protein {place}" + (f", {sequence.name!r}" if sequence.name else "")
+def _said(place: int, name: str) -> str:
+    return f"protein {place}" + (f", {name!r}" if name else "")
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ def label_jacobian(
     numerics_error: float | None = None,
     devices: ListLike[str] = (),
     complete: bool = True,
+    approximation: str = "",
 ) -> xr.DataArray:
     """Name the rows asked for.
 
@@ -42,6 +43,8 @@ def label_jacobian(
         Where the rows were computed, for instance ("cpu",).
     complete
         Whether all rows that the mask allows are there.
+    approximation
+        How these numbers were made, where they are not (all) the rows of the plan; see `as_approximate`.
 
     Returns
     -------
@@ -76,19 +79,9 @@ def label_jacobian(
         "units": "logits",
         "description": "logits of the mutant minus logits of the wild type, neither centred nor symmetrised",
         "kind": "raw",
-        "sequence": str(sequence),
-        "sequence_name": sequence.name,
-        "visible": str(plan.mask),
-        "model": plan.model,
-        "model_fingerprint": plan.fingerprint,
-        "variant": plan.variant,
-        "numerics": plan.numerics.name,
-        "linker": plan.linker,
-        "rows": plan.rows,
+        **_request_attributes(plan),
         "devices": ", ".join(devices),
-        "package_version": __version__,
         "complete": int(complete),
-        "key": plan.key,
     }
     if plan.is_approximate:
         attrs["numerics_error"] = "not estimated" if numerics_error is None else numerics_error
@@ -96,26 +89,73 @@ def label_jacobian(
         array = values if len(rows) == plan.length else values.isel(pos_in=rows)
         array = array.assign_coords(coords).rename("jacobian")
         array.attrs = attrs
-        return array
-    return xr.DataArray(values, dims=DIMS, coords=coords, name="jacobian", attrs=attrs)
+    else:
+        array = xr.DataArray(values, dims=DIMS, coords=coords, name="jacobian", attrs=attrs)
+    return as_approximate(array, approximation) if approximation else array
+
+
+def _request_attributes(plan: Plan) -> dict[str, str]:
+    """Say what a person needs to ask for the same again."""
+    return {
+        "sequence": str(plan.sequence),
+        "sequence_name": plan.sequence.name,
+        "visible": str(plan.mask),
+        "model": plan.model,
+        "model_fingerprint": plan.fingerprint,
+        "variant": plan.variant,
+        "numerics": plan.numerics.name,
+        "linker": plan.linker,
+        "package_version": __version__,
+        "key": plan.key,
+    }
+
+
+def as_approximate(array: xr.DataArray, how: str) -> xr.DataArray:
+    """Say of an array that its numbers, or some of them, are not those that its numerics promise.
+
+    Parameters
+    ----------
+    array
+        A Jacobian or a map made of one.
+    how
+        How they were made, for instance "first order"; becomes the attribute ``numerics``. The key, which
+        names exact rows in the cache, goes.
+
+    Returns
+    -------
+    xarray.DataArray
+        The same numbers.
+    """
+    made = array.copy(deep=False)
+    made.attrs = {name: value for name, value in array.attrs.items() if name != "key"}
+    made.attrs.update(numerics=how, numerics_error="not estimated")
+    return made
 
 
 def _text(labels: ListLike[str]) -> np.ndarray:
     return np.array(list(labels), dtype=str)
 
 
-def label_map(values: np.ndarray, plan: Plan, *, name: str) -> xr.DataArray:
-    """Name an L × L map: dims (pos_i, pos_j), with chain, number, wild type and residue on both sides."""
+def label_summary(values: np.ndarray, plan: Plan, name: str, dims: tuple[str, ...]) -> xr.DataArray:
+    """Name an array of which each dimension is one of a Jacobian's (pos_in …), or of a map's (pos_i, pos_j).
+
+    Chain, number, wild type and residue ride along with positions; attributes say what it was made of.
+    """
     import xarray as xr
 
     sequence = plan.sequence
-    coords: dict[str, Any] = {"pos_i": sequence.positions, "pos_j": sequence.positions}
-    for label, labels in (
-        ("chain", sequence.chain_names),
-        ("number", sequence.numbers),
-        ("wild_type", tuple(sequence.residues)),
-        ("residue", sequence.labels),
-    ):
-        for side in ("i", "j"):
-            coords[f"{label}_{side}"] = (f"pos_{side}", _text(labels))
-    return xr.DataArray(values, dims=("pos_i", "pos_j"), coords=coords, name=name)
+    coords: dict[str, Any] = {}
+    for dim in dims:
+        kind, side = dim.split("_")
+        if kind == "aa":
+            coords[dim] = _text(plan.letters_in if side == "in" else plan.letters)
+            continue
+        coords[dim] = sequence.positions
+        for label, labels in (
+            ("chain", sequence.chain_names),
+            ("number", sequence.numbers),
+            ("wild_type", tuple(sequence.residues)),
+            ("residue", sequence.labels),
+        ):
+            coords[f"{label}_{side}"] = (dim, _text(labels))
+    return xr.DataArray(values, dims=dims, coords=coords, name=name, attrs=_request_attributes(plan))

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import DeviceError, ResourceError, UsageError
@@ -116,11 +117,63 @@ def check_memory(name: str, needed: int) -> None:
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory of this machine, or None where the system does not tell."""
+    """Bytes of memory that this machine, or the container or job that this process runs in, has.
+
+    None where the system does not tell.
+    """
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return None
+        return cgroup_memory_limit()
+    return min(total, cgroup_memory_limit() or total)
+
+
+def cgroup_memory_limit(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """Bytes that Linux's control groups allow this process, None where they set no limit.
+
+    Parameters
+    ----------
+    root
+        Where they are mounted.
+    membership
+        Which of them this process is in.
+
+    Notes
+    -----
+    The least limit of the process's own group and of all that it lies in, of version 2 (``memory.max``) and
+    version 1 (``memory.limit_in_bytes``).
+    """
+    limits = []
+    for folder, name in _memory_groups(root, membership):
+        try:
+            text = (folder / name).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if text.isdigit():  # "max" otherwise
+            limits.append(int(text))
+    return min(limits, default=None)
+
+
+def _memory_groups(root: Path, membership: Path) -> Iterator[tuple[Path, str]]:
+    """Give the folder of each group whose limit counts, and the name of the file with it."""
+    # In a container of its own the path is that outside, and the mounted root is the group itself.
+    yield root, "memory.max"
+    yield root / "memory", "memory.limit_in_bytes"
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mounted, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
+        group = Path(path.lstrip("/"))
+        for folder in (group, *group.parents):
+            yield mounted / folder, name
 
 
 def place(model: Any, name: str, device: torch.device, dtype: torch.dtype) -> Any:

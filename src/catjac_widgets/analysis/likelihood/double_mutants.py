@@ -13,8 +13,8 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.statistics import spearman
 from catjac_widgets.analysis.summaries import epistasis
-from catjac_widgets.engine.api import plan_for
 from catjac_widgets.engine.jobs.passes import in_batches
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import JacobianError, ModelError, UsageError
 from catjac_widgets.language_models.registry import resolve_model
 from catjac_widgets.proteins.masks import Mask
@@ -77,7 +77,8 @@ def double_mutants(
     """
     import torch
 
-    plan, resolved = plan_for(sequence, model, linker=linker, unknown=unknown)
+    request = make_request(sequence, model, linker=linker, unknown=unknown)
+    plan, resolved = request.plan, request.model
     chosen = _pairs(pairs, plan.length)
     if J is not None:
         _check_jacobian(J, plan, chosen)

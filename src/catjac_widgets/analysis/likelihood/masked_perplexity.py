@@ -11,8 +11,8 @@ import numpy as np
 
 from catjac_widgets.analysis.likelihood.pseudo_perplexity import PseudoPerplexity
 from catjac_widgets.analysis.probabilities import log_softmax
-from catjac_widgets.engine.api import plan_for
 from catjac_widgets.engine.jobs.passes import in_batches
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import LanguageModel, WholeVocabulary
 from catjac_widgets.language_models.registry import resolve_model
@@ -134,7 +134,8 @@ def masked_perplexity(
     sums: list[np.ndarray] = []
     counted, size = 0, 0
     for place, each in enumerate(given):
-        plan, resolved = plan_for(each, model, linker=linker, unknown=unknown)
+        request = make_request(each, model, linker=linker, unknown=unknown)
+        plan, resolved = request.plan, request.model
         masks = random_masks(plan.length, share, samples, [seed, place])
         loaded = resolve_model(resolved)
         size = letters or len(plan.letters)

@@ -10,8 +10,8 @@ import xarray as xr
 
 from catjac_widgets.analysis.likelihood.marginals import Method, marginals
 from catjac_widgets.analysis.probabilities import log_softmax
-from catjac_widgets.engine.api import plan_for
 from catjac_widgets.engine.jobs.passes import in_batches
+from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import WholeVocabulary
 from catjac_widgets.language_models.registry import resolve_model
@@ -89,9 +89,10 @@ def pseudo_perplexity(
     """
     if method not in get_args(Method):
         raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
-    plan, resolved = plan_for(
+    request = make_request(
         sequence, model, **{key: options[key] for key in ("mask", "linker", "unknown") if key in options}
     )
+    plan, resolved = request.plan, request.model
     own = len(plan.letters)
     if letters is None or letters == own:
         table = marginals(sequence, model, method, progress=progress, **options)

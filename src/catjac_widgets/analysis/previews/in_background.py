@@ -6,17 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from catjac_widgets.analysis.previews.preview import approximate_jacobians
-from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.jobs.steps import SteppedTask
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.registry import identify, resolve_model
 
 if TYPE_CHECKING:
+    from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.engine.plans.jacobian import Plan
     from catjac_widgets.language_models.base import LanguageModel
 
@@ -65,17 +64,16 @@ def preview_steps(plan: Plan, model: LanguageModel, missing: int) -> Iterator[tu
 
 
 def start_preview(
-    plan: Plan,
-    model: Any,
+    job: Job,
     on_preview: Callable[[int, np.ndarray], object],
     on_error: Callable[[Exception], object] | None = None,
 ) -> SteppedTask[tuple[int, np.ndarray]] | None:
-    """Queue a preview before the rows of a plan's Jacobian, if it may be worth it.
+    """Queue a preview before the rows of a job, if it may be worth it.
 
     Parameters
     ----------
-    plan, model
-        What to approximate; a model given by name is loaded in the first step.
+    job
+        Whose Jacobian to approximate; a model given by name is loaded in the first step.
     on_preview
         Called on the device's thread with how many letters of each position were run, and the Jacobian
         (L, A, L, A), float32, NaN where masked.
@@ -89,16 +87,16 @@ def start_preview(
         Its ``cancel()`` ends it. None for the fast variant, where enough rows lie in the cache, and for a
         name whose model has no contact head: that one is left to the job to load, which says how far it is.
     """
-    by_name = isinstance(model, str | Path)
-    if plan.variant != "full" or (by_name and not identify(model).has_contact_head):
+    request, plan = job.request, job.plan
+    by_name = isinstance(request.model, str | Path)
+    if plan.variant != "full" or (by_name and not request.identity.has_contact_head):
         return None
-    entry = the_cache.find(plan)
-    missing = len(set(plan.wanted) - (entry.done() if entry is not None else set()))
+    missing = len(plan.wanted) - job.rows_in_cache
     if missing <= (1 - ENOUGH_ROWS) * len(plan.wanted):
         return None
     return SteppedTask(
         lambda loaded: preview_steps(plan, loaded, missing),
-        model if by_name else resolve_model(model),
+        request.model,
         lambda made: on_preview(*made),
         on_error=on_error,
     ).start()

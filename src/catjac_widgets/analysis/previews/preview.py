@@ -12,19 +12,18 @@ import xarray as xr
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.head import KIND, contact_head
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.engine.api import plan_for, submit
-from catjac_widgets.engine.cache.store import cache as the_cache
+from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.jobs.steps import results_of
-from catjac_widgets.engine.labels import label_jacobian
+from catjac_widgets.engine.labels import as_approximate, label_jacobian
+from catjac_widgets.engine.plans.request import JacobianRequest, make_request
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import FirstOrderModel
-from catjac_widgets.language_models.registry import identify, resolve_model
+from catjac_widgets.language_models.registry import resolve_model
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
-    from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.engine.plans.jacobian import Plan
 
 #: What the attribute `numerics` of a map says that has approximate rows.
@@ -113,19 +112,19 @@ def preview(
         raise UsageError(f"letters={letters!r} is none of 0 to {MOST_LETTERS} letters of each position.")
     if isinstance(frames, bool) or not isinstance(frames, int | np.integer) or frames < 1:
         raise UsageError(f"frames={frames!r} is no number of maps; give 1 or more.")
-    options = {"mask": mask, "linker": linker, "unknown": unknown}
-    plan, resolved = plan_for(sequence, model, **options)
-    return _frames(plan, resolved, int(letters), int(frames), cache)
+    request = make_request(sequence, model, mask=mask, linker=linker, unknown=unknown, cache=cache)
+    return _frames(request, int(letters), int(frames))
 
 
-def _frames(plan: Plan, model: Any, letters: int, frames: int, cache: bool) -> Iterator[xr.DataArray]:
+def _frames(request: JacobianRequest, letters: int, frames: int) -> Iterator[xr.DataArray]:
+    plan, model = request.plan, request.model
+    job = Job(request, Priority.SCREEN)
     approximate: np.ndarray | None = None
     note = ""
-    entry = the_cache.find(plan) if cache else None
-    if entry is not None and entry.done().issuperset(plan.wanted):
+    if job.answered:
         frames = 1
     else:
-        if identify(model).has_contact_head:
+        if request.identity.has_contact_head:
             head = contact_head(plan.sequence, model, plan.mask)
             yield _said(head, KIND, "contact probability")
         loaded = resolve_model(model)
@@ -135,9 +134,7 @@ def _frames(plan: Plan, model: Any, letters: int, frames: int, cache: bool) -> I
                 yield _said(preview_map(plan, approximate), preview_label(number))
         except ModelError as error:
             note = f"{error} These are exact rows only."
-    job = submit(
-        plan.sequence, model, mask=plan.mask, linker=plan.linker, cache=cache, priority=Priority.SCREEN
-    )
+    job.start()
     try:
         yield from exact_frames(plan, job, approximate, frames, note)
     finally:
@@ -199,7 +196,7 @@ def _of_plan(
 
 def preview_map(plan: Plan, values: np.ndarray) -> xr.DataArray:
     """Contact map, as of `contacts`, of an approximate Jacobian (L, A, L, A), NaN where masked."""
-    return contacts(label_jacobian(values, plan, complete=False).assign_attrs(numerics=APPROXIMATE))
+    return contacts(label_jacobian(values, plan, complete=False, approximation=APPROXIMATE))
 
 
 def exact_frames(
@@ -220,7 +217,7 @@ def exact_frames(
             missing = [index for index in plan.wanted if not present[index]]
             J = J.copy(data=np.array(J.values))
             J.values[missing] = approximate[missing]
-            J = J.assign_attrs(numerics=APPROXIMATE)
+            J = as_approximate(J, APPROXIMATE)
         elif present.sum() < 2:
             continue
         yield _said(contacts(J, allow_partial=True), label, note=note)

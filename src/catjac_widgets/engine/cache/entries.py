@@ -1,8 +1,14 @@
-"""Entries: what is kept under one key, and the one that keeps it in memory."""
+"""What a cache is made of: things to keep, entries that keep one of them, and stores of entries.
+
+Another backend is one subclass of `Store` and one of `Entry`; `tests/engine/test_stores.py` checks all alike.
+"""
 
 from __future__ import annotations
 
-import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,6 +17,8 @@ from catjac_widgets.errors import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import xarray as xr
 
 
 class Kept(Protocol):
@@ -83,101 +91,182 @@ class CorruptRowError(CacheError):
     """A row whose checksum fails or that holds numbers which are not finite."""
 
 
-class Entry(Protocol):
-    """Keeps the rows of one key, with the wild-type logits and the summaries beside them."""
+class Entry(ABC):
+    """Keeps the rows of one key, with the wild-type logits and the summaries beside them.
 
-    plan: Kept
-    #: What was found wrong, and put right, on opening.
-    notes: list[str]
+    Attributes
+    ----------
+    plan
+        Whose key it is.
+    store
+        Where it is kept.
+    notes
+        What was found wrong, and put right, on opening.
+    """
 
+    def __init__(self, plan: Kept, store: Store) -> None:
+        self.plan = plan
+        self.store = store
+        self.notes: list[str] = []
+
+    # ---- rows
+
+    @abstractmethod
     def done(self) -> set[int]:
         """0-based positions whose row is there."""
-        ...
+
+    @abstractmethod
+    def read(self, index: int) -> np.ndarray:
+        """Read one row, of a Jacobian (A_in, L, A_out); not to be changed.
+
+        Raises
+        ------
+        CorruptRowError
+            If it is damaged.
+        """
+
+    @abstractmethod
+    def write(self, index: int, row: np.ndarray) -> None:
+        """Keep one row (a copy of it).
+
+        Raises
+        ------
+        OSError
+            If it cannot be kept.
+        """
+
+    @abstractmethod
+    def discard(self, index: int) -> None:
+        """Forget one row."""
 
     def has(self, index: int) -> bool:
         """Whether that row is there."""
-        ...
+        return index in self.done()
 
-    def read(self, index: int) -> np.ndarray:
-        """Read one row, of a Jacobian (A_in, L, A_out); raises `CorruptRowError`."""
-        ...
+    # ---- what lies beside
 
-    def write(self, index: int, row: np.ndarray) -> None:
-        """Keep one row; raises OSError where that fails."""
-        ...
-
-    def discard(self, index: int) -> None:
-        """Forget one row."""
-        ...
-
+    @abstractmethod
     def read_beside(self, name: str) -> np.ndarray | None:
         """Read one of the arrays of `Kept.beside_shapes`, None where it is not there."""
-        ...
 
+    @abstractmethod
     def write_beside(self, name: str, values: np.ndarray) -> None:
         """Keep one of the arrays of `Kept.beside_shapes`."""
-        ...
 
+    @abstractmethod
     def devices(self) -> tuple[str, ...]:
         """Where rows were computed."""
-        ...
 
+    @abstractmethod
     def add_device(self, name: str) -> None:
         """Note that rows are computed there."""
-        ...
+
+    # ---- rows that are read when they are used; for stores with `reads_lazily`
+
+    def lazy(self) -> xr.DataArray:
+        """All rows as an array that reads them when it is used."""
+        raise NotImplementedError(f"{type(self).__name__} gives no array that reads rows when they are used.")
+
+    def is_opened_as(self, array: xr.DataArray) -> bool:
+        """Whether an array is that of `lazy` (or a part of it), not loaded, so that it has the rows kept."""
+        return False
 
 
-class MemoryEntry:
-    """Keeps rows in this process only; see `Entry`."""
+@dataclass(frozen=True)
+class EntrySummary:
+    """One entry as a store's owner sees it.
 
-    def __init__(self, plan: Kept) -> None:
-        self.plan = plan
-        self.notes: list[str] = []
-        #: When it was used last, in seconds since the epoch.
-        self.used = time.time()
-        self._rows: dict[int, np.ndarray] = {}
-        self._beside: dict[str, np.ndarray] = {}
-        self._devices: set[str] = set()
+    Attributes
+    ----------
+    key
+        `Kept.key`.
+    used
+        When it was used last, in seconds since the epoch.
+    size
+        Bytes it takes.
+    """
 
-    def done(self) -> set[int]:
-        """See `Entry`."""
-        return set(self._rows)
+    key: str
+    used: float
+    size: int
 
-    def has(self, index: int) -> bool:
-        """See `Entry`."""
-        return index in self._rows
 
-    def read(self, index: int) -> np.ndarray:
-        """See `Entry`."""
-        return self._rows[index]
+class Store(ABC):
+    """Holds entries; knows nothing of limits, see `Cache`.
 
-    def write(self, index: int, row: np.ndarray) -> None:
-        """See `Entry`."""
-        # A copy: the row is part of an array that a person will hold and may change.
-        self._rows[index] = row.copy()
+    Attributes
+    ----------
+    name
+        Where it is, in a person's words.
+    folder
+        Its folder, if it is one.
+    reads_lazily
+        Whether its entries offer `Entry.lazy`, so that a Jacobian need not fit into memory.
+    """
 
-    def discard(self, index: int) -> None:
-        """See `Entry`."""
-        self._rows.pop(index, None)
+    name: str
+    folder: Path | None = None
+    reads_lazily: bool = False
 
-    def read_beside(self, name: str) -> np.ndarray | None:
-        """See `Entry`."""
-        values = self._beside.get(name)
-        return None if values is None else values.copy()
+    @abstractmethod
+    def find(self, plan: Kept) -> Entry | None:
+        """Return the entry of a plan if there is a sound one; nothing is written."""
 
-    def write_beside(self, name: str, values: np.ndarray) -> None:
-        """See `Entry`."""
-        self._beside[name] = np.array(values, dtype=self.plan.dtype)
+    @abstractmethod
+    def open(self, plan: Kept, found: Entry | None = None) -> Entry:
+        """Return the entry of a plan for writing, made or put right if need be, and note that it is used.
 
-    def devices(self) -> tuple[str, ...]:
-        """See `Entry`."""
-        return tuple(sorted(self._devices))
+        Parameters
+        ----------
+        plan
+            Whose entry.
+        found
+            What `find` gave for it, so that it is not looked at twice.
 
-    def add_device(self, name: str) -> None:
-        """See `Entry`."""
-        self._devices.add(name)
+        Raises
+        ------
+        OSError
+            If nothing can be written.
+        """
 
-    @property
-    def size(self) -> int:
-        """Bytes it takes."""
-        return len(self._rows) * self.plan.row_bytes + sum(kept.nbytes for kept in self._beside.values())
+    @abstractmethod
+    def entries(self) -> Iterable[EntrySummary]:
+        """List all entries."""
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """Remove an entry.
+
+        Raises
+        ------
+        OSError
+            If it cannot be removed.
+        """
+
+    @abstractmethod
+    def touch(self, key: str) -> None:
+        """Note that an entry was used now."""
+
+    @abstractmethod
+    def hold(self, key: str) -> None:
+        """Say that this process uses an entry, until `release` as many times."""
+
+    @abstractmethod
+    def release(self, key: str) -> None:
+        """Undo one `hold`."""
+
+    @abstractmethod
+    def in_use(self, key: str) -> bool:
+        """Whether somebody, this process included, uses an entry."""
+
+    @abstractmethod
+    def default_limit(self, taken: int) -> int:
+        """Bytes that its entries may take where nobody says how many, if they take `taken` now."""
+
+    def free(self) -> int | None:
+        """Bytes that can still be written, None where that is the memory of this process."""
+        return None
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything that this process holds, because it ends."""

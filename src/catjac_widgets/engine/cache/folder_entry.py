@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.cache.entries import CorruptRowError
-from catjac_widgets.engine.cache.folders import process_name
+from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-    from catjac_widgets.engine.cache.entries import Kept
+    from catjac_widgets.engine.cache.entries import Kept, Store
 
 #: Name of the zarr group in an entry's folder.
 GROUP = "arrays.zarr"
@@ -58,7 +57,7 @@ def _array_metadata(
     }
 
 
-class FolderEntry:
+class FolderEntry(Entry):
     """One key's folder: `key.json`, the zarr v3 group `arrays.zarr`, and small marks; see `Entry`.
 
     The array of rows (``jacobian``) has one chunk a row and no shards; a row is done if and only if its
@@ -72,18 +71,19 @@ class FolderEntry:
         Need not exist yet; see `create`.
     plan
         Whose key it is.
+    store
+        Whose folder it is.
     """
 
-    def __init__(self, folder: Path, plan: Kept) -> None:
+    def __init__(self, folder: Path, plan: Kept, store: Store) -> None:
+        super().__init__(plan, store)
         self.folder = folder
         self.group = folder / GROUP
         self._rows_folder = self.group / plan.rows_name
-        self.plan = plan
-        self.notes: list[str] = []
         self._arrays: dict[str, zarr.Array] = {}
         self._chunk_bytes = plan.row_bytes + _CHECKSUM_BYTES
 
-    def create(self) -> FolderEntry:
+    def create(self) -> None:
         """Make the folder, or compare what is there with the key and put its metadata right.
 
         Raises
@@ -105,8 +105,6 @@ class FolderEntry:
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_atomically(path, text)
-        self.touch()
-        return self
 
     def matches(self) -> bool:
         """Whether the folder exists and says what its key says."""
@@ -222,24 +220,6 @@ class FolderEntry:
         """Whether an array is that of `lazy` (or a part of it), not loaded: it has the numbers on disk."""
         lazy = not array.variable._in_memory and array.chunks is None
         return lazy and array.encoding.get("source") == str(self.group)
-
-    # ---- who uses it
-
-    def touch(self) -> None:
-        """Note that the entry was used now."""
-        with contextlib.suppress(OSError):
-            (self.folder / "used").touch()
-
-    def mark_in_use(self) -> None:
-        """Say that this process works with the entry, so that no other evicts it."""
-        with contextlib.suppress(OSError):
-            (self.folder / "in_use").mkdir(exist_ok=True)
-            (self.folder / "in_use" / process_name()).touch()
-
-    def unmark_in_use(self) -> None:
-        """Take the mark of this process away."""
-        with contextlib.suppress(OSError):
-            (self.folder / "in_use" / process_name()).unlink(missing_ok=True)
 
 
 def _write_atomically(path: Path, text: str) -> None:

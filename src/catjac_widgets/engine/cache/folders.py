@@ -32,6 +32,12 @@ def last_used(folder: Path) -> float:
     return 0.0
 
 
+def touch(folder: Path) -> None:
+    """Note that an entry was used now."""
+    with contextlib.suppress(OSError):
+        (folder / "used").touch()
+
+
 def entry_size(folder: Path) -> int:
     """Bytes that an entry takes on disk."""
     total = 0
@@ -62,6 +68,19 @@ def in_use(folder: Path) -> bool:
             else:
                 mark.unlink(missing_ok=True)
     return used
+
+
+def mark_in_use(folder: Path) -> None:
+    """Say that this process works with an entry, so that no other evicts it."""
+    with contextlib.suppress(OSError):
+        (folder / "in_use").mkdir(exist_ok=True)
+        (folder / "in_use" / process_name()).touch()
+
+
+def unmark_in_use(folder: Path) -> None:
+    """Take the mark of this process away."""
+    with contextlib.suppress(OSError):
+        (folder / "in_use" / process_name()).unlink(missing_ok=True)
 
 
 def remove_entry(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The store: one entry a key, on disk under a size limit, or in memory where no folder can be written."""
+"""The cache: finds and opens entries in the store that there is, keeps to its limit, and counts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import datetime
 import os
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from catjac_widgets.engine.cache import folders
-from catjac_widgets.engine.cache.entries import Entry, MemoryEntry
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.entries import Entry, Kept, Store
+from catjac_widgets.engine.cache.folder_store import FolderStore
 from catjac_widgets.engine.cache.info import (
     CacheInfo,
     CacheWarning,
@@ -23,16 +21,10 @@ from catjac_widgets.engine.cache.info import (
     parse_size,
     readable_size,
 )
-
-if TYPE_CHECKING:
-    from catjac_widgets.engine.cache.entries import Kept
+from catjac_widgets.engine.cache.memory import MemoryStore
 
 FOLDER_VARIABLE = "CATJAC_CACHE"
 LIMIT_VARIABLE = "CATJAC_CACHE_LIMIT"
-DEFAULT_LIMIT = 20 * 10**9
-
-#: In memory, for this process only.
-MEMORY_LIMIT = 2 * 10**9
 
 #: The first write of this much says where it goes.
 _LARGE_BYTES = 10**9
@@ -49,11 +41,12 @@ class Cache:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
-        self._memory: OrderedDict[str, MemoryEntry] = OrderedDict()
-        self._users: Counter[Path] = Counter()
-        self._unwritable: set[Path] = set()
-        self._estimated: dict[Path, int] = {}
-        self._said_where: set[Path] = set()
+        self._memory = MemoryStore()
+        self._folders: dict[Path, FolderStore] = {}
+        self._other: Store | None = None
+        self._unwritable: set[Store] = set()
+        self._estimated: dict[Store, int] = {}
+        self._said_where: set[Store] = set()
 
     # ---- where
 
@@ -72,12 +65,33 @@ class Cache:
     @property
     def is_off(self) -> bool:
         """Whether nothing is kept at all."""
-        return os.environ.get(FOLDER_VARIABLE, "").strip().lower() == "off"
+        return self._other is None and os.environ.get(FOLDER_VARIABLE, "").strip().lower() == "off"
 
     @property
     def in_memory(self) -> bool:
         """Whether rows are kept in this process only."""
-        return not self.is_off and self._writable_folder() is None
+        return self.store is self._memory
+
+    @property
+    def store(self) -> Store | None:
+        """Where entries are kept now; None where nothing is."""
+        if self.is_off:
+            return None
+        wanted = self._wanted()
+        return self._memory if wanted in self._unwritable else wanted
+
+    def use(self, store: Store | None) -> None:
+        """Keep entries in another store than the environment asks for, or again in that one (None)."""
+        self._other = store
+
+    def _wanted(self) -> Store:
+        folder = self.folder
+        if self._other is not None:
+            return self._other
+        if folder is None:
+            return self._memory
+        with self._lock:
+            return self._folders.setdefault(folder, FolderStore(folder))
 
     @property
     def limit(self) -> int:
@@ -91,34 +105,17 @@ class Cache:
         setting = os.environ.get(LIMIT_VARIABLE, "").strip()
         if setting:
             return parse_size(setting, name=LIMIT_VARIABLE)
-        folder = self._writable_folder()
-        if folder is None:
-            from catjac_widgets.engine.compute.memory import total_memory
-
-            return min(MEMORY_LIMIT, total_memory() // 10)
-        return min(DEFAULT_LIMIT, (folders.free_disk(folder) + self._size_estimate(folder)) // 10)
-
-    def _writable_folder(self) -> Path | None:
-        folder = self.folder
-        return None if folder in self._unwritable else folder
-
-    def entry_folder(self, plan: Kept) -> Path | None:
-        """Where the entry of a plan lies, whether it exists or not; None without a folder."""
-        folder = self._writable_folder()
-        return None if folder is None else folder / plan.key[:2] / plan.key
+        store = self.store or self._memory
+        return store.default_limit(self._size_estimate(store))
 
     # ---- entries
 
     def find(self, plan: Kept) -> Entry | None:
         """Return the entry of a plan if there is one; nothing is written."""
-        folder = self.entry_folder(plan)
-        if folder is not None:
-            entry = FolderEntry(folder, plan)
-            return entry if entry.matches() else None
-        with self._lock:
-            return self._memory.get(plan.key)
+        store = self.store
+        return None if store is None else store.find(plan)
 
-    def open(self, plan: Kept, note: Callable[[str], None]) -> Entry | None:
+    def open(self, plan: Kept, note: Callable[[str], None], found: Entry | None = None) -> Entry | None:
         """Return the entry of a plan, made if need be; None where nothing is kept.
 
         Parameters
@@ -126,82 +123,52 @@ class Cache:
         plan
             Whose entry.
         note
-            Told, once a folder, that it cannot be written and that rows are kept in memory instead.
+            Told, once a store, that it cannot be written and that rows are kept in memory instead.
+        found
+            What `find` gave for it before, so that it is not looked for twice.
         """
-        if self.is_off:
+        store = self.store
+        if store is None:
             return None
-        root, folder = self.folder, self.entry_folder(plan)
-        if root is not None and folder is not None:
-            entry = FolderEntry(folder, plan)
-            try:
-                return entry.create()
-            except OSError as error:
-                if entry.matches():
-                    return entry  # A cache that can be read but not written is still worth reading.
-                self._unwritable.add(root)
-                note(
-                    f"The cache folder {root} cannot be written ({error.strerror or error}); Jacobians are "
-                    f"kept in memory, for this process only: set {FOLDER_VARIABLE} to another folder."
-                )
-        with self._lock:
-            kept = self._memory.setdefault(plan.key, MemoryEntry(plan))
-            self._memory.move_to_end(plan.key)
-            kept.used = time.time()
-            return kept
+        try:
+            return store.open(plan, found if found is not None and found.store is store else None)
+        except OSError as error:
+            self._unwritable.add(store)
+            note(
+                f"The cache in {store.name} cannot be written ({error.strerror or error}); Jacobians are "
+                f"kept in memory, for this process only: set {FOLDER_VARIABLE} to another folder."
+            )
+        return self._memory.open(plan)
 
     def make_room(self, entry: Entry) -> bool:
         """Evict least recently used entries until all rows of `entry` fit; False if they never will."""
-        needed = entry.plan.store_bytes
+        needed, store = entry.plan.store_bytes, entry.store
         with self._lock:
             limit = self.limit
             if needed > limit:
                 return False
-            folder = self._writable_folder()
-            if folder is None:
-                self._make_room_in_memory(entry, limit)
-            elif isinstance(entry, FolderEntry):
-                self._estimated[folder] = self._size_estimate(folder) + needed
-                if self._estimated[folder] > limit:
-                    self._estimated[folder] = self._evict(folder, entry, limit)
+            self._estimated[store] = self._size_estimate(store) + needed
+            if self._estimated[store] > limit:
+                self._estimated[store] = _evict(store, entry, limit)
             return True
 
-    def _evict(self, root: Path, entry: FolderEntry, limit: int) -> int:
-        """Remove what was not used for longest until `entry` fits; bytes that are (or will be) taken then."""
-        others = (path for path in folders.entry_folders(root) if path != entry.folder)
-        sizes = {path: folders.entry_size(path) for path in others}
-        total = sum(sizes.values()) + entry.plan.store_bytes
-        for path in sorted(sizes, key=folders.last_used):
-            if total <= limit:
-                break
-            if not self._is_used(path):
-                with contextlib.suppress(OSError):
-                    folders.remove_entry(path)
-                    total -= sizes[path]
-        return total
-
-    def _make_room_in_memory(self, entry: Entry, limit: int) -> None:
-        total = entry.plan.store_bytes + sum(kept.size for kept in self._memory.values() if kept is not entry)
-        for key in list(self._memory):
-            if total <= limit:
-                break
-            if key != entry.plan.key:
-                total -= self._memory.pop(key).size
-
-    def _size_estimate(self, folder: Path) -> int:
+    def _size_estimate(self, store: Store) -> int:
         """Bytes of all entries: counted once a process, then kept up by adding what will be written."""
         with self._lock:
-            if folder not in self._estimated:
-                self._estimated[folder] = sum(map(folders.entry_size, folders.entry_folders(folder)))
-            return self._estimated[folder]
+            if store not in self._estimated:
+                self._estimated[store] = sum(entry.size for entry in store.entries())
+            return self._estimated[store]
 
     def where_message(self, plan: Kept) -> str | None:
         """Say, before the first large write of this process, where it goes and how much it is."""
-        folder = self._writable_folder()
-        if folder is None or folder in self._said_where or plan.store_bytes < _LARGE_BYTES:
+        store = self.store
+        if store is None or store.free() is None or store in self._said_where:
             return None
-        self._said_where.add(folder)
+        if plan.store_bytes < _LARGE_BYTES:
+            return None
+        self._said_where.add(store)
         return (
-            f"Writing {readable_size(plan.store_bytes)} of rows to {folder} (limit "
+            f"Writing {readable_size(plan.store_bytes)} of rows to {store.name} (limit "
             f"{readable_size(self.limit)}; {FOLDER_VARIABLE} and {LIMIT_VARIABLE} change this)."
         )
 
@@ -209,29 +176,18 @@ class Cache:
 
     def hold(self, entry: Entry) -> None:
         """Keep an entry from being evicted until `release` (or the end of the process)."""
-        if isinstance(entry, FolderEntry):
-            with self._lock:
-                self._users[entry.folder] += 1
-                entry.mark_in_use()
-                entry.touch()
+        with self._lock:
+            entry.store.hold(entry.plan.key)
 
     def release(self, entry: Entry) -> None:
         """Undo one `hold`."""
-        if isinstance(entry, FolderEntry):
-            with self._lock:
-                self._users[entry.folder] -= 1
-                entry.touch()
-                if self._users[entry.folder] <= 0:
-                    del self._users[entry.folder]
-                    entry.unmark_in_use()
+        with self._lock:
+            entry.store.release(entry.plan.key)
 
-    def _is_used(self, folder: Path) -> bool:
-        return self._users[folder] > 0 or folders.in_use(folder)
-
-    def _forget_users(self) -> None:
-        for folder in list(self._users):
-            with contextlib.suppress(OSError):
-                (folder / "in_use" / folders.process_name()).unlink(missing_ok=True)
+    def close(self) -> None:
+        """Let go of all entries that this process holds, because it ends."""
+        for store in self._folders.values():
+            store.close()
 
     # ---- what a person asks
 
@@ -242,19 +198,16 @@ class Cache:
 
     def info(self) -> CacheInfo:
         """Count entries and bytes, and report what this process computed, read and loaded."""
-        folder = self._writable_folder()
+        store = self.store
         with self._lock:
-            if folder is None:
-                size, number = sum(kept.size for kept in self._memory.values()), len(self._memory)
-            else:
-                found = folders.entry_folders(folder)
-                size, number = sum(map(folders.entry_size, found)), len(found)
-                self._estimated[folder] = size
+            sizes = [] if store is None else [entry.size for entry in store.entries()]
+            if store is not None:
+                self._estimated[store] = sum(sizes)
             return CacheInfo(
-                path=folder,
-                size=size,
+                path=None if store is None else store.folder,
+                size=sum(sizes),
                 limit=self.limit,
-                entries=number,
+                entries=len(sizes),
                 rows_computed=self._counts["rows_computed"],
                 rows_read=self._counts["rows_read"],
                 models_loaded=self._counts["models_loaded"],
@@ -277,23 +230,33 @@ class Cache:
         before = float("inf") if older_than is None else time.time() - parse_duration(older_than)
         removed = 0
         with self._lock:
-            for key in [key for key, entry in self._memory.items() if entry.used <= before]:
-                del self._memory[key]
-                removed += 1
-            folder = self.folder
-            if folder is not None:
-                for path in folders.entry_folders(folder):
-                    if folders.last_used(path) <= before and not self._is_used(path):
+            # What is in memory because nothing can be written, or could not once, goes too.
+            for store in {self._memory, self._wanted()}:
+                for entry in store.entries():
+                    if entry.used <= before and not store.in_use(entry.key):
                         with contextlib.suppress(OSError):
-                            folders.remove_entry(path)
+                            store.remove(entry.key)
                             removed += 1
-                self._estimated.pop(folder, None)
+                self._estimated.pop(store, None)
         return removed
+
+
+def _evict(store: Store, entry: Entry, limit: int) -> int:
+    """Remove what was not used for longest until `entry` fits; bytes that are (or will be) taken then."""
+    others = [other for other in store.entries() if other.key != entry.plan.key]
+    total = sum(other.size for other in others) + entry.plan.store_bytes
+    for other in sorted(others, key=lambda other: other.used):
+        if total <= limit:
+            break
+        if not store.in_use(other.key):
+            with contextlib.suppress(OSError):
+                store.remove(other.key)
+                total -= other.size
+    return total
 
 
 #: The cache of this process: `catjac.cache`.
 cache = Cache()
-# The marks of a process that ended would keep its entries until somebody notices that it is gone.
-atexit.register(cache._forget_users)
+atexit.register(cache.close)
 
 __all__ = ["Cache", "CacheInfo", "CacheWarning", "cache"]

@@ -1,4 +1,7 @@
-"""What was stored beside a completed Jacobian, found again from its plan or from the Jacobian itself."""
+"""What is stored beside a complete Jacobian, found again from its plan or from the Jacobian itself.
+
+So the first picture of a known protein, and its sensitivity, need no row of it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
 from catjac_widgets.engine.cache.store import cache
-from catjac_widgets.engine.labels import label_map
+from catjac_widgets.engine.labels import label_summary
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.language_models.base import Numerics
@@ -18,8 +20,28 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def stored_contacts(what: Plan | xr.DataArray) -> xr.DataArray | None:
-    """Return the order-A contact map that was stored when a Jacobian was completed.
+def contacts(what: Plan | xr.DataArray) -> xr.DataArray | None:
+    """Order-A contact map, dims (pos_i, pos_j), NaN where masked; see `stored`."""
+    return stored(what, "contacts")
+
+
+def block_norms(what: Plan | xr.DataArray) -> xr.DataArray | None:
+    """Norms of all blocks, centred over letters, dims (pos_in, pos_out); see `stored`."""
+    return stored(what, "block_norms")
+
+
+def mean_over_pos_in(what: Plan | xr.DataArray) -> xr.DataArray | None:
+    """Mean of all rows, dims (aa_in, pos_out, aa_out), NaN where masked; see `stored`."""
+    return stored(what, "mean_over_pos_in")
+
+
+def mean_over_pos_out(what: Plan | xr.DataArray) -> xr.DataArray | None:
+    """Mean of each row over visible positions, dims (pos_in, aa_in, aa_out); see `stored`."""
+    return stored(what, "mean_over_pos_out")
+
+
+def stored(what: Plan | xr.DataArray, name: str) -> xr.DataArray | None:
+    """Read one of the arrays that were stored when a Jacobian was completed.
 
     Parameters
     ----------
@@ -27,18 +49,20 @@ def stored_contacts(what: Plan | xr.DataArray) -> xr.DataArray | None:
         A plan (``job.plan``), or a Jacobian as `catjac.jacobian` returned it. One that lies on disk is not
         read; of one in memory three rows are compared with those stored, since arithmetic may have changed
         its numbers and kept its attributes.
+    name
+        "contacts", "block_norms", "mean_over_pos_in" or "mean_over_pos_out".
 
     Returns
     -------
     xarray.DataArray or None
-        Dims (pos_i, pos_j), NaN where masked; None where nothing is stored for it.
+        None where nothing is stored for it.
     """
     plan = what if isinstance(what, Plan) else plan_of(what)
     entry = cache.find(plan) if plan is not None else None
-    if plan is None or entry is None or not (isinstance(what, Plan) or _is_stored(what, entry)):
+    if plan is None or entry is None or not (isinstance(what, Plan) or _is_stored(what, plan, entry)):
         return None
-    values = entry.read_beside("contacts")
-    return None if values is None else label_map(values, plan, name="contacts")
+    values = entry.read_beside(name)
+    return None if values is None else label_summary(values, plan, name, plan.beside_shapes[name][1])
 
 
 def plan_of(jacobian: xr.DataArray) -> Plan | None:
@@ -66,17 +90,15 @@ def plan_of(jacobian: xr.DataArray) -> Plan | None:
                 dtype=str(jacobian.dtype),
             ),
             linker=attrs["linker"],
-            rows=attrs["rows"],
         )
     except (KeyError, CatjacError):
         return None
     return plan if plan.key == attrs.get("key") else None
 
 
-def _is_stored(jacobian: xr.DataArray, entry: Entry) -> bool:
+def _is_stored(jacobian: xr.DataArray, plan: Plan, entry: Entry) -> bool:
     """Whether a Jacobian has the stored rows, all of them."""
-    plan = entry.plan
-    if not isinstance(plan, Plan) or not jacobian.attrs.get("complete"):
+    if not jacobian.attrs.get("complete"):
         return False
     if jacobian.dims != plan.rows_dims or jacobian.shape != plan.rows_shape:
         return False
@@ -84,7 +106,7 @@ def _is_stored(jacobian: xr.DataArray, entry: Entry) -> bool:
     axes = (positions, list(plan.letters_in), positions, list(plan.letters))
     if any(list(jacobian[name].values) != axis for name, axis in zip(plan.rows_dims, axes, strict=True)):
         return False
-    if isinstance(entry, FolderEntry) and entry.is_opened_as(jacobian):
+    if entry.is_opened_as(jacobian):
         return True
     for index in {plan.runnable[0], plan.runnable[len(plan.runnable) // 2], plan.runnable[-1]}:
         try:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ResourceError
+from catjac_widgets.language_models.devices import physical_memory
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.plans.jacobian import Plan
@@ -39,20 +40,8 @@ _GPU_BATCH_OPERATIONS = 2e13
 
 
 def total_memory() -> int:
-    """Bytes of memory that this machine, or the container it runs in, has."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        total = 8 * 2**30
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:
-                text = file.read().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            total = min(total, int(text))
-    return total
+    """Bytes of memory that there are, see `physical_memory`; a guess where nobody tells."""
+    return physical_memory() or 8 * 2**30
 
 
 def available_memory() -> int:
@@ -82,7 +71,7 @@ def check_memory(plan: Plan) -> None:
         )
 
 
-def check_disk(plan: Plan, limit: int, free: int) -> None:
+def check_disk(plan: Plan, limit: int, free: int | None) -> None:
     """Refuse a Jacobian that has to lie on disk and would not fit there.
 
     Raises
@@ -96,7 +85,7 @@ def check_disk(plan: Plan, limit: int, free: int) -> None:
             f"The Jacobian takes {_gigabytes(needed)} on disk but the cache may hold {_gigabytes(limit)}; "
             "set CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."
         )
-    if needed > free:
+    if free is not None and needed > free:
         raise ResourceError(
             f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; "
             "free some space, set CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."

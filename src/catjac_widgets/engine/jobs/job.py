@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.engine.backends.threads import Worker, worker_for
-from catjac_widgets.engine.cache.info import CacheWarning
+from catjac_widgets.engine.backends.threads import worker_for, worker_of
 from catjac_widgets.engine.jobs.gathering import READING_SECONDS, Gathering
+from catjac_widgets.engine.jobs.rows import Rows
+from catjac_widgets.engine.jobs.work import Work
+from catjac_widgets.engine.plans.request import JacobianRequest
 from catjac_widgets.engine.priorities import Priority
-from catjac_widgets.errors import Cancelled, UsageError
+from catjac_widgets.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("catjac")
 
+#: Told the 1-based position of a row, and the row or the norms of its blocks.
 RowListener = Callable[[int, np.ndarray], None]
 ChangeListener = Callable[["Job"], None]
 
@@ -64,19 +66,29 @@ class Progress:
 class _Listener:
     """Somebody who wants to be told, and the 0-based positions that it has still to be told of."""
 
-    def __init__(self, row: RowListener | None, change: ChangeListener | None, pending: deque[int]) -> None:
-        self.row, self.change, self.pending = row, change, pending
+    def __init__(
+        self,
+        row: RowListener | None,
+        norms: RowListener | None,
+        change: ChangeListener | None,
+        pending: deque[int],
+    ) -> None:
+        self.row, self.norms, self.change, self.pending = row, norms, change, pending
+
+    @property
+    def hears_rows(self) -> bool:
+        return self.row is not None or self.norms is not None
 
 
-class Job:
+class Job(Work):
     """One Jacobian in the making.
 
     Made by `catjac.submit`. Its work happens on the worker's thread of the model's device.
 
     Attributes
     ----------
-    plan
-        What is computed: sequence, mask, variant, letters, positions.
+    request
+        What was asked for.
     priority
         How urgent it is; see `raise_priority`.
     error
@@ -85,82 +97,67 @@ class Job:
         What a person should know although the result is right, for instance that the disk is full.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        model: Any,
-        *,
-        batch_size: int | None = None,
-        use_cache: bool = True,
-        lazy: bool | str = "auto",
-        priority: Priority = Priority.BACKGROUND,
-    ) -> None:
-        self.plan = plan
-        self.priority = Priority(priority)
-        self.error: BaseException | None = None
-        self.notes: list[str] = []
-        self._told = 0
+    def __init__(self, request: JacobianRequest, priority: Priority = Priority.BACKGROUND) -> None:
+        super().__init__(request.model, priority)
+        self.request = request
         self._lock = threading.RLock()
-        self._finished = threading.Event()
-        self._cancelled = False
-        self._state = "queued"
-        self._started: float | None = None
-        self._ended: float | None = None
         self._listeners: list[_Listener] = []
-        self._worker: Worker | None = None
         self._result: xr.DataArray | None = None
+        self._rows = Rows(request, self.note)
         self._gathering = Gathering(
-            plan,
-            model,
-            batch_size=batch_size,
-            use_cache=use_cache,
-            lazy=lazy,
+            request,
+            self._rows,
             on_row=self._row_came,
-            on_note=self._note,
+            on_note=self.note,
             on_wait=self._wait_for_model,
         )
-        self._steps: Iterator[None] | None = self._gathering.work()
 
     # ---- what a person uses
+
+    @property
+    def plan(self) -> Plan:
+        """What is computed: sequence, mask, variant, letters, positions."""
+        return self.request.plan
+
+    @property
+    def answered(self) -> bool:
+        """Whether the cache has all that was asked for, by one look at it before the job begins."""
+        return self._rows.answered
+
+    @property
+    def rows_in_cache(self) -> int:
+        """How many of the rows asked for the cache had, by the same look."""
+        return len(self._rows.in_cache)
 
     @property
     def progress(self) -> Progress:
         """How far it is, now."""
         with self._lock:
-            gathering, state = self._gathering, self._state
-            done, total = len(gathering.done), len(self.plan.wanted)
+            gathering, state = self._gathering, self.state
+            done, total = len(self._rows.done), len(self.plan.wanted)
             left: float | None = None
             if state == "done":
                 left = 0.0
             elif state in ("queued", "running") and gathering.seconds_a_row is not None:
                 left = gathering.seconds_a_row * (total - done)
-            seconds = 0.0 if self._started is None else (self._ended or time.monotonic()) - self._started
             message = str(self.error) if self.error is not None else gathering.message
-            return Progress(state, done, total, seconds, left, message)
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
-        return self._finished.is_set()
+            return Progress(state, done, total, self.seconds, left, message)
 
     @property
     def partial(self) -> xr.DataArray:
         """The Jacobian so far; rows that are still to come are NaN and the attribute ``complete`` is 0."""
-        return self._result if self._result is not None else self._gathering.partial()
+        return self._result if self._result is not None else self._rows.partial()
 
     def row(self, position: int) -> np.ndarray | None:
         """Row (A_in, L, A_out) of a 1-based position, None where it is not there yet; not to be changed."""
-        return self._gathering.row(position - 1) if position - 1 in self._gathering.done else None
+        return self._rows.look_at(position - 1)
 
-    def cancel(self) -> None:
-        """Stop after the batch in flight; its rows are kept."""
-        self._cancelled = True
-        if self._worker is not None:
-            self._worker.wake()
+    def block_norms(self, position: int) -> np.ndarray | None:
+        """Norms (L,) of the blocks of a row, centred over its letters, None where it is not there yet.
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended; False if that took longer than `timeout` seconds."""
-        return self._finished.wait(timeout)
+        They are computed once a row, and read where they lie beside a complete Jacobian.
+        """
+        return self._rows.norms(position - 1) if position - 1 in self._rows.done else None
 
     def result(self, timeout: float | None = None) -> xr.DataArray:
         """Wait for the Jacobian.
@@ -178,15 +175,16 @@ class Job:
             raise UsageError("job.result() was called on the thread that computes the job; wait elsewhere.")
         if not self.wait(timeout):
             raise TimeoutError(f"The Jacobian was not ready after {timeout:g} s; the job goes on.")
-        for note in self.notes[self._told :]:
-            self._told += 1
-            warnings.warn(note, CacheWarning, stacklevel=2)
-        if self.error is not None:
-            raise self.error
+        self.raise_for_error()
         assert self._result is not None
         return self._result
 
-    def add_listener(self, row: RowListener | None = None, change: ChangeListener | None = None) -> None:
+    def add_listener(
+        self,
+        row: RowListener | None = None,
+        change: ChangeListener | None = None,
+        norms: RowListener | None = None,
+    ) -> None:
         """Be told of rows and changes, on the worker's thread; rows that are there are replayed first.
 
         Parameters
@@ -195,27 +193,21 @@ class Job:
             Called with the 1-based position and the row (A_in, L, A_out), which it must not change.
         change
             Called with the job when its state, progress or message changed, and once after the replay.
+        norms
+            Called with the 1-based position and the norms (L,) of the row's blocks, see `block_norms`; no row
+            is read from the disk for it.
         """
         with self._lock:
-            missed = sorted(self._gathering.done) if row is not None else ()
-            listener = _Listener(row, change, deque(missed))
+            listener = _Listener(row, norms, change, deque())
+            if listener.hears_rows:
+                listener.pending.extend(sorted(self._rows.done))
             self._listeners.append(listener)
         (self._worker or worker_for("cache")).add(_Replay(self, listener))
 
-    def raise_priority(self, priority: Priority) -> None:
-        """Make it at least that urgent."""
-        self.priority = min(self.priority, Priority(priority))
-        if self._worker is not None:
-            self._worker.wake()
-
     def kept_message(self, what: str) -> str:
         """Say that it was `what` ("cancelled") after how many rows, and what becomes of them."""
-        done, total = len(self._gathering.done), len(self.plan.wanted)
-        kept = (
-            "they are kept, and calling again continues"
-            if self._gathering.keeps_rows
-            else "they are not kept"
-        )
+        done, total = len(self._rows.done), len(self.plan.wanted)
+        kept = "they are kept, and calling again continues" if self._rows.keeps else "they are not kept"
         return f"The Jacobian was {what} after {done} of {total} rows; {kept}."
 
     def __repr__(self) -> str:
@@ -228,62 +220,33 @@ class Job:
 
     # ---- what drives it
 
-    @property
-    def urgency(self) -> Priority:
-        """See `Task`: ending a cancelled job, and reading from the cache, go before other sweeps."""
-        if self._cancelled:
-            return Priority.DRAG
-        return self.priority if self._gathering.needs_model else min(self.priority, Priority.SCREEN)
-
-    @property
-    def yields_to_drags(self) -> bool:
-        """See `Task`: a sweep waits while somebody drags, unless that is what it is for."""
-        return self._gathering.needs_model and not self._cancelled and self.priority > Priority.DRAG
-
-    def start_on(self, worker: Worker) -> None:
-        """Queue it."""
-        self._worker = worker
-        worker.add(self)
+    def start(self) -> Job:
+        """Queue it: with the worker of its model's device, or beside it where that has nothing to do."""
+        # So an answer from the cache waits for no sweep, and no torch is imported to name a device.
+        self.start_on(worker_for("cache") if self.answered else worker_of(self.request.model))
+        return self
 
     def read_here(self) -> bool:
         """Do the steps that need no model on the caller's thread; True if that was all."""
-        while not self._gathering.needs_model and not self.done:
+        while not self.needs_model and not self.done:
             self.step()
         return self.done
 
-    def step(self) -> bool:
-        """See `Task`."""
-        if self.done or self._steps is None:
-            return True
-        if self._started is None:
-            self._started, self._state = time.monotonic(), "running"
-        try:
-            self._check_cancelled()
-            next(self._steps)
-        except StopIteration:
-            self._end("done")
-        except Cancelled as error:
-            self._end("cancelled", error)
-        except Exception as error:
-            self._end("failed", error)
-        else:
-            self._tell_change(self._listeners)
-            return False
-        return True
+    def _work(self) -> Iterator[None]:
+        for _ in self._gathering.work():
+            self.needs_model = self._gathering.needs_model
+            yield
 
-    def _end(self, state: str, error: Exception | None = None) -> None:
-        self._steps = None
-        with self._lock:
-            if error is None:
-                self._result = self._gathering.result()
-            self._gathering.close(complete=error is None)
-            self.error, self._state, self._ended = error, state, time.monotonic()
-        self._finished.set()
+    def _stepped(self) -> None:
         self._tell_change(self._listeners)
 
-    def _check_cancelled(self) -> None:
-        if self._cancelled:
-            raise Cancelled(self.kept_message("cancelled"))
+    def _end(self, state: str, error: Exception | None = None) -> None:
+        with self._lock:
+            if error is None:
+                self._result = self._rows.result()
+            self._rows.close(complete=error is None)
+            super()._end(state, error)
+        self._tell_change(self._listeners)
 
     def _wait_for_model(self) -> None:
         self._check_cancelled()
@@ -291,15 +254,11 @@ class Job:
 
     # ---- telling
 
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
     def _row_came(self, index: int, row: np.ndarray | None) -> None:
         with self._lock:
             ready = []
             for listener in self._listeners:
-                if listener.row is None:
+                if not listener.hears_rows:
                     continue
                 if listener.pending:
                     # The replay is not over; this row waits behind those before it.
@@ -311,9 +270,11 @@ class Job:
             self._tell_row(listener, index, row)
 
     def _tell_row(self, listener: _Listener, index: int, row: np.ndarray | None = None) -> None:
-        assert listener.row is not None
         try:
-            listener.row(index + 1, self._gathering.row(index) if row is None else row)
+            if listener.row is not None:
+                listener.row(index + 1, self._rows.row(index) if row is None else row)
+            if listener.norms is not None:
+                listener.norms(index + 1, self._rows.norms(index))
         except Exception:
             _LOG.exception("a row listener failed")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from catjac_widgets.block_math.summaries import summary_shapes
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.proteins.alphabets import MASK_LETTER
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 VARIANTS = ("full", "fast")
-ROWS = ("visible", "all")
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ class Plan:
         "full" (all letters at each position) or "fast" (the position masked).
     numerics
         How the model's passes are computed.
-    rows
-        "visible", or "all" to substitute at masked positions too.
     positions
         1-based positions asked for, in the order asked.
     model, fingerprint, letters
@@ -60,7 +58,6 @@ class Plan:
     linker: str
     variant: str
     numerics: Numerics
-    rows: str
     positions: tuple[int, ...]
     model: str
     fingerprint: str
@@ -103,14 +100,11 @@ class Plan:
     @property
     def beside_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """Shape and dimension names of each array that is kept beside the rows."""
-        a_in, length, a_out = self.row_shape
+        _, length, a_out = self.row_shape
         error: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {"numerics_error": ((1,), ("estimate",))}
         return (error if self.is_approximate else {}) | {
             "wild_type_logits": ((length, a_out), ("pos_out", "aa_out")),
-            "contacts": ((length, length), ("pos_i", "pos_j")),
-            "block_norms": ((length, length), ("pos_in", "pos_out")),
-            "mean_over_pos_in": ((a_in, length, a_out), ("aa_in", "pos_out", "aa_out")),
-            "mean_over_pos_out": ((length, a_in, a_out), ("pos_in", "aa_in", "aa_out")),
+            **summary_shapes(self.row_shape),
         }
 
     @property
@@ -160,8 +154,6 @@ class Plan:
     @cached_property
     def runnable(self) -> tuple[int, ...]:
         """All 0-based positions that have a row under this mask, whether asked for or not."""
-        if self.rows == "all":
-            return tuple(range(self.length))
         return tuple(int(index) for index in np.flatnonzero(~self.mask.array))
 
     @cached_property
@@ -177,13 +169,13 @@ class Plan:
         where = int(self.kept[index])
         if self.variant == "fast":
             return [Substitution(where, MASK_LETTER)]
-        skipped = "" if self.mask.masked[index] else self.sequence.residues[index]
-        return [Substitution(where, letter) for letter in self.letters if letter != skipped]
+        wild_type = self.sequence.residues[index]
+        return [Substitution(where, letter) for letter in self.letters if letter != wild_type]
 
     @property
     def substitutions_per_row(self) -> int:
         """How many sequences one row takes."""
-        return 1 if self.variant == "fast" else len(self.letters) - (0 if self.rows == "all" else 1)
+        return 1 if self.variant == "fast" else len(self.letters) - 1
 
     def groups(self, batch_size: int) -> list[tuple[int, ...]]:
         """Divide the positions asked for into those that share a batch.
@@ -244,9 +236,8 @@ def make_plan(
     numerics: Numerics = EXACT,
     linker: str = "",
     unknown: Mapping[str, str] | None = None,
-    rows: str = "visible",
 ) -> Plan:
-    """Check a request and make its plan; nothing is computed and no model is needed.
+    """Make a plan for a model of which no more is known than this; see `make_request` for others.
 
     Parameters
     ----------
@@ -260,54 +251,91 @@ def make_plan(
         `Mask` or one bool a residue; nothing masked by default.
     numerics
         One of those that the model offers; see `choose_numerics`.
-    variant, linker, unknown, rows
+    variant, linker, unknown
         See `catjac.jacobian`.
 
     Raises
     ------
+    SequenceError, MaskError, UsageError
+        See `plan_of_checked`, `as_sequence`, `as_mask` and `check_positions`.
+    """
+    made = as_sequence(sequence, unknown=unknown, letters=letters)
+    return plan_of_checked(
+        made,
+        as_mask(mask, made),
+        check_positions(positions, len(made)),
+        model=model,
+        fingerprint=fingerprint,
+        letters=letters,
+        max_residues=max_residues,
+        variant=variant,
+        numerics=numerics,
+        linker=linker,
+    )
+
+
+def plan_of_checked(
+    sequence: Sequence,
+    mask: Mask,
+    positions: tuple[int, ...],
+    *,
+    model: str,
+    fingerprint: str,
+    letters: str,
+    max_residues: int | None,
+    variant: str,
+    numerics: Numerics,
+    linker: str,
+) -> Plan:
+    """Make the plan of a sequence, a mask and positions that were read and checked one by one.
+
+    Parameters
+    ----------
+    sequence, mask, positions
+        As of `as_sequence`, `as_mask` and `check_positions`.
+    model, fingerprint, letters, max_residues, variant, numerics, linker
+        See `make_plan`.
+
+    Raises
+    ------
     SequenceError
-        Unreadable, fewer than two residues, or more than the model takes.
+        Fewer than two residues, or more than the model takes.
     MaskError
         A mask of another length, or one that leaves nothing visible.
     UsageError
-        A position, variant, linker or rows that is none of the allowed ones.
+        A variant or linker that is none of the allowed ones.
     """
-    for value, allowed, name in ((variant, VARIANTS, "variant"), (rows, ROWS, "rows")):
-        if value not in allowed:
-            raise UsageError(
-                f"{name}={value!r} is unknown; use {' or '.join(repr(word) for word in allowed)}."
-            )
+    if variant not in VARIANTS:
+        allowed = " or ".join(repr(word) for word in VARIANTS)
+        raise UsageError(f"variant={variant!r} is unknown; use {allowed}.")
     linker = str(linker or "").upper()
     wrong = next((letter for letter in linker if letter not in letters), None)
     if wrong is not None:
         raise UsageError(
             f"The linker contains {wrong!r}, which {model} does not know; use for instance 'G' * 25."
         )
-    made = as_sequence(sequence, unknown=unknown, letters=letters)
-    if len(made) < 2:
+    if len(sequence) < 2:
         raise SequenceError("The sequence has one residue; a Jacobian needs at least two.")
-    if len(made.chains) == 1:
+    if len(sequence.chains) == 1:
         linker = ""  # It would sit between chains, and must not make another key where there is one chain.
-    total = len(made) + len(linker) * (len(made.chains) - 1)
+    total = len(sequence) + len(linker) * (len(sequence.chains) - 1)
     if max_residues is not None and total > max_residues:
         counted = f"{total} residues" + (" with its linkers" if linker else "")
         raise SequenceError(
             f"The sequence has {counted}, but {model} takes at most {max_residues}; "
             "cut it into domains or choose a model that takes more."
         )
-    checked_mask = as_mask(mask, made)
-    if rows == "visible" and all(checked_mask.masked):
+    if all(as_mask(mask, sequence).masked):
         raise MaskError(
             "The mask hides every residue, so there is no row to compute; leave some residues visible."
         )
     return Plan(
-        sequence=made,
-        mask=checked_mask,
+        sequence=sequence,
+        mask=mask,
         linker=linker,
         variant=variant,
         numerics=numerics,
-        rows=rows,
-        positions=check_positions(positions, len(made)),
+        positions=positions,
         model=model,
         fingerprint=fingerprint,
         letters=letters,

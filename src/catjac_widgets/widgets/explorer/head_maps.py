@@ -78,10 +78,7 @@ class HeadMaps:
 
 def head_of(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
     """Have the contact head's map under a job's mask computed; None where J is in the cache already."""
-    from catjac_widgets.engine.cache.store import cache
-
-    entry = cache.find(job.plan)
-    if entry is not None and entry.done().issuperset(job.plan.wanted):
+    if job.answered:
         return None
     return head_under(sequence, model, job.plan.mask)
 

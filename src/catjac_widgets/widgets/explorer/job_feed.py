@@ -50,14 +50,6 @@ StartPreview = Callable[
 NO_MASK, FORMER_MASK = "no mask", "the mask before"
 
 
-def row_norms(row: np.ndarray) -> np.ndarray:
-    """Frobenius norm of each block of a row, centred over its letters: (A_in, L, A_out) to (L,) float32.
-
-    Letter axes of length 1 are not centred (METHODS: the fast variant).
-    """
-    return letter_centred_norms(row).astype(np.float32)
-
-
 class JobFeed:
     """Follows one job and tells a map and a slice what comes, from `begin` until `close`.
 
@@ -95,7 +87,7 @@ class JobFeed:
 
     def begin(self) -> None:
         """Follow the job from now on."""
-        self.job.add_listener(row=self._row, change=self._change)
+        self.job.add_listener(norms=self._row, change=self._change)
 
     @property
     def _delivery(self) -> Delivery:
@@ -167,7 +159,7 @@ class JobFeed:
         # On the worker's thread.
         if self._closed or self.finished.is_set():
             return
-        norms = zero_diagonal(np.stack([row_norms(row) for row in jacobian]))
+        norms = zero_diagonal(np.stack([letter_centred_norms(row) for row in jacobian]).astype(np.float32))
         self._delivery.post("preview", lambda _: self._send_preview(norms, preview_label(letters)))
 
     def _send_preview(self, norms: np.ndarray, label: str) -> None:
@@ -203,10 +195,10 @@ class JobFeed:
 
     # ---- rows, on the worker's thread
 
-    def _row(self, position: int, row: np.ndarray) -> None:
+    def _row(self, position: int, norms: np.ndarray) -> None:
         if self._closed:
             return
-        norms = row_norms(row)
+        norms = norms.astype(np.float32)
         # How a residue answers to itself is another question, and would outshine all contacts.
         norms[position - 1] = 0.0
         with self._lock:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.proteins.masks import Mask, as_mask
+from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import read_protein
 from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.traits import Pair
@@ -44,7 +45,8 @@ def explore(
     Parameters
     ----------
     sequence
-        Residues, FASTA text, a path, a `Sequence`, or one of `catjac.examples()`, which brings its structure.
+        As of `catjac.jacobian`. An example, a `Structure`, a structure file or "pdb:1UBQ" brings its
+        structure.
     model
         As of `catjac.jacobian`; a model that is given by name is loaded in the background.
     structure
@@ -73,34 +75,36 @@ def explore(
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
     from catjac_widgets.analysis.previews.in_background import start_preview
-    from catjac_widgets.engine.api import submit
-    from catjac_widgets.engine.priorities import Priority
+    from catjac_widgets.engine.api import submit_request
+    from catjac_widgets.engine.plans.request import make_request
     from catjac_widgets.language_models.registry import identify
 
-    protein = read_protein(sequence, letters=identify(model).letters, unknown=unknown)
-    known = protein.sequence
-    structure = protein.structure if structure is None else structure
-    hidden = as_mask(mask, known)
+    identity = identify(model)
+    protein = read_protein(sequence, letters=identity.letters, unknown=unknown)
+    request = make_request(
+        protein.sequence,
+        model,
+        identity=identity,
+        mask=mask,
+        variant=variant,
+        numerics=numerics,
+        batch_size=batch_size,
+        linker=linker,
+        cache=cache,
+        # The map and the sensitivity of a known protein are stored beside its rows, which nobody may ask for.
+        lazy="stored",
+    )
+    known, model = request.sequence, request.model
     shown = panel_names() if panels is None else check_panels(panels)
-    structure = readable_structure(structure, known)
+    structure = readable_structure(protein.structure if structure is None else structure, known)
     native = None if structure is None else native_contacts(structure, known)
 
     def start(mask: Mask) -> Job:
-        return submit(
-            known,
-            model,
-            mask=mask,
-            variant=variant,
-            numerics=numerics,
-            batch_size=batch_size,
-            linker=linker,
-            cache=cache,
-            # Behind the contact head's one pass, which fills the screen first.
-            priority=Priority.BACKGROUND,
-        )
+        # In the background: behind the contact head's one pass and the preview, which fill the screen first.
+        return submit_request(dataclasses.replace(request, mask=mask))
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
-    first = start(hidden)
+    first = start(request.mask)
     jobs = [first]
     try:
         return Explorer(
@@ -109,15 +113,14 @@ def explore(
             native=native,
             head=lambda job: head_of(known, model, job),
             head_under=lambda mask: head_under(known, model, mask),
-            # Rows are less urgent than the contact head and the preview, which fill the screen first.
-            preview=lambda job, come, failed: start_preview(job.plan, model, come, failed),
+            preview=start_preview,
             model=model,
             structure=structure,
             panels=shown,
             # What the embedded model has to say about a protein that it does not know.
-            notice=unfamiliar(known) if first.plan.model == "mini" else "",
-            model_name=first.plan.model,
-            mask=hidden if hidden else None,
+            notice=unfamiliar(known) if request.identity.name == "mini" else "",
+            model_name=request.identity.name,
+            mask=request.mask if request.mask else None,
             min_separation=min_separation,
             selection=selection,
             colour_map=colour_map,

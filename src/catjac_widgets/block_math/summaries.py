@@ -8,7 +8,6 @@ and pairing a block with its transpose need all rows, so they wait for the end, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,11 +22,19 @@ from catjac_widgets.block_math.centring import (
 from catjac_widgets.block_math.maps import average_product_corrected, zero_diagonal
 from catjac_widgets.block_math.pairs import paired_norms, position_shift
 
-if TYPE_CHECKING:
-    from catjac_widgets.engine.plans.jacobian import Plan
-
 #: The axes of a row of the fast variant, in the order in which their means are subtracted.
 _AXES_OF_ROW = (*LETTERS_OF_ROW, 1)
+
+
+def summary_shapes(row_shape: tuple[int, int, int]) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    """Shape and dimension names of each array that `Accumulator` makes of L rows (A_in, L, A_out)."""
+    a_in, length, a_out = row_shape
+    return {
+        "contacts": ((length, length), ("pos_i", "pos_j")),
+        "block_norms": ((length, length), ("pos_in", "pos_out")),
+        "mean_over_pos_in": ((a_in, length, a_out), ("aa_in", "pos_out", "aa_out")),
+        "mean_over_pos_out": ((length, a_in, a_out), ("pos_in", "aa_in", "aa_out")),
+    }
 
 
 class Accumulator:
@@ -37,17 +44,28 @@ class Accumulator:
 
     Parameters
     ----------
-    plan
-        Whose rows will come.
+    row_shape
+        (A_in, L, A_out).
+    masked
+        Bool (L,), True where there is no row.
+    dtype
+        Of the rows, and of what is made of them.
+
+    Attributes
+    ----------
+    description
+        What is going on while `finish` works, in words.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        length = plan.length
-        self.plan = plan
-        self.visible = np.flatnonzero(~plan.mask.array)
+    description = "making the contact map"
+
+    def __init__(self, row_shape: tuple[int, int, int], masked: np.ndarray, dtype: np.dtype) -> None:
+        length = row_shape[1]
+        self.row_shape, self.masked, self.dtype = row_shape, masked, dtype
+        self.visible = np.flatnonzero(~masked)
         self._seen = np.zeros(length, dtype=bool)
-        self._block_norms = np.full((length, length), np.nan, dtype=plan.dtype)
-        self._means = PositionMeans(length, plan.row_shape, self.visible)
+        self._block_norms = np.full((length, length), np.nan, dtype=dtype)
+        self._means = PositionMeans(length, row_shape, self.visible)
 
     @property
     def missing(self) -> list[int]:
@@ -56,11 +74,15 @@ class Accumulator:
 
     def add(self, index: int, row: np.ndarray) -> None:
         """Take the row (A_in, L, A_out) of a 0-based position; a second or a masked one changes nothing."""
-        if self._seen[index] or self.plan.mask.masked[index]:
+        if self._seen[index] or self.masked[index]:
             return
         self._seen[index] = True
         self._means.add(index, row)
         self._block_norms[index] = letter_centred_norms(row)
+
+    def norms(self, index: int) -> np.ndarray | None:
+        """Norms (L,) of the blocks of a row that has come, centred over its letters; None of another."""
+        return self._block_norms[index] if self._seen[index] else None
 
     def finish(self, read: Callable[[int], np.ndarray]) -> Iterator[dict[str, np.ndarray] | None]:
         """Compute what needs all rows; yields None between tiles, and the arrays last.
@@ -79,12 +101,12 @@ class Accumulator:
         for index in self.missing:
             self.add(index, read(index))
             yield None
-        plan, visible = self.plan, self.visible
+        (a_in, length, a_out), visible = self.row_shape, self.visible
         mean_over_pos_in = self._means.over_inputs()
         mean_over_pos_out = self._means.over_outputs
-        mean_over_pos_in[:, plan.mask.array] = np.nan
+        mean_over_pos_in[:, self.masked] = np.nan
         norms: np.ndarray = np.zeros((len(visible), len(visible)))
-        square = len(plan.letters_in) == len(plan.letters) > 1
+        square = a_in == a_out > 1
         if square:
             c = centred(mean_over_pos_in[:, visible], LETTERS_OF_ROW).transpose(1, 0, 2)
             r = centred(mean_over_pos_out[visible].transpose(1, 0, 2), LETTERS_OF_ROW).transpose(1, 0, 2)
@@ -94,7 +116,7 @@ class Accumulator:
                 position_shift(c, r),
                 letters_in=True,
                 letters_out=True,
-                held=max(1, block_pairs.HELD_BYTES // plan.row_bytes),
+                held=max(1, block_pairs.HELD_BYTES // (a_in * length * a_out * self.dtype.itemsize)),
             )
         else:
             # The mean of rows centred over their own three axes is the mean row, centred likewise.
@@ -103,20 +125,20 @@ class Accumulator:
                 norms[k] = block_norms(centred(read(int(index))[:, visible], _AXES_OF_ROW) - mean_row)
                 yield None
             norms = 0.5 * (norms + norms.T)
-        contacts = np.full((plan.length, plan.length), np.nan, dtype=plan.dtype)
+        contacts = np.full((length, length), np.nan, dtype=self.dtype)
         contacts[np.ix_(visible, visible)] = zero_diagonal(average_product_corrected(zero_diagonal(norms)))
         yield {
             "contacts": contacts,
             "block_norms": self._block_norms,
-            "mean_over_pos_in": mean_over_pos_in.astype(plan.dtype),
-            "mean_over_pos_out": mean_over_pos_out.astype(plan.dtype),
+            "mean_over_pos_in": mean_over_pos_in.astype(self.dtype),
+            "mean_over_pos_out": mean_over_pos_out.astype(self.dtype),
         }
 
     def _rows(self, read: Callable[[int], np.ndarray], first: int, last: int) -> np.ndarray:
         """Lay the rows of visible positions first … last − 1 one after another, at visible residues."""
-        a_in, _, a_out = self.plan.row_shape
-        everything = len(self.visible) == self.plan.length
-        rows = np.empty((last - first, a_in, len(self.visible), a_out), dtype=self.plan.dtype)
+        a_in, _, a_out = self.row_shape
+        everything = len(self.visible) == self.row_shape[1]
+        rows = np.empty((last - first, a_in, len(self.visible), a_out), dtype=self.dtype)
         for row, index in zip(rows, self.visible[first:last], strict=True):
             found = read(int(index))
             row[...] = found if everything else found[:, self.visible]

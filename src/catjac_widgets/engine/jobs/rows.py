@@ -1,0 +1,350 @@
+"""The rows of one Jacobian as they come together: in memory, or in a cache entry that is read when used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catjac_widgets.block_math.centring import letter_centred_norms
+from catjac_widgets.block_math.summaries import Accumulator, summary_shapes
+from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
+from catjac_widgets.engine.cache.store import LIMIT_VARIABLE, cache
+from catjac_widgets.engine.compute import memory as resources
+from catjac_widgets.engine.compute.error_check import sampled_rows
+from catjac_widgets.engine.labels import label_jacobian
+from catjac_widgets.errors import UsageError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from catjac_widgets.engine.plans.request import JacobianRequest
+
+
+class Rows:
+    """Where the rows of a request are, and which of them are there.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    on_note
+        Told what a person should know.
+
+    Attributes
+    ----------
+    done
+        0-based positions whose row is there.
+    found
+        The entry that was in the cache at the start, if there was one; it is looked for once.
+    baseline
+        Logits of the wild type (L, A_out), None where they are not known.
+    numerics_error
+        How far approximate numerics are from exact ones, None where that was not measured.
+
+    Raises
+    ------
+    ResourceError
+        If the rows fit neither into memory nor on disk.
+    UsageError
+        If lazy reading is asked for without a cache that offers it.
+    """
+
+    def __init__(self, request: JacobianRequest, on_note: Callable[[str], None]) -> None:
+        self.request, self.plan = request, request.plan
+        self.done: set[int] = set()
+        self.found: Entry | None = None
+        self.baseline: np.ndarray | None = None
+        self.numerics_error: float | None = None
+        self._on_note = on_note
+        self._in_cache: set[int] | None = None
+        #: Guards what `partial` looks at from other threads.
+        self._lock = threading.RLock()
+        self._entry: Entry | None = None
+        self._data: np.ndarray | None = None
+        self._devices: set[str] = set()
+        self._accumulator: Accumulator | None = None
+        self._norms: dict[int, np.ndarray] = {}
+        self._slots = {position - 1: slot for slot, position in enumerate(self.plan.positions)}
+        self._lazy = self._decide_lazy(request.lazy)
+
+    # ---- what is known without reading a row
+
+    @property
+    def in_cache(self) -> set[int]:
+        """0-based positions that were asked for and whose row the cache had when it was looked at first."""
+        if self._in_cache is None:
+            self.found = cache.find(self.plan) if self.request.cache else None
+            self._in_cache = set() if self.found is None else self.found.done() & set(self.plan.wanted)
+        return self._in_cache
+
+    @property
+    def answered(self) -> bool:
+        """Whether, by all that is known, the cache answers the request without the model."""
+        if len(self.in_cache) < len(self.plan.wanted) or self.found is None:
+            return False
+        return not self._error_is_open or self.found.read_beside("numerics_error") is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left for the model to do."""
+        everything = len(self.done) == len(self.plan.wanted) and self.baseline is not None
+        return everything and not self._error_is_open
+
+    @property
+    def _error_is_open(self) -> bool:
+        """Whether the error of approximate numerics is still to be measured."""
+        return self.plan.is_approximate and self.numerics_error is None and bool(self.error_sample)
+
+    @property
+    def error_sample(self) -> list[int]:
+        """0-based positions to compute exactly too; chosen by the request, whatever was done before."""
+        return sampled_rows(list(self.plan.wanted))
+
+    @property
+    def keeps(self) -> bool:
+        """Whether rows done so far will be there for the next call."""
+        return self._entry is not None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether rows lie in memory."""
+        return self._data is not None
+
+    def _decide_lazy(self, lazy: bool | str) -> bool:
+        plan = self.plan
+        store = cache.store if self.request.cache else None
+        can = store is not None and store.reads_lazily
+        if lazy is True and not can:
+            raise UsageError(
+                "lazy=True reads the Jacobian from the cache folder, but there is none; "
+                "leave out cache=False and set CATJAC_CACHE to a folder that can be written."
+            )
+        large = lazy in ("auto", "stored") and plan.result_bytes > resources.LAZY_BYTES
+        if not can or not (lazy is True or large or (lazy == "stored" and self.answered)):
+            resources.check_memory(plan)
+            return False
+        assert store is not None
+        if len(self.in_cache) < len(plan.wanted):
+            resources.check_disk(plan, cache.limit, store.free())
+        return True
+
+    # ---- opening
+
+    def open(self) -> None:
+        """Open the entry, and take from it what lies beside the rows."""
+        plan, known = self.plan, self.in_cache
+        entry = cache.open(plan, self._on_note, self.found) if self.request.cache else None
+        if entry is not None:
+            for note in entry.notes:
+                self._on_note(note)
+            cache.hold(entry)
+            with self._lock:
+                self._entry = entry
+            if len(known) < len(plan.wanted):
+                self._make_room(entry)
+            self.baseline = entry.read_beside("wild_type_logits")
+            self._devices.update(entry.devices())
+            if plan.is_approximate and (error := entry.read_beside("numerics_error")) is not None:
+                self.numerics_error = float(error[0])
+        if self._lazy and (self._entry is None or not self._entry.store.reads_lazily):
+            resources.check_memory(plan)
+            self._lazy = False
+        if not self._lazy:
+            self._data = self._empty()
+        if (
+            self._entry is not None
+            and len(plan.wanted) == len(plan.runnable)
+            and not self._summarised(self._entry)
+        ):
+            self._accumulator = Accumulator(plan.row_shape, plan.mask.array, plan.dtype)
+
+    def _summarised(self, entry: Entry) -> bool:
+        return all(entry.read_beside(name) is not None for name in summary_shapes(self.plan.row_shape))
+
+    def _make_room(self, entry: Entry) -> None:
+        if cache.make_room(entry):
+            message = cache.where_message(self.plan)
+            if message is not None:
+                self._on_note(message)
+            return
+        self._on_note(
+            f"The Jacobian is larger than the cache may be ({cache.limit / 1e9:.2g} GB) and is not kept; "
+            f"set {LIMIT_VARIABLE} to more."
+        )
+        cache.release(entry)
+        with self._lock:
+            self._entry = None
+
+    def _empty(self) -> np.ndarray:
+        return np.full((len(self.plan.positions), *self.plan.row_shape), np.nan, dtype=self.plan.dtype)
+
+    # ---- rows come
+
+    def kept(self) -> list[int]:
+        """0-based positions in the entry that were asked for, ascending."""
+        return [] if self._entry is None else sorted(self._entry.done().intersection(self._slots))
+
+    def take(self, index: int) -> np.ndarray | None:
+        """Take one row from the entry, and return it where it was read.
+
+        A row that stays on disk is not read, only its size was looked at.
+
+        Raises
+        ------
+        CorruptRowError
+            If it is corrupt and has to be computed again; it was discarded, and a note was made.
+        """
+        assert self._entry is not None
+        row = None
+        if self._data is not None:
+            try:
+                row = self._data[self._slots[index]]
+                row[...] = self._entry.read(index)
+            except CorruptRowError as error:
+                self._entry.discard(index)
+                self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
+                raise
+            cache.count(rows_read=1)
+            if self._accumulator is not None:
+                self._accumulator.add(index, row)
+        with self._lock:
+            self.done.add(index)
+        return row
+
+    def slot(self, index: int) -> np.ndarray:
+        """Where to put the row of a position; a new array where rows do not stay in memory."""
+        if self._data is None:
+            return np.empty(self.plan.row_shape, self.plan.dtype)
+        return self._data[self._slots[index]]
+
+    def put(self, index: int, row: np.ndarray) -> None:
+        """Take a row that was computed, and keep it."""
+        if self._accumulator is not None:
+            self._accumulator.add(index, row)
+        self.keep(lambda entry: entry.write(index, row))
+        if self._data is not None and not np.may_share_memory(self._data, row):
+            # The disk is full: rows do not stay there any more.
+            self._data[self._slots[index]] = row
+        with self._lock:
+            self.done.add(index)
+
+    def missing(self, index: int) -> bool:
+        """Whether a row is neither here nor in the entry, where others may put it too."""
+        return index not in self.done and (self._entry is None or not self._entry.has(index))
+
+    # ---- keeping
+
+    def keep(self, write: Callable[[Entry], None]) -> None:
+        """Write to the entry; where that fails, go on in memory."""
+        entry = self._entry
+        if entry is None:
+            return
+        try:
+            write(entry)
+            entry.store.touch(self.plan.key)
+        except OSError as error:
+            self._on_note(
+                f"The cache folder cannot be written any more ({error.strerror or error}); "
+                "the Jacobian goes on in memory, and its further rows are not kept after this."
+            )
+            if self._data is None:
+                self._bring_to_memory(entry)
+            self._accumulator = None
+            cache.release(entry)
+            with self._lock:
+                self._entry = None
+
+    def keep_beside(self, name: str, values: np.ndarray) -> None:
+        """Keep an array beside the rows."""
+        self.keep(lambda entry: entry.write_beside(name, values))
+
+    def add_device(self, name: str) -> None:
+        """Note where rows are computed."""
+        self._devices.add(name)
+        self.keep(lambda entry: entry.add_device(name))
+
+    def _bring_to_memory(self, entry: Entry) -> None:
+        resources.check_memory(self.plan)
+        data = self._empty()
+        for index in self.done:
+            data[self._slots[index]] = entry.read(index)
+        with self._lock:
+            self._data = data
+
+    def summaries(self) -> Accumulator | None:
+        """Return what gathers the arrays beside a complete Jacobian; None where they are there."""
+        entry, accumulator = self._entry, self._accumulator
+        if entry is None or accumulator is None:
+            return None
+        return None if self._summarised(entry) else accumulator
+
+    def close(self, *, complete: bool) -> None:
+        """Let the entry go; one that a lazy result reads from is held as long as the process lives."""
+        with self._lock:
+            self._accumulator = None
+        if self._entry is not None and not (complete and self._data is None):
+            cache.release(self._entry)
+
+    # ---- what others look at
+
+    def row(self, index: int) -> np.ndarray:
+        """Row (A_in, L, A_out) of a 0-based position that is done; not to be changed."""
+        with self._lock:
+            if self._data is not None:
+                return self._data[self._slots[index]]
+            assert self._entry is not None
+            return self._entry.read(index)
+
+    def look_at(self, index: int) -> np.ndarray | None:
+        """Row of a 0-based position that somebody asks for, None where it is not there; counted if read."""
+        if index not in self.done:
+            return None
+        if not self.in_memory:
+            cache.count(rows_read=1)
+        return self.row(index)
+
+    def norms(self, index: int) -> np.ndarray:
+        """Norms (L,) of the blocks of a row that is done, centred over its letters; computed once."""
+        with self._lock:
+            known = None if self._accumulator is None else self._accumulator.norms(index)
+            if known is None and not self._norms and self._entry is not None:
+                stored = self._entry.read_beside("block_norms")
+                if stored is not None:
+                    self._norms = dict(enumerate(stored))
+            if known is None:
+                known = self._norms.get(index)
+            if known is None:
+                known = letter_centred_norms(self.row(index)).astype(self.plan.dtype)
+                self._norms[index] = known
+            return known
+
+    def partial(self) -> xr.DataArray:
+        """Label what is there so far; the rest is NaN."""
+        with self._lock:
+            if self._data is None and self._entry is not None and self._lazy:
+                return self._label(self._entry.lazy(), complete=False)
+            values = self._empty()
+            if self._data is not None:
+                for index in list(self.done):
+                    values[self._slots[index]] = self._data[self._slots[index]]
+            return self._label(values, complete=False)
+
+    def result(self) -> xr.DataArray:
+        """Label the complete rows."""
+        if self._data is not None:
+            return self._label(self._data, complete=True)
+        assert self._entry is not None
+        return self._label(self._entry.lazy(), complete=True)
+
+    def _label(self, values: Any, *, complete: bool) -> xr.DataArray:
+        return label_jacobian(
+            values,
+            self.plan,
+            wild_type_logits=self.baseline,
+            numerics_error=self.numerics_error,
+            devices=sorted(self._devices),
+            complete=complete,
+        )

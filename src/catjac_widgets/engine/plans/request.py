@@ -1,0 +1,155 @@
+"""Requests: everything that a caller says of one Jacobian, checked once and handed on as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_checked
+from catjac_widgets.errors import UsageError
+from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
+from catjac_widgets.proteins.masks import Mask, as_mask
+from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.proteins.sequences import Sequence
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from catjac_widgets.language_models.identity import ModelIdentity
+
+
+@dataclass(frozen=True)
+class JacobianRequest:
+    """One categorical Jacobian as it was asked for; made by `make_request`.
+
+    ``dataclasses.replace(request, mask=…)`` asks for the same under another mask.
+
+    Attributes
+    ----------
+    sequence
+        The residues and chains asked about, of the model's letters.
+    model
+        A name or path, not loaded for this, or a `LanguageModel`.
+    identity
+        What is known of the model without loading it.
+    mask
+        Which residues the model may not see.
+    positions
+        1-based positions asked for, in the order asked.
+    variant, linker
+        See `catjac.jacobian`.
+    numerics
+        One of those that the model offers.
+    batch_size
+        Sequences a batch, None to have it chosen.
+    cache
+        Whether rows are taken from the cache and kept there.
+    lazy
+        True, False or "auto": whether rows stay in the cache until they are used; or "stored": they do where
+        the cache has them all.
+    plan
+        What follows from it: what is run, and the key under which rows are kept.
+
+    Raises
+    ------
+    SequenceError, MaskError, UsageError
+        If it makes no sense.
+    """
+
+    sequence: Sequence
+    model: Any
+    identity: ModelIdentity
+    mask: Mask
+    positions: tuple[int, ...]
+    variant: str = "full"
+    numerics: Numerics = EXACT
+    linker: str = ""
+    batch_size: int | None = None
+    cache: bool = True
+    lazy: bool | str = "auto"
+    plan: Plan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        size = self.batch_size
+        if size is not None and (isinstance(size, bool) or int(size) != size or size < 1):
+            raise UsageError(
+                f"batch_size={size!r} is not a number of sequences; leave it out or give 1 or more."
+            )
+        if self.lazy not in (True, False, "auto", "stored"):
+            raise UsageError(f"lazy={self.lazy!r} is unknown; use 'auto', True or False.")
+        plan = plan_of_checked(
+            self.sequence,
+            self.mask,
+            self.positions,
+            model=self.identity.name,
+            fingerprint=self.identity.fingerprint,
+            letters=self.identity.letters,
+            max_residues=self.identity.max_residues,
+            variant=self.variant,
+            numerics=self.numerics,
+            linker=self.linker,
+        )
+        object.__setattr__(self, "plan", plan)
+
+
+def make_request(
+    sequence: Sequence | str | Path,
+    model: Any = "mini",
+    *,
+    name: str = "",
+    positions: Iterable[int] | int | None = None,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
+    variant: str = "full",
+    numerics: str = "exact",
+    linker: str = "",
+    unknown: Mapping[str, str] | None = None,
+    batch_size: int | None = None,
+    cache: bool = True,
+    lazy: bool | str = "auto",
+    identity: ModelIdentity | None = None,
+) -> JacobianRequest:
+    """Check what was asked for; a model that is given by name is not loaded.
+
+    Parameters
+    ----------
+    sequence, model, positions, mask, variant, numerics, linker, unknown, batch_size, cache, lazy
+        See `catjac.jacobian`.
+    name
+        What to call the sequence; its own name by default.
+    identity
+        Of the model, where it is known already.
+
+    Raises
+    ------
+    SequenceError, MaskError, UsageError
+        If the request makes no sense.
+    ModelError
+        If the model cannot be found.
+    """
+    from catjac_widgets.language_models.registry import identify, resolve_model
+
+    resolved = model if isinstance(model, str | Path) else resolve_model(model)
+    known = identity or identify(resolved)
+    made = as_sequence(sequence, name=name, unknown=unknown, letters=known.letters)
+    return JacobianRequest(
+        sequence=made,
+        model=resolved,
+        identity=known,
+        mask=as_mask(mask, made),
+        positions=check_positions(positions, len(made)),
+        variant=variant,
+        numerics=choose_numerics(known.numerics, numerics, lambda: _device_of(resolved), model=known.name),
+        linker=linker,
+        batch_size=batch_size,
+        cache=cache,
+        lazy=lazy,
+    )
+
+
+def _device_of(model: Any) -> str:
+    """Name the device that a model is on, or would be loaded to."""
+    from catjac_widgets.language_models.devices import likely_device
+
+    return likely_device() if isinstance(model, str | Path) else str(model.device)
