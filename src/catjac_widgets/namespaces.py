@@ -129,6 +129,12 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
                 "SequenceMask",
                 "StructureView",
             )
+        }
+        | {
+            "Panel": "widgets.base.panels:Panel",
+            "PanelContext": "widgets.base.panels:PanelContext",
+            "register_panel": "widgets.base.panels:register_panel",
+            "unregister_panel": "widgets.base.panels:unregister_panel",
         },
     ),
 }

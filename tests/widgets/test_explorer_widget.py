@@ -211,8 +211,13 @@ def test_bad_input_is_refused_before_there_is_a_widget(
 
 def test_a_structure_brings_itself(wire: Wire, own_cache: Path) -> None:
     example = catjac.examples()["ww"]
-    for given in (example.structure, example, "example:ww"):
-        ex = catjac.explore(given, variant="fast")
+    for given, structure in (
+        (example.structure, None),
+        (example, None),
+        ("example:ww", None),
+        (str(example.sequence), example),
+    ):
+        ex = catjac.explore(given, variant="fast", structure=structure)
         assert ex.sequence.residues == example.sequence.residues
         assert ex.structure_view is not None
         assert ex.contact_map.native is not None

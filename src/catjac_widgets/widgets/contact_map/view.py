@@ -16,6 +16,7 @@ from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.arrays import array_trait, square
 from catjac_widgets.widgets.base.frames import Frame, packed
 from catjac_widgets.widgets.base.state import STATIC, SharedState, View
+from catjac_widgets.widgets.base.structures import as_structure
 from catjac_widgets.widgets.base.traits import LIVE, MAP_NAMES, NATIVE
 from catjac_widgets.widgets.contact_map.layers import (
     QUANTITIES,
@@ -134,7 +135,7 @@ class ContactMap(View):
             traits = {"sequence": as_sequence(sequence)} | traits
         residues = traits.get("sequence") or (state.sequence if state is not None else None)
         if structure is not None:
-            structure = read_contacts(structure)
+            structure = as_structure(structure, residues)
             traits["native"] = native_contacts(structure, residues)
             if state is None and residues is not None:
                 traits = {"structure_sequence": structure_names(structure, residues)} | traits
@@ -267,21 +268,6 @@ class ContactMap(View):
         self.send({"kind": "rows", "positions": positions}, buffers=[block.data.cast("B")])
 
 
-def read_contacts(structure: Any) -> Any:
-    """Read a path or an id; anything else stays what it is.
-
-    Raises
-    ------
-    StructureError
-        If it cannot be read.
-    """
-    if isinstance(structure, str) or hasattr(structure, "__fspath__"):
-        from catjac_widgets.structures.experimental import structure as read_structure
-
-        return read_structure(structure)
-    return structure
-
-
 def native_contacts(structure: Any, sequence: Sequence | None) -> np.ndarray:
     """Native contacts of a structure (or a truth array) as `ContactMap.native` has them.
 
@@ -292,7 +278,7 @@ def native_contacts(structure: Any, sequence: Sequence | None) -> np.ndarray:
     StructureError
         If a path or an id cannot be read or mapped.
     """
-    structure = read_contacts(structure)
+    structure = as_structure(structure, sequence)
     # Bare arrays where a structure gives them: labels take time that the first picture has not.
     measure = getattr(structure, "contact_values", getattr(structure, "contacts", None))
     found = structure if measure is None else measure(sequence)

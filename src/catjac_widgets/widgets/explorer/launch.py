@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import read_protein
-from catjac_widgets.proteins.sequences import Sequence
+from catjac_widgets.widgets.base.structures import as_structure
 from catjac_widgets.widgets.base.traits import Pair
 from catjac_widgets.widgets.contact_map.view import native_contacts
 from catjac_widgets.widgets.explorer.head_maps import head_of, head_under
@@ -96,7 +95,7 @@ def explore(
     )
     known, model = request.sequence, request.model
     shown = panel_names() if panels is None else check_panels(panels)
-    structure = readable_structure(protein.structure if structure is None else structure, known)
+    structure = as_structure(protein.structure if structure is None else structure, known)
     native = None if structure is None else native_contacts(structure, known)
 
     def start(mask: Mask) -> Job:
@@ -128,18 +127,3 @@ def explore(
     except BaseException:
         first.cancel()
         raise
-
-
-def readable_structure(structure: Any, sequence: Sequence) -> Any:
-    """Read a path or an id once, for all who need the structure; anything else stays what it is.
-
-    Raises
-    ------
-    StructureError
-        If it cannot be read or does not fit the sequence.
-    """
-    if isinstance(structure, str | os.PathLike):
-        from catjac_widgets.structures.experimental import structure as read_structure
-
-        return read_structure(structure, sequence=sequence)
-    return structure
