@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.analysis.contacts.maps import contacts, stored_map
 from catjac_widgets.analysis.contacts.norms import block_norms
 from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.errors import JacobianError
@@ -45,10 +45,12 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     """
     J = labels.check_axes(J)
     _refuse_position_centred(J)
-    used = labels.usable_positions(J, allow_partial=allow_partial)
     size = J.sizes["pos_out"]
-    F = np.full((size, size), np.nan)
-    F[used.columns] = block_norms(J, rows=used.rows).values
+    F = stored_map(J, "block_norms")
+    if F is None:
+        used = labels.usable_positions(J, allow_partial=allow_partial)
+        F = np.full((size, size), np.nan)
+        F[used.columns] = block_norms(J, rows=used.rows).values
     off_diagonal = np.where(np.eye(size, dtype=bool), 0.0, F)
     there = np.isfinite(F).any(axis=1)
     with np.errstate(invalid="ignore"):
