@@ -81,7 +81,7 @@ def test_a_preview_says_that_it_is_one_until_rows_replace_it(notebook: NotebookP
     class Task:
         def cancel(self) -> None: ...
 
-    def preview(job: Any, come: Any) -> Any:
+    def preview(job: Any, come: Any, failed: Any) -> Any:
         tell.append(come)
         return Task()
 
