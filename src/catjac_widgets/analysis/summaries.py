@@ -28,7 +28,7 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     Parameters
     ----------
     J
-        Raw or letter-centred Jacobian; read row by row.
+        Raw or letter-centred Jacobian; read row by row; of a complete one on disk, what was stored beside it.
     allow_partial
         Use the rows that are there, even if some visible residue has none yet.
 
@@ -45,10 +45,12 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     """
     J = labels.check_axes(J)
     _refuse_position_centred(J)
-    used = labels.usable_positions(J, allow_partial=allow_partial)
     size = J.sizes["pos_out"]
-    F = np.full((size, size), np.nan)
-    F[used.columns] = block_norms(J, rows=used.rows).values
+    F = _stored_norms(J)
+    if F is None:
+        used = labels.usable_positions(J, allow_partial=allow_partial)
+        F = np.full((size, size), np.nan)
+        F[used.columns] = block_norms(J, rows=used.rows).values
     off_diagonal = np.where(np.eye(size, dtype=bool), 0.0, F)
     there = np.isfinite(F).any(axis=1)
     with np.errstate(invalid="ignore"):
@@ -69,6 +71,16 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
         logits = J["wild_type_logits"].transpose("pos_out", "aa_out").values
         made["entropy"] = ("pos", entropy(log_softmax(logits)), {"units": "nats"})
     return made
+
+
+def _stored_norms(J: xr.DataArray) -> np.ndarray | None:
+    """Take the norms that were stored with a Jacobian on disk; numbers in memory may be others by now."""
+    if J.variable._in_memory or J.chunks is not None:
+        return None
+    from catjac_widgets.engine.cache import stored
+
+    found = stored.block_norms(J)
+    return None if found is None else np.asarray(found.values, dtype=np.float64)
 
 
 def epistasis(J: xr.DataArray) -> xr.DataArray:
