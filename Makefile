@@ -98,7 +98,7 @@ train: .venv/.installed-test
 evaluation: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make evaluation CATJAC_DATA=folder" >&2; exit 1; }
 	$(BIN)/catjac evaluate "$(CATJAC_DATA)/families" -o benchmarks/families_evaluation.csv \
-	  --methods jacobian,attention,potts,inverse_covariance,mean_field
+	  --methods jacobian,contact_head,potts,inverse_covariance,mean_field
 
 .venv/.made:
 	@test -n "$(PYTHON)" || { \

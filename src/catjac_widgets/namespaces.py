@@ -33,7 +33,7 @@ TOP = {
     "double_mutants": "analysis.likelihood.double_mutants:double_mutants",
     "epistasis": "analysis.summaries:epistasis",
     "examples": "structures.example_proteins:examples",
-    "explore": "widgets.explorer.view:explore",
+    "explore": "widgets.explorer.launch:explore",
     "inter_chain_precision": "analysis.benchmark.precision:inter_chain_precision",
     "jacobian": "engine.api:jacobian",
     "jacobians": "engine.batch:jacobians",
@@ -91,8 +91,8 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
     "plot": (
         "Figures of results.",
         {
-            "couplings": "plots.couplings:couplings_plot",
-            "couplings_scatter": "plots.couplings:couplings_scatter",
+            "couplings": "plots.couplings:plot_couplings",
+            "couplings_scatter": "plots.couplings:plot_couplings_scatter",
             "double_mutants": "plots.substitutions:plot_double_mutants",
             "evaluation": "plots.evaluation:plot_evaluation",
             "recovery": "plots.recovery:plot_recovery",
@@ -129,6 +129,12 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
                 "SequenceMask",
                 "StructureView",
             )
+        }
+        | {
+            "Panel": "widgets.base.panels:Panel",
+            "PanelContext": "widgets.base.panels:PanelContext",
+            "register_panel": "widgets.base.panels:register_panel",
+            "unregister_panel": "widgets.base.panels:unregister_panel",
         },
     ),
 }

@@ -6,14 +6,15 @@ import csv
 import gzip
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from checkpoints import random_esm2
 from stubs import PottsModel
 
 import catjac_widgets
-from catjac_widgets.analysis.benchmark import evaluate as evaluating
 from catjac_widgets.analysis.benchmark import methods as evaluation_methods
 from catjac_widgets.analysis.benchmark.entries import find_entries
 from catjac_widgets.analysis.benchmark.evaluate import evaluate
@@ -25,6 +26,7 @@ from catjac_widgets.analysis.benchmark.evaluation_table import (
     read_rows,
     version,
 )
+from catjac_widgets.analysis.benchmark.methods import METHODS
 from catjac_widgets.analysis.benchmark.precision import precision_at_l, precision_by_range
 from catjac_widgets.analysis.couplings.closed_form import inverse_covariance, mean_field
 from catjac_widgets.analysis.couplings.coupling_contacts import coupling_contacts
@@ -73,8 +75,8 @@ def model():
 def test_every_number_is_the_one_of_its_own_function(folder):
     module = random_esm2()
     model = (module, module.alphabet)
-    methods = ("jacobian", "attention", "potts", "inverse_covariance", "mean_field")
-    table = evaluate(folder, methods, model, progress=False)
+    methods = ("jacobian", "contact_head", "potts", "inverse_covariance", "mean_field")
+    table = evaluate(folder, model, methods, progress=False)
     assert table["protein"].values.tolist() == ["sh3", "ww"]
     assert table["source"].values.tolist() == list(methods)
     assert not (table["error"] != "").any()
@@ -84,7 +86,7 @@ def test_every_number_is_the_one_of_its_own_function(folder):
         alignment = read_alignment(folder / f"{name}.a3m")
         maps = {
             "jacobian": catjac_widgets.contacts(catjac_widgets.jacobian(residues, model, progress=False)),
-            "attention": catjac_widgets.contact_head(residues, model),
+            "contact_head": catjac_widgets.contact_head(residues, model),
             "potts": coupling_contacts(fit_potts(alignment)),
             "inverse_covariance": coupling_contacts(inverse_covariance(alignment)),
             "mean_field": coupling_contacts(mean_field(alignment)),
@@ -127,7 +129,7 @@ def test_an_index_names_proteins_files_and_chains(folder):
         {"id": "wrong chain", "chain": "Z", "files": {"a3m": "ww.a3m", "pdb": "complex.pdb"}},
     ]
     (folder / "index.json").write_text(json.dumps(index))
-    table = evaluate(folder, ("inverse_covariance",), progress=False)
+    table = evaluate(folder, methods=("inverse_covariance",), progress=False)
     assert table["protein"].values.tolist() == ["first", "sh3", "wrong chain"]
     assert table["error"].values[:2].ravel().tolist() == ["", ""]
     assert "does not fit chain Z" in str(table["error"].values[2, 0])
@@ -146,8 +148,8 @@ def test_objects_instead_of_files(model):
             "text": (ww.sequence.residues, ww.structure, aligned),
             "aligned": (aligned, ww.structure),
         },
-        FAST,
         model,
+        FAST,
         progress=False,
     )
     precision = table["precision_at_l"].sel(source="jacobian", range="all").values
@@ -158,7 +160,7 @@ def test_objects_instead_of_files(model):
     )
     said = str(table["error"].sel(protein="pair", source="inverse_covariance").values)
     assert said.startswith("There is no alignment")
-    assert evaluate([ww], ("jacobian",), model, progress=False)["protein"].values.tolist() == ["ww"]
+    assert evaluate([ww], model, ("jacobian",), progress=False)["protein"].values.tolist() == ["ww"]
 
 
 def test_columns_where_the_query_has_a_gap_are_left_out():
@@ -169,7 +171,7 @@ def test_columns_where_the_query_has_a_gap_are_left_out():
         for k, line in enumerate(text.splitlines(keepends=True))
     )
     found = {name: (read_alignment(given), ww.structure) for name, given in (("a", text), ("b", longer))}
-    table = evaluate(found, ("inverse_covariance",), progress=False)
+    table = evaluate(found, methods=("inverse_covariance",), progress=False)
     a, b = table["precision_at_l"].values
     np.testing.assert_allclose(a, b, atol=1e-12)
 
@@ -180,8 +182,8 @@ def test_a_column_of_gaps_only_leaves_its_residue_without_scores(model):
     states = aligned.states.copy()
     states[1:, 3] = aligned.gap
     gappy = Alignment(states, aligned.letters, aligned.query, "gappy")
-    table = evaluate({"gappy": (gappy, ww.structure)}, ("potts",), progress=False)
-    everything = evaluate({"ww": (aligned, ww.structure)}, ("potts",), progress=False)
+    table = evaluate({"gappy": (gappy, ww.structure)}, methods=("potts",), progress=False)
+    everything = evaluate({"ww": (aligned, ww.structure)}, methods=("potts",), progress=False)
     pairs = [int(each["pairs"].sel(range="all").item()) for each in (table, everything)]
     far = [k for k in range(31) if abs(k - 3) >= 6]
     assert pairs[1] - pairs[0] == len(far)
@@ -195,7 +197,7 @@ def test_unresolved_residues_are_neither_hits_nor_misses(model, tmp_path):
     kept = [line for line in lines if not line.startswith("ATOM") or line[22:26].strip() != number]
     (tmp_path / "ww.pdb").write_text("\n".join(kept) + "\n")
     (tmp_path / "ww.fasta").write_text(f">ww\n{ww.sequence.residues}\n")
-    table = evaluate(tmp_path, ("jacobian",), model, progress=False)
+    table = evaluate(tmp_path, model, ("jacobian",), progress=False)
     assert float(table["length"][0]) == 30
     C = catjac_widgets.contacts(catjac_widgets.jacobian(ww.sequence, model, progress=False)).values
     truth = ww.contacts.values.copy()
@@ -215,7 +217,7 @@ def test_what_is_wrong_with_one_protein_is_its_own_row(folder, model):
     (folder / "unknown.fasta").write_text(f">u\n{examples()['ww'].sequence.residues[:-1]}X\n")
     (folder / "unknown.pdb").write_text((folder / "ww.pdb").read_text())
     output = folder.parent / "out.csv"
-    table = evaluate(folder, FAST, model, output=output, progress=False)
+    table = evaluate(folder, model, FAST, output=output, progress=False)
     errors = {
         str(p): str(table["error"].sel(protein=p, source="jacobian").values) for p in table["protein"].values
     }
@@ -235,43 +237,51 @@ def test_what_is_wrong_with_one_protein_is_its_own_row(folder, model):
     assert int(means["proteins"].sel(source="jacobian", range="all")) == 2
 
 
-def test_a_run_that_was_stopped_goes_on(folder, model, monkeypatch):
+@pytest.fixture
+def made(monkeypatch):
+    """Which maps are made, (protein, method) in order."""
+    listed = []
+
+    def counting(name, make):
+        def counted(entry, model):
+            listed.append((entry.name, name))
+            return make(entry, model)
+
+        return counted
+
+    for name in FAST:
+        monkeypatch.setitem(METHODS, name, replace(METHODS[name], make=counting(name, METHODS[name].make)))
+    return listed
+
+
+def test_a_run_that_was_stopped_goes_on(folder, model, monkeypatch, made):
     output = folder.parent / "out.csv"
-    stop, made = threading.Event(), []
-    real = evaluating.precision_by_range
+    stop = threading.Event()
+    second = METHODS[FAST[1]]
 
-    def counting(*given, **options):
-        made.append(1)
-        if len(made) == 2:
+    def stopping(entry, model):
+        if made:
             stop.set()
-        return real(*given, **options)
+        return second.make(entry, model)
 
-    monkeypatch.setattr(evaluating, "precision_by_range", counting)
+    monkeypatch.setitem(METHODS, FAST[1], replace(second, make=stopping))
     with pytest.raises(Cancelled, match=r"rows are kept in out\.csv"):
-        evaluate(folder, FAST, model, output=output, progress=False, stop=stop)
-    assert len({(row["protein"], row["method"]) for row in read_rows(output)[0]}) == 2
-    whole = evaluate(folder, FAST, model, output=output, progress=False)
+        evaluate(folder, model, FAST, output=output, progress=False, stop=stop)
+    assert len({(row["protein"], row["method"]) for row in read_rows(output)[0]}) == len(made) == 2
+    whole = evaluate(folder, model, FAST, output=output, progress=False)
     assert len(made) == 4
-    assert evaluate(folder, FAST, model, output=output, progress=False).equals(read_evaluation(output))
+    assert evaluate(folder, model, FAST, output=output, progress=False).equals(read_evaluation(output))
     assert len(made) == 4
-    fresh = evaluate(folder, FAST, model, progress=False)
+    fresh = evaluate(folder, model, FAST, progress=False)
     np.testing.assert_allclose(whole["precision_at_l"], fresh["precision_at_l"], atol=5e-5)
 
 
-def test_only_what_has_changed_is_computed_anew(folder, model, monkeypatch):
+def test_only_what_has_changed_is_computed_anew(folder, model, monkeypatch, made):
     output = folder.parent / "out.csv"
-    made = []
-    real = evaluating._rows
-
-    def counting(entry, name, *rest):
-        made.append((entry.name, name))
-        return real(entry, name, *rest)
-
-    monkeypatch.setattr(evaluating, "_rows", counting)
 
     def run(model=model, **options):
         made.clear()
-        evaluate(folder, FAST, model, output=output, progress=False, **options)
+        evaluate(folder, model, FAST, output=output, progress=False, **options)
         return sorted(made)
 
     both = [
@@ -293,16 +303,47 @@ def test_only_what_has_changed_is_computed_anew(folder, model, monkeypatch):
     rows, _, commands = read_rows(output)
     assert len(rows) == 2 * 2 * 5
     assert len(commands) >= 1
-    # What went wrong is tried again.
-    (folder / "ww.pdb").write_text("REMARK nothing\n")
-    assert run(PottsModel(seed=9)) == [("ww", "inverse_covariance"), ("ww", "jacobian")]
-    assert run(PottsModel(seed=9)) == [("ww", "inverse_covariance"), ("ww", "jacobian")]
+
+
+def test_what_went_wrong_is_tried_again(folder, model, monkeypatch, made):
+    output = folder.parent / "out.csv"
+    counted = METHODS["jacobian"]
+
+    def failing(entry, model):
+        made.append((entry.name, "jacobian"))
+        raise MemoryError("not now")
+
+    monkeypatch.setitem(METHODS, "jacobian", replace(counted, make=failing))
+    evaluate(folder, model, "jacobian", output=output, progress=False)
+    assert made == [("sh3", "jacobian"), ("ww", "jacobian")]
+    monkeypatch.setitem(METHODS, "jacobian", counted)
+    table = evaluate(folder, model, "jacobian", output=output, progress=False)
+    assert made == 2 * [("sh3", "jacobian"), ("ww", "jacobian")]
+    assert (table["error"] == "").all()
+
+
+@pytest.mark.parametrize("word", ["attention", "head"])
+def test_former_words_for_the_contact_head(word):
+    proteins = {"ww": examples()["ww"]}
+    present = evaluate(proteins, methods="contact_head", progress=False)
+    with pytest.warns(DeprecationWarning, match=f"'{word}' is called 'contact_head' now"):
+        former = evaluate(proteins, methods=[word], progress=False)
+    xr.testing.assert_equal(former, present)
+
+
+def test_the_former_order_of_methods_and_model(folder, model):
+    with pytest.warns(DeprecationWarning, match=r"takes \(data, model, methods\) now"):
+        former = evaluate(folder, FAST, model, progress=False)
+    xr.testing.assert_equal(former, evaluate(folder, model, FAST, progress=False))
+    with pytest.warns(DeprecationWarning, match="now"):
+        alone = evaluate(folder, ["inverse_covariance"], progress=False)
+    assert alone["source"].values.tolist() == ["inverse_covariance"]
 
 
 def test_methods_can_be_added_to_a_table(folder, model):
     output = folder.parent / "out.csv"
-    evaluate(folder, ("mean_field",), output=output, progress=False)
-    evaluate(folder, ("jacobian",), model, output=output, progress=False, only="ww")
+    evaluate(folder, methods=("mean_field",), output=output, progress=False)
+    evaluate(folder, model, ("jacobian",), output=output, progress=False, only="ww")
     table = read_evaluation(output)
     assert table["source"].values.tolist() == ["mean_field", "jacobian"]
     assert np.isnan(table["precision_at_l"].sel(protein="sh3", source="jacobian")).all()
@@ -320,8 +361,8 @@ def test_fits_are_kept(folder, monkeypatch, own_cache):
         return real(alignment, **options)
 
     monkeypatch.setattr(evaluation_methods, "fit_potts", counting)
-    first = evaluate(folder, ("potts",), progress=False)
-    second = evaluate(folder, ("potts",), progress=False, pairs="ordered")
+    first = evaluate(folder, methods=("potts",), progress=False)
+    second = evaluate(folder, methods=("potts",), progress=False, pairs="ordered")
     assert len(calls) == 2
     # The ordered convention ranks L ordered pairs: L/2 unordered ones.
     for protein in ("ww", "sh3"):
@@ -336,11 +377,11 @@ def test_fits_are_kept(folder, monkeypatch, own_cache):
 
 def test_the_file_says_how_it_was_made(folder, model):
     output = folder.parent / "out.csv"
-    evaluate(folder, FAST, model, output=output, progress=False, command="catjac evaluate proteins")
-    evaluate(folder, ("mean_field",), output=output, progress=False)
+    evaluate(folder, model, FAST, output=output, progress=False, command="catjac evaluate proteins")
+    evaluate(folder, methods=("mean_field",), output=output, progress=False)
     rows, settings, commands = read_rows(output)
     assert commands[0] == "catjac evaluate proteins"
-    assert commands[1].startswith("catjac.benchmark.evaluate(proteins, methods=['mean_field']")
+    assert commands[1].startswith("catjac.benchmark.evaluate(proteins, model='', methods=['mean_field']")
     assert settings["cutoff"] == 8.0
     assert {row["version"] for row in rows} == {version()}
     assert version().startswith(catjac_widgets.__version__)
@@ -350,25 +391,27 @@ def test_the_file_says_how_it_was_made(folder, model):
 
 def test_a_table_with_other_settings_is_left_alone(folder):
     output = folder.parent / "out.csv"
-    evaluate(folder, ("mean_field",), output=output, progress=False)
+    evaluate(folder, methods=("mean_field",), output=output, progress=False)
     before = output.read_text()
     with pytest.raises(UsageError, match=r"other settings \(cutoff\)"):
-        evaluate(folder, ("mean_field",), output=output, progress=False, cutoff=6.0)
+        evaluate(folder, methods=("mean_field",), output=output, progress=False, cutoff=6.0)
     assert output.read_text() == before
     output.write_text("precious,data\n1,2\n")
     with pytest.raises(UsageError, match="no table of catjac evaluate"):
-        evaluate(folder, ("mean_field",), output=output, progress=False)
+        evaluate(folder, methods=("mean_field",), output=output, progress=False)
     assert output.read_text() == "precious,data\n1,2\n"
 
 
 def test_the_embedded_model_says_what_it_was_trained_on():
     names = ["ww", "thioredoxin"]
-    table = evaluate({name: examples()[name] for name in names}, ("attention", "mean_field"), progress=False)
+    table = evaluate(
+        {name: examples()[name] for name in names}, methods=("contact_head", "mean_field"), progress=False
+    )
     known = ["yes" if familiarity(examples()[name].sequence.residues).known else "no" for name in names]
-    assert table["in_sample"].sel(source="attention").values.tolist() == known
+    assert table["in_sample"].sel(source="contact_head").values.tolist() == known
     assert set(table["in_sample"].sel(source="mean_field").values.tolist()) == {""}
     if len(set(known)) == 2:
-        part = evaluation_means(table, in_sample=True).sel(source="attention", range="all")
+        part = evaluation_means(table, in_sample=True).sel(source="contact_head", range="all")
         assert int(part["proteins"]) == 1
 
 
@@ -404,9 +447,9 @@ def test_means_over_proteins():
 
 def test_requests_that_cannot_be_met_come_before_any_work(folder, tmp_path):
     with pytest.raises(UsageError, match="no method 'magic'"):
-        evaluate(folder, ("jacobian", "magic"))
+        evaluate(folder, methods=("jacobian", "magic"))
     with pytest.raises(UsageError, match="no method to evaluate"):
-        evaluate(folder, ())
+        evaluate(folder, methods=())
     with pytest.raises(UsageError, match="no folder"):
         evaluate(tmp_path / "missing")
     with pytest.raises(UsageError, match="no protein 'wv'"):

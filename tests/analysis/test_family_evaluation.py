@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_the_table_is_complete():
     assert table.sizes["protein"] == 36
     assert table["source"].values.tolist() == [
         "jacobian",
-        "attention",
+        "contact_head",
         "potts",
         "inverse_covariance",
         "mean_field",
@@ -60,7 +61,8 @@ def test_some_families_come_out_as_in_the_table(data_folder):
     committed = read_evaluation(TABLE).sel(protein=SOME)
     methods = [str(name) for name in committed["source"].values]
     entries = {entry.name: entry for entry in find_entries(data_folder / "families")[0]}
-    table = evaluate({name: entries[name] for name in SOME}, methods, progress=False).sel(protein=SOME)
+    some = {name: entries[name] for name in SOME}
+    table = evaluate(some, methods=methods, progress=False).sel(protein=SOME)
     np.testing.assert_array_equal(table["pairs"], committed["pairs"])
     np.testing.assert_array_equal(table["contacts"], committed["contacts"])
     np.testing.assert_array_equal(table["in_sample"], committed["in_sample"])
@@ -72,3 +74,16 @@ def test_some_families_come_out_as_in_the_table(data_folder):
             found, expected = (each[column].sel(source=method).values for each in (table, committed))
             allowed = places / (table["length"].values // share)[:, None] + 1e-4
             assert (np.abs(found - expected) <= allowed).all(), (method, column)
+
+
+def test_a_table_of_version_0_1_is_continued(data_folder, tmp_path):
+    """Its rows called the contact head "attention"; they are taken as they are, and nothing is computed."""
+    output = tmp_path / "table.csv"
+    output.write_text(TABLE.read_text())
+    assert ",attention," in output.read_text()
+    stop = threading.Event()
+    stop.set()
+    table = evaluate(
+        data_folder / "families", methods="contact_head", output=output, progress=False, stop=stop
+    )
+    assert table.identical(read_evaluation(TABLE).sel(source=["contact_head"]).assign_attrs(table.attrs))

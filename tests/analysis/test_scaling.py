@@ -82,7 +82,7 @@ def test_correlations_are_scipys(table):
 
 def test_the_contact_head_over_the_whole_vocabulary(proteins, checkpoints):
     one = {"ww": proteins["ww"]}
-    found = scaling(one, {"mine": checkpoints[1]}, source="attention", letters=33, progress=False)
+    found = scaling(one, {"mine": checkpoints[1]}, source="contact_head", letters=33, progress=False)
     example = examples()["ww"]
     head = catjac_widgets.contact_head(example.sequence, checkpoints[1])
     assert float(found["precision_at_l"][0, 0]) == pytest.approx(precision_at_l(head, example.structure))

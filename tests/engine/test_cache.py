@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import Counts
+from cache_counts import Counts
 from hypothesis import given
 from hypothesis import strategies as st
 from stored_stubs import RESIDUES, L, compute, entry_of

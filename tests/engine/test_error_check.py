@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import Counts
+from cache_counts import Counts
 from stubs import PottsModel, PottsRunner
 
 from catjac_widgets.engine.api import jacobian

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cache_counts import Counts
 from checkpoints import random_esm2, write_esm2
-from conftest import Counts
 from stubs import PottsModel, SlowModel
 
 from catjac_widgets.engine.api import jacobian, submit

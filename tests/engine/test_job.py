@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Counts
+from cache_counts import Counts
 from stubs import FailingModel, HungryModel, PottsModel, SlowModel
 
 from catjac_widgets.block_math.centring import letter_centred_norms

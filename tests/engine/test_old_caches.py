@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import Counts
+from cache_counts import Counts
 
 import catjac
 from catjac_widgets.engine.api import jacobian

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import Counts
+from cache_counts import Counts
 from stored_stubs import RESIDUES, L
 from stubs import PottsModel
 

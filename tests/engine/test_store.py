@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from conftest import Counts
+from cache_counts import Counts
 from oracles import order_a
 from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import BatchDependentModel, FailingModel, PottsModel

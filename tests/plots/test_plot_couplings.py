@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.plots.couplings import couplings_plot, couplings_scatter
+from catjac_widgets.plots.couplings import plot_couplings, plot_couplings_scatter
 from catjac_widgets.plots.style import save_html
 
 
@@ -31,7 +31,7 @@ def lines_of(made) -> list:
 
 def test_the_thick_line_is_the_mean():
     given = table()
-    made = couplings_plot(given)
+    made = plot_couplings(given)
     drawn = lines_of(made)
     assert len(drawn) == 4  # three families and their mean
     mean = drawn[-1].data_source.data
@@ -47,7 +47,7 @@ def test_the_thick_line_is_the_mean():
 
 def test_two_models_have_two_colours(tmp_path):
     both = pd.concat([table(), table(2, "esm2_t6_8M_UR50D", in_sample=False)])
-    made = couplings_plot(both)
+    made = plot_couplings(both)
     assert len({line.glyph.line_color for line in lines_of(made)}) == 2
     assert "family 0" in save_html(made, tmp_path / "plot.html").read_text()
 
@@ -55,10 +55,10 @@ def test_two_models_have_two_colours(tmp_path):
 def test_families_without_a_correlation_are_left_out():
     given = table()
     given.loc[given["family"] == "family 1", "spearman"] = np.nan
-    assert len(lines_of(couplings_plot(given))) == 3
+    assert len(lines_of(plot_couplings(given))) == 3
     for nothing in (given.assign(spearman=np.nan), pd.DataFrame({"family": ["a"], "error": ["x"]})):
         with pytest.raises(UsageError, match="no correlation"):
-            couplings_plot(nothing)
+            plot_couplings(nothing)
 
 
 def entries(pairs: int) -> xr.Dataset:
@@ -78,7 +78,7 @@ def entries(pairs: int) -> xr.Dataset:
 
 
 def test_points_are_entries_split_at_the_cut_off():
-    made = couplings_scatter(entries(2), cutoff=1.5)
+    made = plot_couplings_scatter(entries(2), cutoff=1.5)
     small, large = (renderer.data_source.data for renderer in made.renderers)
     assert len(small["x"]) + len(large["x"]) == 800
     assert np.abs(small["x"]).max() <= 1.5 < np.abs(large["x"]).min()
@@ -91,9 +91,9 @@ def test_points_are_entries_split_at_the_cut_off():
 
 
 def test_of_many_entries_a_sample_is_drawn():
-    made = couplings_scatter(entries(50))
+    made = plot_couplings_scatter(entries(50))
     assert sum(len(renderer.data_source.data["x"]) for renderer in made.renderers) == 6000
     notes = [part.text for part in made.below if hasattr(part, "text")]
     assert any("6,000 of 20,000 drawn" in note for note in notes)
     with pytest.raises(UsageError, match="no pair"):
-        couplings_scatter(entries(0))
+        plot_couplings_scatter(entries(0))

@@ -34,33 +34,33 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_becomes_a_table_and_a_figure(folder: Path, tmp_path: Path) -> None:
-    done = call("proteins", "-o", "out.csv", "--methods", "attention", "--plot", "out.html", "-q")
+    done = call("proteins", "-o", "out.csv", "--methods", "contact_head", "--plot", "out.html", "-q")
     assert done.exit_code == 0, done.output
     table = catjac.benchmark.read(tmp_path / "out.csv")
     for name in ("ww", "sh3"):
         example = catjac.examples()[name]
         expected = catjac.precision_at_l(catjac.contact_head(example.sequence), example.structure)
-        found = float(table["precision_at_l"].sel(protein=name, source="attention", range="all"))
+        found = float(table["precision_at_l"].sel(protein=name, source="contact_head", range="all"))
         assert found == pytest.approx(expected, abs=5e-5)
     mean = float(table["precision_at_l"].sel(range="all").mean())
-    assert re.search(rf"attention head +{mean:.3f} \(0\.\d+–0\.\d+\)", done.output)
+    assert re.search(rf"contact head +{mean:.3f} \(0\.\d+–0\.\d+\)", done.output)
     assert "Bokeh" in (tmp_path / "out.html").read_text()
     # The same command again computes nothing; --force does.
     before = (tmp_path / "out.csv").stat().st_mtime_ns
-    assert call("proteins", "-o", "out.csv", "--methods", "attention", "-q").exit_code == 0
+    assert call("proteins", "-o", "out.csv", "--methods", "contact_head", "-q").exit_code == 0
     assert (tmp_path / "out.csv").stat().st_mtime_ns == before
-    assert call("proteins", "-o", "out.csv", "--methods", "attention", "-q", "--force").exit_code == 0
+    assert call("proteins", "-o", "out.csv", "--methods", "contact_head", "-q", "--force").exit_code == 0
     assert (tmp_path / "out.csv").stat().st_mtime_ns > before
 
 
 def test_errors_are_rows_and_are_counted(folder: Path, tmp_path: Path) -> None:
     (folder / "ww.pdb").write_text("REMARK empty\n")
-    done = call("proteins", "-o", "out.csv", "--methods", "attention,potts", "-q")
+    done = call("proteins", "-o", "out.csv", "--methods", "contact_head,potts", "-q")
     assert done.exit_code == 0, done.output
     assert "2 of 2 proteins have an error in the table: sh3, ww" in done.output
     rows, _, _ = read_rows(tmp_path / "out.csv")
     said = {(row["protein"], row["method"]): row["error"] for row in rows}
-    assert said["sh3", "attention"] == ""
+    assert said["sh3", "contact_head"] == ""
     assert said["sh3", "potts"].startswith("There is no alignment")
 
 
@@ -90,12 +90,12 @@ def test_ctrl_c_keeps_the_rows_and_the_same_command_goes_on(folder: Path, tmp_pa
     # A first row, then a map that takes until it is interrupted.
     code = (
         "import sys, time\n"
-        "from catjac_widgets.analysis import evaluation_methods as m\n"
+        "from catjac_widgets.analysis.benchmark import methods as m\n"
         "from dataclasses import replace\n"
         "def wait(entry, model):\n"
         "    print('waiting', flush=True); time.sleep(60)\n"
         "if sys.argv.pop(1) == 'slow':\n"
-        "    m.METHODS['attention'] = replace(m.METHODS['attention'], make=wait)\n"
+        "    m.METHODS['contact_head'] = replace(m.METHODS['contact_head'], make=wait)\n"
         "sys.argv[0] = 'catjac'\n"
         "from catjac_widgets.cli import main\n"
         "main(prog_name='catjac')"
@@ -106,7 +106,7 @@ def test_ctrl_c_keeps_the_rows_and_the_same_command_goes_on(folder: Path, tmp_pa
         "-o",
         "out.csv",
         "--methods",
-        "jacobian,attention",
+        "jacobian,contact_head",
         "--only",
         "ww",
         "-q",
@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_the_rows_and_the_same_command_goes_on(folder: Path, tmp_pa
     )
     assert done.returncode == 0, done.stderr
     rows, _, commands = read_rows(tmp_path / "out.csv")
-    assert {row["method"] for row in rows} == {"jacobian", "attention"}
+    assert {row["method"] for row in rows} == {"jacobian", "contact_head"}
     # Paths are cut to their last part: the table says nothing of the machine it was made on.
-    assert commands == ["catjac evaluate proteins -o out.csv --methods jacobian,attention --only ww -q"]
+    assert commands == ["catjac evaluate proteins -o out.csv --methods jacobian,contact_head --only ww -q"]
     assert str(tmp_path) not in (tmp_path / "out.csv").read_text()

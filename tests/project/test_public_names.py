@@ -177,7 +177,7 @@ def calls(folder: Path) -> dict[str, Callable[[], Any]]:
 
     def table() -> Any:
         return catjac.benchmark.evaluate(
-            folder / "pairs", ["jacobian"], output=folder / "t.csv", progress=False
+            folder / "pairs", methods=["jacobian"], output=folder / "t.csv", progress=False
         )
 
     def correlations() -> Any:
@@ -190,7 +190,7 @@ def calls(folder: Path) -> dict[str, Callable[[], Any]]:
         "couplings_plot": lambda: old("couplings_plot")(correlations()),
         "couplings_scatter": lambda: old("couplings_scatter")(catjac.potts.entries(jacobian(), potts())),
         "couplings_table": lambda: old("couplings_table")([alignment], progress=False),
-        "evaluate": lambda: old("evaluate")(folder / "pairs", ["jacobian"], progress=False),
+        "evaluate": lambda: old("evaluate")(folder / "pairs", methods=["jacobian"], progress=False),
         "evaluation_means": lambda: old("evaluation_means")(table()),
         "fit_potts": lambda: old("fit_potts")(alignment, progress=False),
         "inverse_covariance": lambda: old("inverse_covariance")(alignment),

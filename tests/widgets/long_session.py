@@ -19,7 +19,8 @@ from notebook_page import Wire
 from catjac_widgets.language_models.esm.mini.weights import embedded_file
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.reading import as_sequence
-from catjac_widgets.widgets.explorer.view import Explorer, explore
+from catjac_widgets.widgets.explorer.launch import explore
+from catjac_widgets.widgets.explorer.view import Explorer
 
 #: A WW domain, which is soon done.
 SEQUENCE = as_sequence("LPPGWEKRMSRSSGRVYYFNHITNASQWERP", name="WW")
@@ -114,12 +115,12 @@ class LongSession:
         """Set a mask, press Cancel while its Jacobian is computed, and press Resume."""
         self.serial += 1
         self._update(explorer, mask=[[1, 8 + self.serial % 20], [30, 31]])
-        explorer.delivery.deliver()
+        explorer.delivery.flush()
         self._send(explorer.job_status, {"kind": "cancel"})
         explorer.wait(PATIENCE)
         assert explorer.status == "cancelled"
         self._send(explorer.job_status, {"kind": "resume"})
-        explorer.delivery.deliver()
+        explorer.delivery.flush()
         self.flush()
 
     def use_a_model(self) -> None:

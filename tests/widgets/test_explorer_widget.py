@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -10,13 +11,14 @@ import xarray as xr
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
+import catjac
 from catjac_widgets.analysis.contacts.maps import contacts
-from catjac_widgets.analysis.contacts.norms import block_norms
+from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
-from catjac_widgets.widgets.explorer.job_feed import row_norms
-from catjac_widgets.widgets.explorer.view import Explorer, explore
+from catjac_widgets.widgets.explorer.launch import explore
+from catjac_widgets.widgets.explorer.view import Explorer
 
 SEQUENCE = as_sequence(RESIDUES, name="made up")
 
@@ -31,26 +33,17 @@ def job() -> StagedJob:
     return StagedJob(plan_of(SEQUENCE))
 
 
-@pytest.mark.parametrize("variant", ["full", "fast"])
-def test_row_norms_are_the_analysis_room_s_block_norms(variant: str) -> None:
-    staged = StagedJob(plan_of(SEQUENCE, variant=variant))
-    staged.finish()
-    expected = block_norms(staged.partial).values
-    found = np.stack([row_norms(row) for row in staged.J])
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
 def test_rows_fill_the_map_and_the_end_is_exactly_contacts(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     assert (ex.status, ex.contact_map.values) == ("queued", None)
     job.give(1, 2, 30)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.status == "running"
     assert ex.contact_map.label == f"Jacobian, {int(300 / len(SEQUENCE))} %"
     assert ex.contact_map.quantity == "norm"
     filled = np.flatnonzero(~np.isnan(ex.contact_map.values[:, 0])) + 1
     assert filled.tolist() == [1, 2, 30]
-    expected = row_norms(job.J[29])
+    expected = letter_centred_norms(job.J[29]).astype(np.float32)
     expected[29] = 0
     np.testing.assert_array_equal(ex.contact_map.values[29], expected)
     with pytest.raises(JacobianError, match="3 of 58"):
@@ -73,12 +66,12 @@ def test_what_was_there_before_the_explorer_is_shown(wire: Wire, job: StagedJob)
 def test_few_messages_for_many_rows(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     job.give(1)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     while not wire.out.empty():
         wire.out.get_nowait()
     for position in range(2, 50):
         job.give(position)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     sent = [wire.out.get_nowait() for _ in range(wire.out.qsize())]
     rows = [p for message in sent if message["method"] == "custom" for p in message["content"]["positions"]]
     assert sorted(rows) == list(range(2, 50))
@@ -106,18 +99,18 @@ def test_cancel_and_resume(wire: Wire, job: StagedJob) -> None:
     assert ex.job is job
     wire.receive({"id": ex.job_status.model_id, "method": "custom", "content": {"kind": "cancel"}})
     ex.wait(10)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert job.cancelled == 1
     assert (ex.status, ex.error) == ("cancelled", "")
     assert np.isfinite(ex.contact_map.values[:3]).all()
     wire.receive({"id": ex.job_status.model_id, "method": "custom", "content": {"kind": "resume"}})
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.job is second
     second.finish()
     ex.wait(10)
     assert ex.status == "done"
     job.give(7)  # the former job has no say any more
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.contact_map.label == "Jacobian"
 
 
@@ -153,10 +146,10 @@ def test_under_a_mask(wire: Wire) -> None:
     job = StagedJob(plan_of(SEQUENCE, mask=mask))
     ex = explorer_of(job, mask=mask)
     ex.selection = (30, 3)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.block["status"] == "masked"
     job.give(1)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.contact_map.label == f"Jacobian under a mask, {int(100 / 39)} %"
 
 
@@ -166,7 +159,7 @@ def test_observe_link_and_unknown_options(wire: Wire, job: StagedJob) -> None:
     ex.observe(lambda change: seen.append(change["new"]), ["selection", "status"])
     wire.receive({"id": ex.model_id, "method": "update", "state": {"selection": [3, 9]}})
     job.give(1)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert seen == [(3, 9), "running"]
     assert ex.contact_map.selection == (3, 9)
     ipywidgets.jslink((ex, "min_separation"), (ipywidgets.IntSlider(), "value"))
@@ -185,7 +178,7 @@ def test_close_lets_go_of_everything(wire: Wire) -> None:
         job = StagedJob(plan_of(SEQUENCE))
         ex = explorer_of(job)
         job.give(1, 2)
-        ex.delivery.deliver()
+        ex.delivery.flush()
         ex.close()
         ex.close()
         assert job.cancelled == 1
@@ -214,3 +207,23 @@ def test_bad_input_is_refused_before_there_is_a_widget(
     with pytest.raises(error):
         explore(sequence, **options)
     assert wire.out.empty()
+
+
+def test_a_structure_brings_itself(wire: Wire, own_cache: Path) -> None:
+    example = catjac.examples()["ww"]
+    for given, structure in (
+        (example.structure, None),
+        (example, None),
+        ("example:ww", None),
+        (str(example.sequence), example),
+    ):
+        ex = catjac.explore(given, variant="fast", structure=structure)
+        assert ex.sequence.residues == example.sequence.residues
+        assert ex.structure_view is not None
+        assert ex.contact_map.native is not None
+        np.testing.assert_array_equal(ex.contact_map.native > 0, example.contacts.values > 0)
+        ex.close()
+    ex = catjac.explore(example, variant="fast", structure=np.zeros((len(example), len(example))))
+    assert ex.structure_view is None
+    assert not ex.contact_map.native.any()
+    ex.close()

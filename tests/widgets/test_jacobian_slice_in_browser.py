@@ -305,7 +305,7 @@ def test_the_line_is_there_to_be_copied(notebook: NotebookPage) -> None:
 def test_without_a_kernel_the_last_slice_stays_and_can_be_reordered(notebook: NotebookPage) -> None:
     ex = finished(selection=(24, 46))
     ex.jacobian_slice.form, ex.jacobian_slice.letter_in = "matrix", "W"
-    ex.delivery.deliver()
+    ex.delivery.flush()
     notebook.pump()
     # As a saved page: what the traits hold is all there is.
     notebook.page.evaluate("window.disconnect()")

@@ -60,12 +60,12 @@ def last_answer(wire: Wire, view: JacobianSlice, **question: Any) -> tuple[dict[
 def test_the_selected_block_comes_when_its_row_does(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     ex.selection = (24, 41)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.block["status"] == "waiting"
     assert SEQUENCE.labels[23] in ex.jacobian_slice.block["note"]
     assert np.isnan(ex.slice).all()
     job.give(24)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     block = ex.jacobian_slice.block
     assert (block["status"], block["pair"]) == ("ready", [24, 41])
     values = numbers(block["values"])
@@ -80,12 +80,12 @@ def test_a_substitution_comes_when_its_row_does(wire: Wire, job: StagedJob) -> N
     ex = explorer_of(job, selection=(24, 41))
     view = ex.jacobian_slice
     view.form, view.letter_in = "matrix", "W"
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert (view.row["pos_in"], view.row["aa_in"], view.row["status"]) == (24, "W", "waiting")
     assert np.isnan(ex.slice).all()
     assert ex.slice.dims == ("pos_out", "aa_out")
     job.give(24)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert view.row["status"] == "ready"
     put = view.row["letters_in"].index("W")
     planes = numbers(view.row["values"])
@@ -94,14 +94,14 @@ def test_a_substitution_comes_when_its_row_does(wire: Wire, job: StagedJob) -> N
     # The wild type's row is zero, so it is not sent.
     assert len(planes) == 2
     view.form = "block"
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert view.row is None
 
 
 def test_parts_are_asked_for_by_message_and_answered_under_their_id(wire: Wire, job: StagedJob) -> None:
     ex = explorer_of(job)
     job.give(5)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     view = ex.jacobian_slice
     content, values = last_answer(wire, view, kind="block", id=17, pos_in=5, pos_out=9)
     assert (content["id"], content["status"], content["pair"]) == (17, "ready", [5, 9])
@@ -139,18 +139,18 @@ def test_of_questions_that_wait_the_last_is_worked_out(wire: Wire, job: StagedJo
 
     view.find = counted  # type: ignore[method-assign]
     # While somebody else's turn lasts, ten questions come in.
-    with view.delivery._turn:
+    with view.delivery.lock:
         for position in range(1, 11):
             question = {"kind": "row", "id": position, "pos_in": position, "aa_in": "K"}
             wire.receive({"id": view.model_id, "method": "custom", "content": question})
-    view.delivery.deliver()
+    view.delivery.flush()
     assert looked == [10]
 
 
 def test_a_slice_alone(wire: Wire) -> None:
     J = jacobian_of()
     view = JacobianSlice(J, selection=(3, 9))
-    view.delivery.deliver()
+    view.delivery.flush()
     assert view.sequence is not None
     assert view.sequence.labels == SEQUENCE.labels
     np.testing.assert_array_equal(view.slice, slice_of(J, (3, 9), letter_order="chemistry"))
@@ -176,7 +176,7 @@ def test_a_lazy_jacobian_is_read_by_the_row(wire: Wire, tmp_path: Path) -> None:
     stored = xr.open_zarr(path, chunks=None, consolidated=False)["jacobian"]
     view = JacobianSlice(stored, selection=(24, 41))
     view.form = "matrix"
-    view.delivery.deliver()
+    view.delivery.flush()
     assert not stored.variable._in_memory
     np.testing.assert_array_equal(view.slice.sel(aa_out=J.aa_out), J.sel(pos_in=24, aa_in="A"))
     for row in (path / "jacobian" / "c").iterdir():
@@ -184,7 +184,7 @@ def test_a_lazy_jacobian_is_read_by_the_row(wire: Wire, tmp_path: Path) -> None:
         if row.name != "23":
             shutil.rmtree(row)
     view.letter_in = "W"
-    view.delivery.deliver()
+    view.delivery.flush()
     assert view.row["status"] == "ready"
     np.testing.assert_array_equal(numbers(view.row["values"])[0], J.sel(pos_in=24, aa_in="W"))
 
@@ -204,7 +204,7 @@ def test_what_a_jacobian_is_already_is_said(wire: Wire) -> None:
 
 def test_the_mask_of_a_jacobian_alone_is_known(wire: Wire) -> None:
     view = JacobianSlice(jacobian_of(mask=Mask.showing(SEQUENCE, [(1, 20), (40, 58)])), selection=(30, 3))
-    view.delivery.deliver()
+    view.delivery.flush()
     assert view.mask is not None
     assert view.mask.fragments == ((1, 20), (40, 58))
     assert (view.block["status"], SEQUENCE.labels[29] in view.block["note"]) == ("masked", True)
@@ -226,11 +226,11 @@ def test_under_a_mask(wire: Wire) -> None:
     job = StagedJob(plan_of(SEQUENCE, mask=mask))
     ex = explorer_of(job, mask=mask, selection=(30, 3))
     ex.jacobian_slice.form = "profile"
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.row["status"] == ex.jacobian_slice.block["status"] == "masked"
     job.give(3)
     ex.selection = (3, 30)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.row["status"] == "ready"
     assert np.isfinite(ex.slice).all()
 

@@ -77,7 +77,7 @@ def test_xarray_in_xarray_out(wire: Wire) -> None:
     labelled = xr.DataArray(
         np.arange(16.0).reshape(4, 4),
         dims=("pos_i", "pos_j"),
-        attrs={"kind": "attention head", "units": "1"},
+        attrs={"kind": "contact head", "units": "1"},
     )
     view = ContactMap(np.eye(4), sequence="MKEA", structure=np.eye(4)[::-1])
     view.add_map("head of another", labelled, label="ESM <2>")
@@ -150,7 +150,7 @@ def head_of(value: float) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_result(
         xr.DataArray(
-            np.full((LENGTH, LENGTH), value), dims=("pos_i", "pos_j"), attrs={"kind": "attention head"}
+            np.full((LENGTH, LENGTH), value), dims=("pos_i", "pos_j"), attrs={"kind": "contact head"}
         )
     )
     return future
@@ -158,17 +158,17 @@ def head_of(value: float) -> Future[Any]:
 
 def test_the_head_is_kept_when_rows_take_its_place(wire: Wire) -> None:
     ex, jobs = explorer(head=lambda job: head_of(0.75 if job.plan.mask else 0.25))
-    ex.delivery.deliver()
-    assert (ex.contact_map.label, ex.contact_map.head) == ("attention head", None)
+    ex.delivery.flush()
+    assert (ex.contact_map.label, ex.contact_map.head) == ("contact head", None)
     jobs[0].give(1)
-    ex.delivery.deliver()
-    assert ex.contact_map.head.label == "attention head"
+    ex.delivery.flush()
+    assert ex.contact_map.head.label == "contact head"
     assert (ex.contact_map.head.values == np.float32(0.25)).all()
     ex.mask = Mask.showing(SEQUENCE, [(1, 30)])
-    assert ex.contact_map.unmasked_head.label == "attention head, no mask"
+    assert ex.contact_map.unmasked_head.label == "contact head, no mask"
     jobs[1].give(1)
-    ex.delivery.deliver()
-    assert ex.contact_map.head.label == "attention head, masked"
+    ex.delivery.flush()
+    assert ex.contact_map.head.label == "contact head, masked"
     assert (ex.contact_map.head.values == np.float32(0.75)).all()
     assert (ex.contact_map.unmasked_head.values == np.float32(0.25)).all()
     ex.close()
@@ -184,18 +184,18 @@ def test_heads_that_are_asked_for_are_computed_under_their_mask(wire: Wire) -> N
     mask = Mask.showing(SEQUENCE, [(1, 30)])
     ex, _ = explorer(head_under=under, model="mini", mask=mask)
     assert ex.contact_map.offered == ["head", "unmasked head"]
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert asked == []
     ex.maps_shown = ("head", "unmasked head")
     for _ in range(3):
-        ex.delivery.deliver()
+        ex.delivery.flush()
     assert {str(mask) for mask in asked} == {str(mask), str(Mask.none(SEQUENCE))}
-    assert ex.contact_map.head.label == "attention head, masked"
-    assert ex.contact_map.unmasked_head.label == "attention head, no mask"
+    assert ex.contact_map.head.label == "contact head, masked"
+    assert ex.contact_map.unmasked_head.label == "contact head, no mask"
     assert float(ex.contact_map.map("head").max()) == 0.75
     before = len(asked)
     ex.maps_shown = ("unmasked head", "head")
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert len(asked) == before, "nothing is computed twice"
     ex.close()
 
@@ -265,6 +265,6 @@ def test_notes_follow_the_numbering(wire: Wire) -> None:
     names = Sequence((Chain("A", RESIDUES, tuple(str(k + 101) for k in range(LENGTH))),))
     ex, _ = explorer(structure_sequence=names, numbering="structure")
     ex.selection = (3, 9)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert "W103" in ex.jacobian_slice.block["note"]
     ex.close()

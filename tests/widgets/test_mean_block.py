@@ -116,28 +116,28 @@ def test_a_slice_alone_shows_the_brushed_mean(wire: Wire) -> None:
     job.finish()
     view = JacobianSlice(job.partial, selection=(3, 9))
     view.brush = ((2, 4), (10, 12))
-    view.delivery.deliver()
+    view.delivery.flush()
     mean = view.mean
     assert (mean["status"], mean["brush"], mean["words"]) == ("ready", [[2, 4], [10, 12]], "mean of 9 pairs")
     values = np.frombuffer(mean["values"]["data"], "<f4").reshape(20, 20)
     np.testing.assert_allclose(values, plain_mean(job.J, view.brush, range(99))[0], rtol=1e-5, atol=1e-7)
     view.brush = None
-    view.delivery.deliver()
+    view.delivery.flush()
     assert view.mean is None
 
 
 def test_the_explorer_s_mean_fills_as_rows_come(wire: Wire) -> None:
     ex, job = explorer(brush=((3, 6), (5, 9)))
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.mean["status"] == "waiting"
     with pytest.raises(UsageError, match="not computed yet"):
         ex.brush_block()
     job.give(3, 40)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.mean["words"] == "mean of 5 pairs · 1 of 4 rows so far"
     job.finish()
     ex.wait(10)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.mean["words"] == "mean of 18 pairs"
     expected, pairs = plain_mean(job.J, ex.brush, range(99))
     block = ex.brush_block()
@@ -151,10 +151,10 @@ def test_masked_rows_are_said(wire: Wire) -> None:
     ex, job = explorer(Mask.showing(SEQUENCE, [(1, 20)]), brush=((19, 22), (1, 3)))
     job.finish()
     ex.wait(10)
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.mean["words"] == "mean of 6 pairs · 2 masked rows left out"
     ex.brush = ((25, 30), (1, 3))
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.mean["status"] == "masked"
     ex.close()
 
@@ -171,7 +171,7 @@ def test_the_front_end_s_brush_is_read_on_another_thread(wire: Wire) -> None:
         return row(position)
 
     job.row = watched  # type: ignore[method-assign]
-    with ex.delivery._turn:  # so that nothing is delivered while the message is taken in
+    with ex.delivery.lock:  # so that nothing is delivered while the message is taken in
         wire.receive(
             {
                 "id": ex.model_id,
@@ -181,7 +181,7 @@ def test_the_front_end_s_brush_is_read_on_another_thread(wire: Wire) -> None:
         )
         assert ex.brush == ((3, 6), (5, 9))
         assert readers == set()
-    ex.delivery.deliver()
+    ex.delivery.flush()
     assert ex.jacobian_slice.mean["status"] == "ready"
     assert readers
     ex.close()

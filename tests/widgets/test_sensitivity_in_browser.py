@@ -106,6 +106,28 @@ def test_brush_and_click_choose_residues_everywhere(notebook: NotebookPage, pict
     assert notebook.complaints == []
 
 
+def test_a_hand_may_rest_before_it_drags(notebook: NotebookPage) -> None:
+    view = Sensitivity(made_up().partial)
+    notebook.show(view)
+    notebook.until(lambda: notebook.page.locator(".cj-sensitivity[data-ready]").count() == 1)
+    notebook.page.mouse.move(*at(notebook, 10))
+    notebook.page.mouse.down()
+    # Longer than bokeh waits before it takes a press for something else.
+    notebook.page.wait_for_timeout(700)
+    notebook.page.mouse.move(*at(notebook, 15))
+    notebook.page.mouse.move(*at(notebook, 20))
+    assert view.residues == ()
+    notebook.page.mouse.up()
+    notebook.until(lambda: view.residues == ((10, 20),))
+    # Back to front, and beyond the end of the chain.
+    notebook.page.mouse.move(*at(notebook, 50))
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(*at(notebook, 45))
+    notebook.page.mouse.up()
+    notebook.until(lambda: view.residues == ((45, 50),))
+    assert notebook.complaints == []
+
+
 def test_links_live_without_a_kernel(notebook: NotebookPage) -> None:
     view = Sensitivity(made_up().partial)
     notebook.show(view)

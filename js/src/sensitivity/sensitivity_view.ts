@@ -21,6 +21,8 @@ class SensitivityView {
   private readonly drawMarks = onceAFrame(() => this.marks());
   private plot: Plot | null = null;
   private values: ArrayLike<number> | null = null;
+  /** The run of residues that a drag has reached. */
+  private dragged: Pair | null = null;
 
   constructor(
     private readonly model: Model,
@@ -58,7 +60,7 @@ class SensitivityView {
     made.on("mousemove", (event) => this.point(this.residueAt(event.x)));
     made.on("mouseleave", () => this.point(null));
     made.on("tap", (event) => this.click(event));
-    made.on("selectiongeometry", (event) => this.brush(event));
+    made.onDrag((ends, final) => this.brush(ends, final));
     undo.on(model, ["change:values"], () => this.bars());
     undo.on(state, ["change:selection", "change:hover", "change:residues", ...NAMING], () => this.drawMarks.ask());
     undo.on(state, NAMING, () => made.numberResidues(this.sequence));
@@ -86,13 +88,16 @@ class SensitivityView {
     clickResidue(this.state, position, Boolean(event.modifiers?.shift));
   }
 
-  private brush(event: BokehEvent): void {
-    if (!event.final || !event.geometry) return;
-    const first = Math.max(1, Math.ceil(event.geometry.x0 - 0.5));
-    const last = Math.min(this.length, Math.floor(event.geometry.x1 + 0.5));
-    if (first > last) return;
-    this.state.set("residues", [[first, last]]);
-    this.state.save_changes();
+  private brush(ends: [number, number] | null, final: boolean): void {
+    const first = ends && Math.max(1, Math.ceil(Math.min(...ends) - 0.5));
+    const last = ends && Math.min(this.length, Math.floor(Math.max(...ends) + 0.5));
+    this.dragged = first && last && first <= last ? [first, last] : null;
+    if (final && this.dragged) {
+      this.state.set("residues", [this.dragged]);
+      this.state.save_changes();
+    }
+    if (final) this.dragged = null;
+    this.drawMarks.ask();
   }
 
   private bars(): void {
@@ -124,7 +129,7 @@ class SensitivityView {
       x1: runs.map(([, last]) => last + 0.5),
     });
     const single = (pair: Pair | null): Pair[] => (pair ? [...new Set(pair)].map((position) => [position, position]) : []);
-    this.plot?.fill("residues", strips(readRuns(this.state.get("residues"), this.length)));
+    this.plot?.fill("residues", strips(this.dragged ? [this.dragged] : readRuns(this.state.get("residues"), this.length)));
     this.plot?.fill("pair", strips(single(readPair(this.state.get("selection"), this.length))));
     this.plot?.fill("hover", strips(single(this.hover)));
     this.words();

@@ -22,13 +22,12 @@ export interface BokehEvent {
   y: number;
   sx: number;
   sy: number;
-  geometry?: { x0: number; x1: number };
-  final?: boolean;
   modifiers?: { shift: boolean };
 }
 
 interface Scale {
   compute(value: number): number;
+  invert(pixel: number): number;
 }
 
 interface Figureview {
@@ -76,6 +75,9 @@ async function bokehOf(model: Model, undo: Undo): Promise<Bokeh | null> {
   return page.catjacBokeh;
 }
 
+/** Pixels that a press may move and still be a click, as bokeh counts them. */
+const CLICK_ROOM = 5;
+
 /** About how many residue numbers stand along an axis. */
 const LABELS = 10;
 
@@ -86,7 +88,7 @@ export class Plot {
   constructor(
     private readonly el: HTMLElement,
     private readonly view: Figureview,
-    undo: Undo,
+    private readonly undo: Undo,
     private readonly themed: (theme: Theme) => void,
   ) {
     for (const model of this.figure.references()) if (model.name) this.byName.set(model.name, model);
@@ -131,6 +133,33 @@ export class Plot {
   on(name: string, callback: (event: BokehEvent) => void): void {
     this.figure.on_event(name, callback);
     this.figure.document.event_manager.subscribed_models.add(this.figure);
+  }
+
+  /**
+   * Follow drags across the figure: `follow` is told x where one began and where it is, whether it was let go, and null
+   * where it was given up. Bokeh's own drags do not begin once a press has rested a moment, as a slow hand's does.
+   */
+  onDrag(follow: (ends: [number, number] | null, final: boolean) => void): void {
+    const { view, undo } = this;
+    const xOf = (event: PointerEvent): number => this.view.frame.x_scale.invert(event.clientX - view.el.getBoundingClientRect().left);
+    let from: { pixel: number; x: number } | null = null;
+    let moved = false;
+    undo.listen(view.el, "pointerdown", (event) => {
+      if (event.button === 0 && event.isPrimary) [from, moved] = [{ pixel: event.clientX, x: xOf(event) }, false];
+    });
+    undo.listen(view.el, "pointermove", (event) => {
+      if (!from || !event.isPrimary) return;
+      moved ||= Math.abs(event.clientX - from.pixel) > CLICK_ROOM;
+      if (moved) follow([from.x, xOf(event)], false);
+    });
+    undo.listen(view.el, "pointerup", (event) => {
+      if (from && moved && event.isPrimary) follow([from.x, xOf(event)], true);
+      from = null;
+    });
+    undo.listen(view.el, "pointercancel", () => {
+      if (from && moved) follow(null, false);
+      from = null;
+    });
   }
 
   /** Where a point of the figure is, in the pixels in which events tell it. */

@@ -32,6 +32,10 @@ def mean_interval(
     ------
     UsageError
         For a confidence that is not between 0 and 1, or fewer than one draw.
+
+    References
+    ----------
+    Efron B., Tibshirani R. (1993), An Introduction to the Bootstrap, chapter 13 (percentile intervals).
     """
     check_confidence(confidence, draws)
     known = np.asarray(values, dtype=np.float64)
@@ -82,6 +86,10 @@ def spearman_interval(
     ------
     UsageError
         See `mean_interval`.
+
+    References
+    ----------
+    Efron B., Tibshirani R. (1993), An Introduction to the Bootstrap, chapter 13 (percentile intervals).
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     owners = np.arange(len(x)) if groups is None else np.asarray(groups)

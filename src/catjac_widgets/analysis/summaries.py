@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
-from catjac_widgets.analysis.contacts.maps import contacts
+from catjac_widgets.analysis.contacts.maps import contacts, stored_map
 from catjac_widgets.analysis.contacts.norms import block_norms
 from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.errors import JacobianError
@@ -28,7 +28,7 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     Parameters
     ----------
     J
-        Raw or letter-centred Jacobian; read row by row; of a complete one on disk, what was stored beside it.
+        Raw or letter-centred Jacobian; read row by row.
     allow_partial
         Use the rows that are there, even if some visible residue has none yet.
 
@@ -46,7 +46,7 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     J = labels.check_axes(J)
     _refuse_position_centred(J)
     size = J.sizes["pos_out"]
-    F = _stored_norms(J)
+    F = stored_map(J, "block_norms")
     if F is None:
         used = labels.usable_positions(J, allow_partial=allow_partial)
         F = np.full((size, size), np.nan)
@@ -71,16 +71,6 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
         logits = J["wild_type_logits"].transpose("pos_out", "aa_out").values
         made["entropy"] = ("pos", entropy(log_softmax(logits)), {"units": "nats"})
     return made
-
-
-def _stored_norms(J: xr.DataArray) -> np.ndarray | None:
-    """Take the norms that were stored with a Jacobian on disk; numbers in memory may be others by now."""
-    if J.variable._in_memory or J.chunks is not None:
-        return None
-    from catjac_widgets.engine.cache import stored
-
-    found = stored.block_norms(J)
-    return None if found is None else np.asarray(found.values, dtype=np.float64)
 
 
 def epistasis(J: xr.DataArray) -> xr.DataArray:

@@ -22,7 +22,8 @@ def average_product_corrected(values: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    Dunn, Wahl & Gloor (2008), Bioinformatics 24:333.
+    Dunn, Wahl & Gloor (2008), Mutual information without the influence of phylogeny or entropy dramatically
+    improves residue contact prediction, Bioinformatics 24:333.
     """
     total = values.sum()
     if total == 0.0:

@@ -52,10 +52,10 @@ def couplings_command(
     with replacing(output) as path:
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     if plot is not None:
-        from catjac_widgets.plots.couplings import couplings_plot
+        from catjac_widgets.plots.couplings import plot_couplings
         from catjac_widgets.plots.style import save_html
 
-        save_html(couplings_plot(table), plot)
+        save_html(plot_couplings(table), plot)
     for family, error in table.loc[table["error"] != "", ["family", "error"]].itertuples(index=False):
         click.echo(f"catjac: {family}: {error}", err=True)
     if "spearman" not in table:

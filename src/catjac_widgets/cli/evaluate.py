@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--methods",
     metavar="NAMES",
-    help="Of jacobian, attention, potts, inverse_covariance and mean_field; all but the last by default.",
+    help="Of jacobian, contact_head, potts, inverse_covariance and mean_field; all but the last by default.",
 )
 @click.option("--model", "-m", default="mini", show_default=True, help="Model name or checkpoint path.")
 @click.option("--device", help="cuda, cuda:1, mps or cpu; the fastest there is by default.")
@@ -67,8 +67,8 @@ def evaluate_command(
 
     table = evaluate(
         folder,
-        _names(methods) or USUAL,
         model if device is None else load_model(model, device=device),
+        _names(methods) or USUAL,
         output=output,
         only=_names(only),
         pairs="ordered" if ordered else "unordered",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_POINTS = 6000
 
 
-def couplings_plot(table: pd.DataFrame, *, title: str = "Jacobian against couplings") -> Figure:
+def plot_couplings(table: pd.DataFrame, *, title: str = "Jacobian against couplings") -> Figure:
     """Draw Spearman's correlation by cut-off: a thin line a family, the mean of each model with its band.
 
     Parameters
@@ -39,7 +39,10 @@ def couplings_plot(table: pd.DataFrame, *, title: str = "Jacobian against coupli
     UsageError
         If the table holds no correlation.
 
-    Source: Zhang et al. (2024), figure 4B.
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121, figure 4B.
     """
     from bokeh.models import ColumnDataSource, HoverTool
 
@@ -83,7 +86,9 @@ def couplings_plot(table: pd.DataFrame, *, title: str = "Jacobian against coupli
     return made
 
 
-def couplings_scatter(entries: xr.Dataset, *, cutoff: float = 1.0, title: str = "", seed: int = 0) -> Figure:
+def plot_couplings_scatter(
+    entries: xr.Dataset, *, cutoff: float = 1.0, title: str = "", seed: int = 0
+) -> Figure:
     """Draw J's entries against couplings, one point an entry of a pair and two letters.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 
 from catjac_widgets.analysis.benchmark.evaluation_table import evaluation_means
 from catjac_widgets.analysis.benchmark.methods import METHODS
+from catjac_widgets.analysis.sources import present_word
 from catjac_widgets.errors import UsageError
 from catjac_widgets.plots.style import GREY, PALETTE, TICK_SIZE, add_note, figure, tidy_legend
 
@@ -23,7 +24,7 @@ _MEASURES = {
 }
 _MARKERS = {
     "jacobian": "circle",
-    "attention": "diamond",
+    "contact_head": "diamond",
     "potts": "square",
     "inverse_covariance": "triangle",
     "mean_field": "inverted_triangle",
@@ -109,7 +110,8 @@ def plot_evaluation(
         legend_label="guessing",
     )
     tips: list[Any] = []
-    for place, method in enumerate(map(str, part["source"].values)):
+    for place, said in enumerate(map(str, part["source"].values)):
+        method = present_word(said)
         rows = [k for k in order if np.isfinite(values[k, place])]
         if not rows:
             continue
@@ -122,7 +124,7 @@ def plot_evaluation(
             "low": part["low"].values[rows, place],
             "high": part["high"].values[rows, place],
         }
-        mean = " / ".join(f"{float(each['mean'].sel(source=method)):.2f}" for each in means)
+        mean = " / ".join(f"{float(each['mean'].sel(source=said)):.2f}" for each in means)
         tips.append(
             made.scatter(
                 x="value",
@@ -163,6 +165,6 @@ def _note(table: xr.Dataset, count: int) -> str:
     known = table["in_sample"].transpose("protein", "source").values
     text = f"{count} of {table.sizes['protein']} proteins"
     if models:
-        text += f"; Jacobian and head of {', '.join(models)}"
+        text += f"; Jacobian and contact head of {', '.join(models)}"
     trained = int((known == "yes").any(axis=1).sum())
     return text + (f", trained on {trained} of them." if trained else ".")

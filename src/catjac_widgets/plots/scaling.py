@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.plots.style import GREY, PALETTE, add_note, figure, tidy_legend
+from catjac_widgets.plots.style import GREY, PALETTE, add_note, figure, signed, tidy_legend
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,11 +118,6 @@ def _rho(value: Any, low: Any, high: Any) -> str:
         return "ρ not defined"
     text = f"ρ = {signed(value)}"
     return text if not np.isfinite(low) else f"{text} ({signed(low)} to {signed(high)})"
-
-
-def signed(value: float) -> str:
-    """Write a correlation with its sign, the minus as long as the plus."""
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def _ticks(values: np.ndarray) -> list[float]:

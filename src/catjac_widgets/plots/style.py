@@ -100,6 +100,11 @@ def tidy_legend(made: Figure, place: Literal["right", "above", "below"] = "right
         legend.click_policy = "hide"
 
 
+def signed(value: float) -> str:
+    """Write a correlation with its sign, the minus as long as the plus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
 def showing_itself(model: Any) -> Any:
     """Let a bokeh model (a figure, or a row or column of them) be shown by being the last value of a cell."""
 

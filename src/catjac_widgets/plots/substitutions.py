@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.errors import JacobianError, UsageError
-from catjac_widgets.plots.scaling import signed
-from catjac_widgets.plots.style import FONT, GREY, PALETTE, TICK_SIZE, add_note, figure, tidy_legend
+from catjac_widgets.plots.style import FONT, GREY, PALETTE, TICK_SIZE, add_note, figure, signed, tidy_legend
 from catjac_widgets.proteins.alphabets import ORDERS
 
 if TYPE_CHECKING:

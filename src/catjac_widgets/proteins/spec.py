@@ -208,7 +208,8 @@ def _otherwise(word: str) -> Spec:
         raise SequenceError(f"There is no file {word}; check the path.")
     if word.startswith("$"):
         raise SequenceError(f"There is no variable {word} here; give a name, a file or a sequence.")
-    if word.isupper():
+    # No example, file or identifier has blanks or a stop: residues copied from elsewhere have.
+    if word.isupper() or len(word.split()) > 1 or word.endswith("*"):
         return Spec("residues", word)
     names = known_words()
     hint = nearest(word, names) or (f" (examples: {', '.join(names)})" if names else "")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import threading
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from catjac_widgets.analysis.benchmark.evaluation_table import (
 from catjac_widgets.analysis.benchmark.methods import METHODS, USUAL, Method
 from catjac_widgets.analysis.benchmark.precision import precision_by_range
 from catjac_widgets.analysis.benchmark.scored_pairs import Pairs
+from catjac_widgets.analysis.sources import as_source, present_word
 from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
 from catjac_widgets.progress import with_progress
@@ -31,11 +33,14 @@ from catjac_widgets.structures.geometry import CUTOFF, Atoms
 #: Changes whenever the same input would give other rows.
 _FORMAT = 1
 
+#: By these titles methods are known in the digests of tables, which go on.
+_FORMER_TITLES = {"contact head": "attention head"}
+
 
 def evaluate(
     what: Any,
-    methods: Iterable[str] = USUAL,
     model: Any = "mini",
+    methods: Iterable[str] = USUAL,
     *,
     output: str | Path | None = None,
     only: Iterable[str] | None = None,
@@ -53,11 +58,11 @@ def evaluate(
     ----------
     what
         A folder of (sequence or alignment, structure), or a mapping of names to such; see `find_entries`.
-    methods
-        Of "jacobian", "attention" (the model's contact head), "potts", "inverse_covariance", "mean_field";
-        the last three read the alignment.
     model
         The language model.
+    methods
+        Of "jacobian", "contact_head", "potts", "inverse_covariance", "mean_field"; the last three read the
+        alignment.
     output
         A CSV file that is written after every map. Rows that it holds already are taken from it as long as
         protein, method, model and settings are the same, so that a run that was stopped goes on and only what
@@ -93,6 +98,7 @@ def evaluate(
     Cancelled
         If `stop` was set; rows done are kept in `output`.
     """
+    model, methods = _model_first(model, methods)
     names = _checked(methods)
     entries, left_out = find_entries(what)
     chosen = _chosen(entries, only)
@@ -106,7 +112,7 @@ def evaluate(
     path = None if output is None else Path(output).expanduser()
     rows, commands = _kept_rows(path, settings)
     said = (
-        command or f"catjac.benchmark.evaluate({_shown(what)}, methods={names!r}, model={_name(identity)!r})"
+        command or f"catjac.benchmark.evaluate({_shown(what)}, model={_name(identity)!r}, methods={names!r})"
     )
     table = _Table(rows, [each.name for each in entries])
     todo = [
@@ -228,12 +234,24 @@ def _digest(entry: Entry, method: Method, identity: Any, settings: dict[str, Any
     except CatjacError:
         return ""
     model = identity.fingerprint if method.reads == "model" else ""
-    parts = [_FORMAT, content, method.title, method.settings, model, json.dumps(settings, sort_keys=True)]
+    title = _FORMER_TITLES.get(method.title, method.title)
+    parts = [_FORMAT, content, title, method.settings, model, json.dumps(settings, sort_keys=True)]
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
+def _model_first(model: Any, methods: Any) -> tuple[Any, Any]:
+    """Take the order of version 0.1, (data, methods, model), and say so."""
+    listed = model if isinstance(model, list | tuple) else [model]
+    if not all(isinstance(word, str) and present_word(word) in METHODS for word in listed) or not listed:
+        return model, methods
+    warnings.warn("evaluate takes (data, model, methods) now.", DeprecationWarning, stacklevel=3)
+    return ("mini" if methods is USUAL else methods), model
+
+
 def _checked(methods: Iterable[str]) -> list[str]:
-    asked = [methods] if isinstance(methods, str) else list(methods)
+    asked = []
+    for name in [methods] if isinstance(methods, str) else methods:
+        asked.append(as_source(name, stacklevel=2))
     unknown = [name for name in asked if name not in METHODS]
     if unknown or not asked:
         what = f"There is no method {unknown[0]!r}" if unknown else "There is no method to evaluate"
@@ -282,7 +300,7 @@ def _cost(entry: Entry, name: str) -> float:
         return 1.0
     guess = {
         "jacobian": 20 * length**2 * 2e-3,
-        "attention": length * 2e-3,
+        "contact_head": length * 2e-3,
         "potts": rows * length**2 * 441 * 2e-7,
         "inverse_covariance": (21 * length) ** 3 * 4e-9,
         "mean_field": (20 * length) ** 3 * 4e-9,

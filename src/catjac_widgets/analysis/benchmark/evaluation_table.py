@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets._version import __version__
+from catjac_widgets.analysis.sources import present_word
 from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS, check_confidence, mean_interval
 from catjac_widgets.errors import UsageError
 
@@ -237,6 +238,7 @@ def evaluation_means(
 
 
 def _typed(row: dict[str, str]) -> Row:
+    row = {**row, "method": present_word(row["method"])}
     return {
         name: (NUMBERS[name](value) if value else None) if name in NUMBERS else value
         for name, value in row.items()

@@ -42,6 +42,10 @@ def precision_interval(
     ------
     UsageError
         For another unit; see also `mean_interval`.
+
+    References
+    ----------
+    Efron B., Tibshirani R. (1993), An Introduction to the Bootstrap, chapter 13 (percentile intervals).
     """
     check_confidence(confidence, draws)
     if unit not in ("residues", "pairs"):

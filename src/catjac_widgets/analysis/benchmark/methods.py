@@ -58,7 +58,7 @@ def _jacobian(entry: Entry, model: Any) -> xr.DataArray:
     return contacts(jacobian(entry.query, model, progress=False))
 
 
-def _attention(entry: Entry, model: Any) -> xr.DataArray:
+def _contact_head(entry: Entry, model: Any) -> xr.DataArray:
     return contact_head(entry.query, model)
 
 
@@ -81,14 +81,14 @@ def _mean_field(entry: Entry, model: Any) -> xr.DataArray:
 #: All of them, in the order of tables.
 METHODS: dict[str, Method] = {
     "jacobian": Method("Jacobian", "model", "full, order A, APC", _jacobian),
-    "attention": Method("attention head", "model", "contact head", _attention),
+    "contact_head": Method("contact head", "model", "contact head", _contact_head),
     "potts": Method("Potts", "alignment", f"pseudo-likelihood, {REGULARISATION}", _potts),
     "inverse_covariance": Method("inverse covariance", "alignment", f"{SHRINKAGE}", _inverse_covariance),
     "mean_field": Method("mean field", "alignment", f"{PSEUDOCOUNT}", _mean_field),
 }
 
 #: Those compared where nothing else is asked for.
-USUAL = ("jacobian", "attention", "potts", "inverse_covariance")
+USUAL = ("jacobian", "contact_head", "potts", "inverse_covariance")
 
 
 def _alignment_of(entry: Entry) -> Alignment:

@@ -71,6 +71,12 @@ def precision_at_l(
         If C or the truth is not square or they do not fit each other.
     UsageError
         For a separation, fraction or convention that makes no sense.
+
+    References
+    ----------
+    .. [1] Rao R. et al. (2021), Transformer protein language models are unsupervised structure learners, ICLR
+       (ranges of separation, precision at L, AUC).
+    .. [2] Zhang Z. et al. (2024), PNAS 121:e2406285121 (ordered pairs, |i − j| ≥ 24).
     """
     _check(separation, max_separation, fraction, pairs)
     scored = scored_pairs(

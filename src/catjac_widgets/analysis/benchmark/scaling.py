@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from catjac_widgets.analysis.benchmark.entries import find_entries
 from catjac_widgets.analysis.benchmark.methods import METHODS
 from catjac_widgets.analysis.benchmark.precision import precision_at_l
 from catjac_widgets.analysis.likelihood.pseudo_perplexity import pseudo_perplexity
+from catjac_widgets.analysis.sources import SOURCES, as_source
 from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS, spearman, spearman_interval
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
 from catjac_widgets.progress import with_progress
@@ -26,7 +27,7 @@ def scaling(
     proteins: Any,
     models: Any = ("mini",),
     *,
-    source: Literal["jacobian", "attention"] = "jacobian",
+    source: str = "jacobian",
     letters: int | None = None,
     separation: int = 6,
     confidence: float = CONFIDENCE,
@@ -44,7 +45,7 @@ def scaling(
     models
         Names, paths or models; or a mapping of what to call them to those.
     source
-        "jacobian" or "attention": which map is scored.
+        "jacobian" or "contact_head": which map is scored.
     letters
         See `pseudo_perplexity`.
     separation
@@ -76,10 +77,14 @@ def scaling(
     Cancelled
         If `stop` was set; Jacobians done are in the cache, and calling again continues.
 
-    Source: Lin et al. (2023), Science 379:1123, figures 1 and S1.
+    References
+    ----------
+    Lin Z. et al. (2023), Evolutionary-scale prediction of atomic-level protein structure with a language
+    model, Science 379:1123, figures 1 and S1.
     """
-    if source not in ("jacobian", "attention"):
-        raise UsageError(f"source={source!r} is neither 'jacobian' nor 'attention'.")
+    source = as_source(source)
+    if source not in SOURCES:
+        raise UsageError(f"source={source!r} is neither 'jacobian' nor 'contact_head'.")
     entries, _ = find_entries(proteins)
     named = _models(models)
     shape = (len(named), len(entries))

@@ -103,7 +103,7 @@ def contacts(
         ("A", True, True, "zero", 1),
         ("B", True, True, "zero", 1),
     )
-    full, percent = _stored(J) if usual else None, 100
+    full, percent = stored_map(J, "contacts") if usual else None, 100
     if full is None:
         used = labels.usable_positions(J, allow_partial=allow_partial)
         if order == "plain":
@@ -141,13 +141,24 @@ def _refuse_centred(J: xr.DataArray) -> None:
     )
 
 
-def _stored(J: xr.DataArray) -> np.ndarray | None:
-    """Take the map that was stored with a Jacobian on disk; numbers in memory may be others by now."""
+def stored_map(J: xr.DataArray, name: str) -> np.ndarray | None:
+    """Take a map that was stored beside a Jacobian on disk; numbers in memory may be others by now.
+
+    Parameters
+    ----------
+    name
+        "contacts" or "block_norms".
+
+    Returns
+    -------
+    np.ndarray or None
+        float64 (L, L); None where there is none for exactly this array.
+    """
     if J.variable._in_memory or J.chunks is not None:
         return None
-    from catjac_widgets.engine.cache import stored
+    from catjac_widgets.engine.cache.stored import stored
 
-    found = stored.contacts(J)
+    found = stored(J, name)
     return None if found is None else np.asarray(found.values, dtype=np.float64)
 
 

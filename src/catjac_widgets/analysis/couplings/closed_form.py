@@ -41,7 +41,10 @@ def mean_field(
     UsageError
         If the pseudocount is not in (0, 1].
 
-    Source: Morcos et al. (2011), PNAS 108:E1293.
+    References
+    ----------
+    Morcos F. et al. (2011), Direct-coupling analysis of residue coevolution captures native contacts across
+    many protein families, PNAS 108:E1293.
     """
     used = as_alignment(alignment)
     weights = used.weights(identity)
@@ -76,7 +79,11 @@ def inverse_covariance(alignment: Alignment | str | Path, *, shrinkage: float = 
     UsageError
         If the shrinkage is not above 0.
 
-    Source: the authors' code of Zhang et al. (2024), sign included.
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121; sign as in the authors' code
+    (zzhangzzhang/pLMs-interpretability), which ColabBio leaves out.
     """
     used = as_alignment(alignment)
     N, L = used.states.shape

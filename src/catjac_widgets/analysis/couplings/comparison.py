@@ -136,7 +136,10 @@ def couplings_correlation(
     UsageError
         For a negative cut-off.
 
-    Source: Zhang et al. (2024), figure 4B.
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121, figure 4B.
     """
     from scipy.stats import spearmanr
 
@@ -195,7 +198,10 @@ def couplings_table(
     UsageError
         If there is no alignment, or `couplings` is none of the three.
 
-    Source: Zhang et al. (2024), figure 4B.
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121, figure 4B.
     """
     import pandas as pd
 

@@ -116,8 +116,10 @@ def substitution_scores(
     CatjacError
         See `marginals`.
 
-    Source: Meier et al. (2021), Language models enable zero-shot prediction of the effects of mutations,
-    NeurIPS (wild-type and masked marginals).
+    References
+    ----------
+    Meier J. et al. (2021), Language models enable zero-shot prediction of the effects of mutations on protein
+    function, NeurIPS (wild-type and masked marginals).
     """
     table = marginals(sequence, model, method, mask=mask, progress=progress, **options)
     scores = table["score"].rename("substitution_score")

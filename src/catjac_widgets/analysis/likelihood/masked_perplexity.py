@@ -125,7 +125,10 @@ def masked_perplexity(
     Cancelled
         If `stop` was set.
 
-    Source: Lin et al. (2023), Science 379:1123, supplement A.2.2.
+    References
+    ----------
+    Lin Z. et al. (2023), Evolutionary-scale prediction of atomic-level protein structure with a language
+    model, Science 379:1123, supplement A.2.2.
     """
     many = isinstance(sequence, Iterable) and not isinstance(sequence, str | Path | Sequence)
     given = list(sequence) if many else [sequence]

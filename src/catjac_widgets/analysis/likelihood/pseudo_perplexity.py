@@ -86,6 +86,12 @@ def pseudo_perplexity(
     UsageError
         For another number of letters, for the approximate method over the whole vocabulary (it is derived for
         20 letters), or under a mask that hides everything.
+
+    References
+    ----------
+    .. [1] Salazar J. et al. (2020), Masked language model scoring, ACL.
+    .. [2] Lin Z. et al. (2023), Science 379:1123, supplement (over the whole vocabulary).
+    .. [3] Zhang Z. et al. (2024), PNAS 121:e2406285121 (over the 20 amino acids).
     """
     if method not in get_args(Method):
         raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")

@@ -25,7 +25,9 @@ def bootstrap(values: np.ndarray, owner: np.ndarray, confidence: float, seed: in
         By step: value, NaN without a segment; low and high, NaN with fewer than two proteins; segments and
         proteins, how many are behind it.
 
-    Source: Efron B, Tibshirani R (1993), An Introduction to the Bootstrap, ch. 13.
+    References
+    ----------
+    Efron B., Tibshirani R. (1993), An Introduction to the Bootstrap, chapter 13.
     """
     count = int(owner.max()) + 1 if len(owner) else 0
     there = np.isfinite(values)
@@ -52,7 +54,10 @@ def wilson(values: np.ndarray, owner: np.ndarray, confidence: float) -> dict[str
 
     Parameters and result as of `bootstrap`; segments count as independent, and one is enough for a band.
 
-    Source: Wilson EB (1927), J Am Stat Assoc 22:209.
+    References
+    ----------
+    Wilson E. B. (1927), Probable inference, the law of succession, and statistical inference, Journal of the
+    American Statistical Association 22:209.
     """
     from scipy.stats import norm
 

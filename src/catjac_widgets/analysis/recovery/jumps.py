@@ -65,7 +65,11 @@ def find_jump(
     threshold, rise, window, exceptions, drop
         As published by default.
 
-    Source: the authors' notebook 14 of Zhang et al. (2024).
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121; ``find_stable_jumps`` of the
+    authors' notebook contact_recovery/14_catch_jumps.
     """
     y = np.asarray(list(curve) if not isinstance(curve, np.ndarray) else curve, dtype=np.float64)
     gaps = np.flatnonzero(np.isnan(y))
@@ -131,7 +135,11 @@ def minimum_segment(
     jump
         Options of `find_jump`.
 
-    Source: the authors' notebook 15 of Zhang et al. (2024).
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121; the authors' notebook
+    contact_recovery/15_minimum_seg.
     """
     t = find_jump(both, **jump).stable  # type: ignore[arg-type]
     if t is None:
@@ -154,7 +162,7 @@ def recovery_jumps(found: xr.Dataset, *, threshold: float | None = None, **const
         A curve that never exceeds it is low; by default the result's own (0.5 as published). A result of the
         Jacobian has none, so one must be given.
     constants
-        rise, window, exceptions, drop; see `analysis.recovery_measures.find_jump`.
+        rise, window, exceptions, drop; see `find_jump`.
 
     Returns
     -------
@@ -224,7 +232,7 @@ def minimum_segments(found: xr.Dataset, *, threshold: float | None = None, **con
     xr.Dataset
         By fragment (or segment), float64, NaN without a stable jump on both sides: symmetric and asymmetric,
         exact numbers of visible residues; symmetric_as_published and asymmetric_as_published, the authors'
-        figures, two more; side, text. See `analysis.recovery_measures.minimum_segment`.
+        figures, two more; side, text. See `minimum_segment`.
 
     Raises
     ------

@@ -25,7 +25,11 @@ def recovered_fraction(original: np.ndarray, masked: np.ndarray) -> float:
         1 where nothing was lost, 0 where nothing is left; may exceed 1, and is not symmetric in its
         arguments. NaN where the unmasked block is 0 throughout, or nothing is left to compare.
 
-    Source: Zhang et al. (2024), "norm_sum_mult" of the authors' code.
+    References
+    ----------
+    Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
+    motifs, PNAS 121:e2406285121; ``norm_sum_mult`` of the
+    authors' code.
     """
     before, after = _together(original, masked)
     scale = float((before * before).sum())

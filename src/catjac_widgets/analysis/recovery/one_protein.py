@@ -15,8 +15,9 @@ from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.protocols import Protocol, choose_targets
 from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
-from catjac_widgets.analysis.recovery.target_scan import SOURCES, run_targets
+from catjac_widgets.analysis.recovery.target_scan import run_targets
 from catjac_widgets.analysis.recovery.targets import as_target
+from catjac_widgets.analysis.sources import SOURCES
 from catjac_widgets.engine.jobs.mask_scan import scan_masks
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.esm.masked_ends import masked_ends
@@ -110,7 +111,7 @@ def recovery(
     References
     ----------
     Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
-    motifs, PNAS.
+    motifs, PNAS 121:e2406285121.
     """
     identity, resolved, parsed = _prepare(sequence, model, source, unknown)
     target = as_target(fragments, len(parsed))

@@ -95,7 +95,7 @@ def recovery_curves(
     References
     ----------
     Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
-    motifs, PNAS, figures 2 and 3.
+    motifs, PNAS 121:e2406285121, figures 2 and 3.
     """
     if not 0 < confidence < 1:
         raise UsageError(f"confidence={confidence!r} is not between 0 and 1; give for instance 0.95.")

@@ -110,7 +110,7 @@ def patterned_masks(
     seed
         Of the random patterns.
     avoided
-        For the distant patterns: no residue nearer than that to a fragment (METHODS of Zhang et al.: 30).
+        For the distant patterns: no residue nearer than that to a fragment (Zhang et al.: 30).
 
     Returns
     -------

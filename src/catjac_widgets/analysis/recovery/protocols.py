@@ -126,6 +126,10 @@ def choose_targets(
     ------
     UsageError
         If the map or the secondary structure does not fit the sequence, or the latter is missing.
+
+    References
+    ----------
+    Zhang Z. et al. (2024), PNAS 121:e2406285121; the authors' scripts, contact_recovery/01, 07 and 13.
     """
     length = len(sequence)
     values = np.nan_to_num(np.asarray(contacts, dtype=np.float64))

@@ -24,8 +24,6 @@ from catjac_widgets.proteins.coordinates import residue_coordinates
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
-SOURCES = ("contact_head", "jacobian")
-
 #: Jacobians a chunk: each is thousands of passes, so that little is lost when a scan is stopped.
 _JACOBIANS_A_BLOCK = 4
 

@@ -150,7 +150,7 @@ class Job(Work):
 
     def row(self, position: int) -> np.ndarray | None:
         """Row (A_in, L, A_out) of a 1-based position, None where it is not there yet; not to be changed."""
-        return self._rows.row(position - 1) if position - 1 in self._rows.done else None
+        return self._rows.look_at(position - 1)
 
     def block_norms(self, position: int) -> np.ndarray | None:
         """Norms (L,) of the blocks of a row, centred over its letters, None where it is not there yet.

@@ -122,7 +122,8 @@ class Rows:
                 "lazy=True reads the Jacobian from the cache folder, but there is none; "
                 "leave out cache=False and set CATJAC_CACHE to a folder that can be written."
             )
-        if not can or not (lazy is True or (lazy == "auto" and plan.result_bytes > resources.LAZY_BYTES)):
+        large = lazy in ("auto", "stored") and plan.result_bytes > resources.LAZY_BYTES
+        if not can or not (lazy is True or large or (lazy == "stored" and self.answered)):
             resources.check_memory(plan)
             return False
         assert store is not None
@@ -206,9 +207,9 @@ class Rows:
                 self._entry.discard(index)
                 self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
                 raise
+            cache.count(rows_read=1)
             if self._accumulator is not None:
                 self._accumulator.add(index, row)
-        cache.count(rows_read=1)
         with self._lock:
             self.done.add(index)
         return row
@@ -296,6 +297,14 @@ class Rows:
                 return self._data[self._slots[index]]
             assert self._entry is not None
             return self._entry.read(index)
+
+    def look_at(self, index: int) -> np.ndarray | None:
+        """Row of a 0-based position that somebody asks for, None where it is not there; counted if read."""
+        if index not in self.done:
+            return None
+        if not self.in_memory:
+            cache.count(rows_read=1)
+        return self.row(index)
 
     def norms(self, index: int) -> np.ndarray:
         """Norms (L,) of the blocks of a row that is done, centred over its letters; computed once."""

@@ -47,7 +47,8 @@ class JacobianRequest:
     cache
         Whether rows are taken from the cache and kept there.
     lazy
-        True, False or "auto": whether rows stay in the cache until they are used.
+        True, False or "auto": whether rows stay in the cache until they are used; or "stored": they do where
+        the cache has them all.
     plan
         What follows from it: what is run, and the key under which rows are kept.
 
@@ -76,7 +77,7 @@ class JacobianRequest:
             raise UsageError(
                 f"batch_size={size!r} is not a number of sequences; leave it out or give 1 or more."
             )
-        if self.lazy not in (True, False, "auto"):
+        if self.lazy not in (True, False, "auto", "stored"):
             raise UsageError(f"lazy={self.lazy!r} is unknown; use 'auto', True or False.")
         plan = plan_of_checked(
             self.sequence,

@@ -10,6 +10,8 @@ from typing import Any, TypedDict
 import numpy as np
 import traitlets
 
+from catjac_widgets.errors import UsageError
+
 #: What the front end reads; anything else is a mistake of ours.
 DTYPES = ("float32", "uint8", "int32")
 
@@ -68,3 +70,24 @@ def array_trait(**metadata: Any) -> traitlets.Instance:
 
     trait = traitlets.Instance(np.ndarray, allow_none=True)
     return trait.tag(sync=True, to_json=to_json, from_json=from_json, **metadata)
+
+
+def square(contacts: Any) -> np.ndarray:
+    """Copy a map, labelled or not, as float32; refuse what is not square.
+
+    Raises
+    ------
+    UsageError
+        If it is not an (L, L) array of numbers with L at least 2.
+    """
+    try:
+        values = np.array(contacts, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"A contact map is a square array of numbers, not {type(contacts).__name__}; "
+            "pass catjac.contacts(J)."
+        ) from error
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or len(values) < 2:
+        shape = " × ".join(map(str, values.shape)) or "a single number"
+        raise UsageError(f"A contact map is square, (L, L), but this is {shape}; pass catjac.contacts(J).")
+    return values

@@ -6,6 +6,7 @@ shared state there, so that hover and selection need no kernel and live on in a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,19 @@ def send_script() -> None:
 
     output_notebook(Resources(mode="inline", components=["bokeh"]), hide_banner=True)
     _sent_to[cell] = run
+
+
+def offer_script() -> None:
+    """Put bokeh's script into the running cell's output, where there is bokeh."""
+    with contextlib.suppress(ImportError):
+        send_script()
+
+
+def load_bokeh() -> None:
+    """Import what figures are made of, where there is bokeh: it takes most of a second."""
+    with contextlib.suppress(ImportError):
+        import bokeh.embed
+        import bokeh.plotting  # noqa: F401
 
 
 def bare_figure(height: int, **options: Any) -> figure:

@@ -7,7 +7,6 @@ kernel.
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from pathlib import Path
@@ -21,6 +20,8 @@ from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.delivery import Delivery
+from catjac_widgets.widgets.base.frames import Frame
+from catjac_widgets.widgets.base.traits import Brush, BrushTrait, MapsTrait, Pair, PairTrait, ResiduesTrait
 
 STATIC = Path(__file__).parents[1] / "static"
 
@@ -28,92 +29,6 @@ COLOUR_MAPS = ("ocean", "ember", "graphite")
 
 #: Whose residue numbers are shown: 1 … L over all chains, or the structure's own with insertion codes.
 NUMBERINGS = ("position", "structure")
-
-#: Names of the maps that a view may have by itself; further ones bear the names that Python gave them.
-LIVE, HEAD, UNMASKED, UNMASKED_HEAD, FORMER_MAP, NATIVE = MAP_NAMES = (
-    "map",
-    "head",
-    "unmasked",
-    "unmasked head",
-    "former",
-    "native",
-)
-
-Pair = tuple[int, int]
-
-#: Runs of residues (first, last): those substituted (rows) and those read (columns).
-Brush = tuple[Pair, Pair]
-
-
-class PairTrait(traitlets.TraitType[Any, Any]):
-    """Two 1-based positions, or None."""
-
-    info_text = "a pair of 1-based positions (i, j), or None"
-    default_value = None
-    allow_none = True
-
-    def validate(self, obj: Any, value: Any) -> Pair | None:
-        """Make plain ints of whatever counts as two whole numbers."""
-        try:
-            i, j = (operator.index(position) for position in value)
-        except (TypeError, ValueError):
-            self.error(obj, value)
-        return (i, j)
-
-
-class ResiduesTrait(traitlets.TraitType[Any, Any]):
-    """Runs (first, last) of 1-based positions, both ends included."""
-
-    info_text = "a list of runs (first, last) of 1-based positions"
-    default_value: tuple[Pair, ...] = ()
-
-    def validate(self, obj: Any, value: Any) -> tuple[Pair, ...]:
-        """Make tuples of plain ints of whatever counts as runs."""
-        try:
-            runs = tuple((operator.index(first), operator.index(last)) for first, last in value)
-        except (TypeError, ValueError):
-            self.error(obj, value)
-        if any(first > last for first, last in runs):
-            self.error(obj, value)
-        return runs
-
-
-class BrushTrait(traitlets.TraitType[Any, Any]):
-    """A block of pairs: runs (first, last) of rows and of columns, 1-based, ends included; or None."""
-
-    info_text = "a block ((first, last), (first, last)) of rows and columns, 1-based, or None"
-    default_value = None
-    allow_none = True
-
-    def validate(self, obj: Any, value: Any) -> Brush | None:
-        """Make tuples of plain ints of whatever counts as two runs."""
-        try:
-            rows, columns = value
-            (i0, i1), (j0, j1) = (tuple(operator.index(end) for end in run) for run in (rows, columns))
-        except (TypeError, ValueError):
-            self.error(obj, value)
-        if i0 > i1 or j0 > j1:
-            self.error(obj, value)
-        return (i0, i1), (j0, j1)
-
-
-class MapsTrait(traitlets.TraitType[Any, Any]):
-    """Names of the maps above and below the diagonal; one name means both."""
-
-    info_text = "a map's name, or two: (above the diagonal, below it)"
-    default_value = (LIVE, LIVE)
-
-    def validate(self, obj: Any, value: Any) -> tuple[str, str]:
-        """Make a tuple of one or two names."""
-        names = (value, value) if isinstance(value, str) else value
-        if (
-            not isinstance(names, tuple | list)
-            or len(names) != 2
-            or not all(isinstance(n, str) for n in names)
-        ):
-            self.error(obj, value)
-        upper, lower = names
-        return upper, lower
 
 
 def _sequence_to_json(sequence: Sequence | None, widget: Any) -> dict[str, Any] | None:
@@ -166,7 +81,7 @@ class SharedState(traitlets.HasTraits):
         Block of pairs chosen on the map: ((first, last), (first, last)) of rows and columns, or None. Setting
         `selection` ends it, so that what was chosen last is what the slice shows.
     maps_shown
-        Names of the maps (above, below) the diagonal: "map" (what is computed now), "head" (the attention
+        Names of the maps (above, below) the diagonal: "map" (what is computed now), "head" (the contact
         head's), "unmasked" and "unmasked head" (the same without a mask), "former" (the finished map under
         the mask before), "native" (contacts of the structure), or a name given to `ContactMap.add_map`.
     numbering
@@ -298,6 +213,13 @@ class SharedState(traitlets.HasTraits):
             return mask
         return as_mask(mask, self.sequence)
 
+    #: Whether `show_frame` shows anything.
+    shows_frames = False
+
+    def show_frame(self, frame: Frame) -> int:
+        """Show a map for as long as something is dragged; bytes sent, 0 where nothing here shows maps."""
+        return 0
+
     @property
     def delivery(self) -> Delivery:
         """The queue through which this state's views are told things; made when first needed."""
@@ -315,9 +237,14 @@ class SharedState(traitlets.HasTraits):
                 self._receiver = 0
 
     @property
-    def receiving(self) -> bool:
-        """Whether this thread takes in a message of the front end, and so may do nothing that takes long."""
-        return getattr(self, "_receiver", 0) == threading.get_ident()
+    def in_turn(self) -> bool:
+        """Whether this thread takes in a message or sends: it holds the lock, so what is slow is posted."""
+        return getattr(self, "_receiver", 0) == threading.get_ident() or self.delivery.sending
+
+
+def visible(mask: Mask | None) -> tuple[Pair, ...] | None:
+    """Visible fragments; None where nothing is masked, however that is written."""
+    return mask.fragments if mask is not None and mask else None
 
 
 #: Names of the shared traits.

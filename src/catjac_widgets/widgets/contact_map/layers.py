@@ -9,10 +9,14 @@ import numpy as np
 import traitlets
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.widgets.base.arrays import encode
+from catjac_widgets.widgets.base.arrays import encode, square
 
 #: What a value may be called: an APC-corrected score, a probability, a norm while rows come in.
 QUANTITIES = ("score", "probability", "norm")
+
+
+#: How maps of a contact head say what they are, the second one in files of catjac 0.1.
+HEAD_KINDS = ("contact head", "attention head")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,27 +76,6 @@ def layers_trait() -> traitlets.Dict[str, MapLayer]:
     )
 
 
-def square(contacts: Any) -> np.ndarray:
-    """Copy a map, labelled or not, as float32; refuse what is not square.
-
-    Raises
-    ------
-    UsageError
-        If it is not an (L, L) array of numbers with L at least 2.
-    """
-    try:
-        values = np.array(contacts, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"A contact map is a square array of numbers, not {type(contacts).__name__}; "
-            "pass catjac.contacts(J)."
-        ) from error
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or len(values) < 2:
-        shape = " × ".join(map(str, values.shape)) or "a single number"
-        raise UsageError(f"A contact map is square, (L, L), but this is {shape}; pass catjac.contacts(J).")
-    return values
-
-
 def layer_of(contacts: Any, length: int | None, *, name: str, **words: str) -> MapLayer:
     """Make a `MapLayer` of an array; what `words` do not say is read off its attributes.
 
@@ -111,7 +94,7 @@ def layer_of(contacts: Any, length: int | None, *, name: str, **words: str) -> M
     units = str(attributes.get("units", ""))
     known = {
         "label": name,
-        "quantity": "probability" if attributes.get("kind") == "attention head" else "score",
+        "quantity": "probability" if attributes.get("kind") in HEAD_KINDS else "score",
         "units": "" if units == "1" else units,
     }
     made = MapLayer(values, **(known | words))

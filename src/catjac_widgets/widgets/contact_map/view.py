@@ -13,22 +13,17 @@ from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.structures.numbering import structure_names
-from catjac_widgets.widgets.base.arrays import array_trait
-from catjac_widgets.widgets.base.state import (
-    LIVE,
-    MAP_NAMES,
-    NATIVE,
-    STATIC,
-    SharedState,
-    View,
-)
+from catjac_widgets.widgets.base.arrays import array_trait, square
+from catjac_widgets.widgets.base.frames import Frame, packed
+from catjac_widgets.widgets.base.state import STATIC, SharedState, View
+from catjac_widgets.widgets.base.structures import as_structure
+from catjac_widgets.widgets.base.traits import LIVE, MAP_NAMES, NATIVE
 from catjac_widgets.widgets.contact_map.layers import (
     QUANTITIES,
     MapLayer,
     layer_of,
     layer_trait,
     layers_trait,
-    square,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +62,7 @@ class ContactMap(View):
     native
         uint8, (L, L): 0 no contact, 1 contact, 2 not resolved; or None.
     head, unmasked, unmasked_head, former
-        `MapLayer` or None: the attention head's map, both maps without a mask, the finished map under the
+        `MapLayer` or None: the contact head's map, both maps without a mask, the finished map under the
         mask before.
     offered
         Names of maps that have no values yet but get them when `maps_shown` names them.
@@ -140,7 +135,7 @@ class ContactMap(View):
             traits = {"sequence": as_sequence(sequence)} | traits
         residues = traits.get("sequence") or (state.sequence if state is not None else None)
         if structure is not None:
-            structure = read_contacts(structure)
+            structure = as_structure(structure, residues)
             traits["native"] = native_contacts(structure, residues)
             if state is None and residues is not None:
                 traits = {"structure_sequence": structure_names(structure, residues)} | traits
@@ -255,6 +250,14 @@ class ContactMap(View):
             attrs={"label": found.label, "quantity": found.quantity, "units": found.units or "1"},
         )
 
+    shows_frames = True
+
+    def show_frame(self, frame: Frame) -> int:
+        """Show a map for as long as something is dragged: no trait changes. Return the bytes sent."""
+        buffer = packed(frame.values)
+        self.send(frame.message(), buffers=[buffer.data.cast("B")])
+        return buffer.nbytes
+
     def add_rows(self, rows: Mapping[int, np.ndarray]) -> None:
         """Fill in rows, {1-based position: (L,) float32}, and send these only."""
         if self.values is None or not rows:
@@ -263,21 +266,6 @@ class ContactMap(View):
         block = np.stack([rows[position] for position in positions]).astype("<f4")
         self.values[np.array(positions) - 1] = block
         self.send({"kind": "rows", "positions": positions}, buffers=[block.data.cast("B")])
-
-
-def read_contacts(structure: Any) -> Any:
-    """Read a path or an id; anything else stays what it is.
-
-    Raises
-    ------
-    StructureError
-        If it cannot be read.
-    """
-    if isinstance(structure, str) or hasattr(structure, "__fspath__"):
-        from catjac_widgets.structures.experimental import structure as read_structure
-
-        return read_structure(structure)
-    return structure
 
 
 def native_contacts(structure: Any, sequence: Sequence | None) -> np.ndarray:
@@ -290,7 +278,7 @@ def native_contacts(structure: Any, sequence: Sequence | None) -> np.ndarray:
     StructureError
         If a path or an id cannot be read or mapped.
     """
-    structure = read_contacts(structure)
+    structure = as_structure(structure, sequence)
     # Bare arrays where a structure gives them: labels take time that the first picture has not.
     measure = getattr(structure, "contact_values", getattr(structure, "contacts", None))
     found = structure if measure is None else measure(sequence)

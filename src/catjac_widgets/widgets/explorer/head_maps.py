@@ -1,9 +1,8 @@
-"""The attention head's maps of an explorer: the first impression, and those that somebody asks to see."""
+"""The contact head's maps of an explorer: the first impression, and those that somebody asks to see."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.widgets.base.state import HEAD, UNMASKED_HEAD, SharedState
+from catjac_widgets.widgets.base.sentences import reason
+from catjac_widgets.widgets.base.traits import HEAD, UNMASKED_HEAD
 from catjac_widgets.widgets.explorer.job_feed import NO_MASK, head_layer
+from catjac_widgets.widgets.explorer.state import ExplorerState
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.jobs.job import Job
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from catjac_widgets.widgets.contact_map.layers import MapLayer
     from catjac_widgets.widgets.contact_map.view import ContactMap
 
-_LOG = logging.getLogger("catjac")
-
 
 class HeadMaps:
-    """Has the attention head's maps computed when they are to be shown and nobody has computed them yet.
+    """Has the contact head's maps computed when they are to be shown and nobody has computed them yet.
 
     Parameters
     ----------
@@ -33,11 +32,11 @@ class HeadMaps:
     contact_map
         The view that shows them.
     under
-        Called with a mask, returns the future map.
+        Called with a mask, returns the future map, or None for none.
     """
 
     def __init__(
-        self, state: SharedState, contact_map: ContactMap, under: Callable[[Mask], Future[Any]]
+        self, state: ExplorerState, contact_map: ContactMap, under: Callable[[Mask], Future[Any] | None]
     ) -> None:
         self._state, self._map, self._under = state, contact_map, under
         contact_map.offered = [HEAD, UNMASKED_HEAD]
@@ -54,18 +53,23 @@ class HeadMaps:
         for name in set(self._state.maps_shown) & {HEAD, UNMASKED_HEAD}:
             if self._map.layer(name) is None:
                 mask = as_mask(self._state.mask, sequence) if name == HEAD else Mask.none(sequence)
-                self._under(mask).add_done_callback(partial(self._come, name, mask))
+                future = self._under(mask)
+                if future is not None:
+                    future.add_done_callback(partial(self._come, name, mask))
 
     def _come(self, name: str, mask: Mask, done: Future[Any]) -> None:
         if done.cancelled():
             return
-        if done.exception() is not None:
-            _LOG.error("no contact map of the attention head: %s", done.exception())
-        elif done.result() is not None:
+        error = done.exception()
+        if error is not None:
+            told = f"The map of the contact head could not be computed. {reason(error)}"
+            self._state.delivery.post(("head", name), lambda _: self._state.tell("contact head", told))
+        else:
             layer = head_layer(done.result(), mask)
             self._state.delivery.post(("head", name), lambda _: self._show(name, layer, mask))
 
     def _show(self, name: str, layer: MapLayer, mask: Mask) -> None:
+        self._state.tell("contact head", "")
         if name == UNMASKED_HEAD:
             self._map.unmasked_head = dataclasses.replace(layer, label=f"{layer.label}, {NO_MASK}")
         elif self._state.sequence is not None and mask == as_mask(self._state.mask, self._state.sequence):
@@ -73,32 +77,25 @@ class HeadMaps:
 
 
 def head_of(sequence: Sequence, model: Any, job: Job) -> Future[Any] | None:
-    """Have the attention head's map under a job's mask computed; None where J is in the cache already."""
+    """Have the contact head's map under a job's mask computed; None where J is in the cache already."""
     if job.answered:
         return None
     return head_under(sequence, model, job.plan.mask)
 
 
-def head_under(sequence: Sequence, model: Any, mask: Mask) -> Future[Any]:
-    """Have the attention head's map under a mask computed; its result is None where the model has no head."""
-    from catjac_widgets.engine.backends.threads import worker_for
-    from catjac_widgets.engine.priorities import Priority
-    from catjac_widgets.language_models.base import ContactHead
-    from catjac_widgets.language_models.devices import likely_device
+def head_under(sequence: Sequence, model: Any, mask: Mask) -> Future[Any] | None:
+    """Have the contact head's map under a mask computed; None where the model has no contact head.
+
+    A model without one is not loaded for this: its job does that, says how far it is, and can be cancelled.
+    """
+    from catjac_widgets.analysis.contacts.head import contact_head
+    from catjac_widgets.engine.jobs.calls import submit_with_model
     from catjac_widgets.language_models.registry import identify, resolve_model
 
+    if not identify(model).has_contact_head:
+        return None
     by_name = isinstance(model, str | Path)
-
-    def compute() -> Any:
-        from catjac_widgets.analysis.contacts.head import contact_head
-
-        # What has none is not loaded for it: the job does that, says how far it is, and can be cancelled.
-        if not identify(model).has_contact_head:
-            return None
-        loaded = resolve_model(model)
-        if not isinstance(loaded, ContactHead):
-            return None
-        return contact_head(sequence, loaded, mask=mask if mask else None)
-
-    worker = worker_for(likely_device() if by_name else resolve_model(model).device)
-    return worker.submit_call(compute, Priority.SCREEN)
+    return submit_with_model(
+        lambda loaded: contact_head(sequence, loaded, mask=mask if mask else None),
+        model if by_name else resolve_model(model),
+    )

@@ -14,22 +14,24 @@ from catjac_widgets.analysis.contacts.operations import apc, zero_diagonal
 from catjac_widgets.analysis.previews.in_background import ENOUGH_ROWS
 from catjac_widgets.analysis.previews.preview import preview_label
 from catjac_widgets.block_math.centring import letter_centred_norms
-from catjac_widgets.errors import CatjacError
-from catjac_widgets.widgets.contact_map.layers import MapLayer, square
+from catjac_widgets.widgets.base.arrays import square
+from catjac_widgets.widgets.base.sentences import reason
+from catjac_widgets.widgets.contact_map.layers import MapLayer
 from catjac_widgets.widgets.contact_map.view import ContactMap
-from catjac_widgets.widgets.jacobian_slice.mean_block import BrushedMean, MeanBlock
+from catjac_widgets.widgets.explorer.state import ENDED, ExplorerState, sentence
+from catjac_widgets.widgets.jacobian_slice.mean_block import MeanBlock
 from catjac_widgets.widgets.jacobian_slice.values import Row, masked_note
 from catjac_widgets.widgets.jacobian_slice.view import JacobianSlice
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from catjac_widgets.engine.jobs.job import Job, Progress
+    from catjac_widgets.engine.jobs.job import Job
     from catjac_widgets.engine.jobs.steps import SteppedTask
     from catjac_widgets.widgets.base.delivery import Delivery
-    from catjac_widgets.widgets.base.state import Brush
+    from catjac_widgets.widgets.base.traits import Brush
 
-HEAD_LABEL, HEAD_CAPTION = "attention head", "the model's supervised contact head, one pass"
+HEAD_LABEL, HEAD_CAPTION = "contact head", "supervised regression on the model's attention, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
 CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
 PREVIEW_CAPTION = "block norms of an approximate Jacobian, averaged over both directions, APC-corrected"
@@ -39,23 +41,17 @@ UNITS = "logits"
 #: Percent of rows between two maps in which exact rows take the place of a preview.
 PREVIEW_STEP = 4
 
+#: Called with a job and whom to tell of approximate Jacobians, and of a failure; returns the task, or None.
+StartPreview = Callable[
+    ["Job", Callable[[int, np.ndarray], None], Callable[[BaseException], None]], "SteppedTask[Any] | None"
+]
+
 #: How a finished map is called while another mask is on.
 NO_MASK, FORMER_MASK = "no mask", "the mask before"
 
-#: States in which nothing more will come.
-ENDED = ("done", "cancelled", "failed")
-
-
-def row_norms(row: np.ndarray) -> np.ndarray:
-    """Frobenius norm of each block of a row, centred over its letters: (A_in, L, A_out) to (L,) float32.
-
-    Letter axes of length 1 are not centred (METHODS: the fast variant).
-    """
-    return letter_centred_norms(row).astype(np.float32)
-
 
 class JobFeed:
-    """Follows one job and tells a map and a slice what comes; to be dropped with `close`.
+    """Follows one job and tells a map and a slice what comes, from `begin` until `close`.
 
     Parameters
     ----------
@@ -63,10 +59,8 @@ class JobFeed:
         What to follow.
     contact_map, jacobian_slice
         The views to tell.
-    report
-        Called by `deliver()` with (status, progress, error sentence) whenever one of them changed.
-    brushed
-        Told of rows that come.
+    state
+        Told how far the job is, and what a person should know.
     """
 
     def __init__(
@@ -74,15 +68,13 @@ class JobFeed:
         job: Job,
         contact_map: ContactMap,
         jacobian_slice: JacobianSlice,
-        report: Callable[[str, Progress, str], None],
-        brushed: BrushedMean | None = None,
+        state: ExplorerState,
     ) -> None:
         self.job = job
         self.finished = threading.Event()
         self._map = contact_map
         self._slice = jacobian_slice
-        self._report = report
-        self._brushed = brushed
+        self._state = state
         self._lock = threading.Lock()
         self._rows: dict[int, np.ndarray] = {}
         self._filling = False
@@ -92,7 +84,10 @@ class JobFeed:
         self._preview: SteppedTask[Any] | None = None
         self._mixed_at = -PREVIEW_STEP
         self._closed = False
-        job.add_listener(norms=self._row, change=self._change)
+
+    def begin(self) -> None:
+        """Follow the job from now on."""
+        self.job.add_listener(norms=self._row, change=self._change)
 
     @property
     def _delivery(self) -> Delivery:
@@ -110,19 +105,28 @@ class JobFeed:
         self.finished.set()
         self._rows.clear()
 
-    def show_head(self, future: Future[xr.DataArray | None]) -> None:
-        """Show the attention head's map when it is there, unless rows came first."""
+    def show_head(self, future: Future[xr.DataArray]) -> None:
+        """Show the contact head's map when it is there, unless rows came first."""
 
-        def come(done: Future[xr.DataArray | None]) -> None:
-            if done.cancelled() or done.exception() is not None or done.result() is None:
-                return  # A first impression only: if it fails, so will the job, and say why.
-            self._delivery.post("head", lambda _: self._send_head(done.result()))
+        def come(done: Future[xr.DataArray]) -> None:
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is not None:
+                self._delivery.post("head", lambda _: self._complain("contact head", error))
+            else:
+                self._delivery.post("head", lambda _: self._send_head(done.result()))
 
         future.add_done_callback(come)
+
+    def _complain(self, what: str, error: BaseException) -> None:
+        if not self._closed:
+            self._state.tell(what, f"The map of the {what} could not be computed. {reason(error)}")
 
     def _send_head(self, head: Any) -> None:
         if self._closed:
             return
+        self._state.tell("contact head", "")
         self._first = head_layer(head, self.job.plan.mask)
         if self._filling or self._approximate is not None or self.finished.is_set():
             self._keep_first()
@@ -131,18 +135,21 @@ class JobFeed:
             self._map.show(first.values, label=first.label, caption=first.caption, quantity=first.quantity)
 
     def _keep_first(self) -> None:
-        """Offer the attention head's map beside the one that takes its place."""
+        """Offer the contact head's map beside the one that takes its place."""
         # As long as it is the map itself, it need not go twice.
         if self._first is not None:
             self._map.head, self._first = self._first, None
 
     # ---- the preview
 
-    def show_preview(
-        self, start: Callable[[Callable[[int, np.ndarray], None]], SteppedTask[Any] | None]
-    ) -> None:
-        """Show approximate maps until exact rows have taken their place; `start` is given whom to tell."""
-        self._preview = start(self._preview_came)
+    def show_preview(self, start: StartPreview) -> None:
+        """Show approximate maps until exact rows have taken their place."""
+        self._preview = start(self.job, self._preview_came, self._preview_failed)
+        if self._closed:
+            self._stop_preview()
+
+    def _preview_failed(self, error: BaseException) -> None:
+        self._delivery.post("preview", lambda _: self._complain("preview", error))
 
     def _stop_preview(self) -> None:
         if self._preview is not None:
@@ -152,7 +159,7 @@ class JobFeed:
         # On the worker's thread.
         if self._closed or self.finished.is_set():
             return
-        norms = zero_diagonal(np.stack([row_norms(row) for row in jacobian]))
+        norms = zero_diagonal(np.stack([letter_centred_norms(row) for row in jacobian]).astype(np.float32))
         self._delivery.post("preview", lambda _: self._send_preview(norms, preview_label(letters)))
 
     def _send_preview(self, norms: np.ndarray, label: str) -> None:
@@ -160,10 +167,11 @@ class JobFeed:
         enough = progress.rows_done > ENOUGH_ROWS * progress.rows_total
         if self._closed or self.finished.is_set() or enough:
             return
+        self._state.tell("preview", "")
         self._approximate = norms
         self._show_mixed(label if not self._exact else "")
         message = f"{label} · exact rows follow"
-        self._report(progress.state, dataclasses.replace(progress, message=message), "")
+        self._state.report(progress.state, dataclasses.replace(progress, message=message))
 
     def _show_mixed(self, label: str = "") -> None:
         """Show the preview, exact rows in place of its own."""
@@ -196,11 +204,7 @@ class JobFeed:
         with self._lock:
             self._rows[position] = norms
         self._delivery.post("rows", lambda _: self._send_rows())
-        if self._brushed is not None:
-            self._brushed.row_came(position)
-        selection = self._slice.selection
-        if selection is not None and selection[0] == position:
-            self._slice.renew()
+        self._slice.row_came(position)
 
     def _change(self, job: Job) -> None:
         if self._closed:
@@ -237,7 +241,7 @@ class JobFeed:
             self._filling = True
             self._map.show(values, label=label, caption=ROWS_CAPTION, quantity="norm", units=UNITS)
             self._keep_first()
-        self._report("running", progress, "")
+        self._state.report("running", progress)
 
     def _send_change(self) -> None:
         if self._closed or self.finished.is_set():
@@ -249,11 +253,11 @@ class JobFeed:
             self._map.send_state("values")
             self._slice.renew()
             self.finished.set()
-            self._report(
+            self._state.report(
                 progress.state, progress, sentence(self.job.error) if progress.state == "failed" else ""
             )
         elif progress.state != "done" and not (self._approximate is not None and not progress.rows_done):
-            self._report(progress.state, progress, "")
+            self._state.report(progress.state, progress)
 
     def _contacts(self) -> xr.DataArray | Exception:
         try:
@@ -272,12 +276,12 @@ class JobFeed:
             if isinstance(contacts, Exception):
                 self._send_rows()
                 self._map.send_state("values")
-                self._report("failed", progress, sentence(contacts))
+                self._state.report("failed", progress, sentence(contacts))
             else:
                 label = self._jacobian_label
                 self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score", units=UNITS)
                 self._keep_first()
-                self._report("done", progress, "")
+                self._state.report("done", progress)
         finally:
             self.finished.set()  # whoever waits must not wait for ever
 
@@ -329,18 +333,6 @@ class JobFeed:
 
 
 def head_layer(head: Any, mask: Any) -> MapLayer:
-    """Name the map of the attention head under a mask (or none)."""
+    """Name the map of the contact head under a mask (or none)."""
     label = f"{HEAD_LABEL}, masked" if mask else HEAD_LABEL
     return MapLayer(square(head), label, HEAD_CAPTION, "probability")
-
-
-def sentence(error: BaseException | None) -> str:
-    """Tell a person about an error: by its own sentence, or that it is our mistake."""
-    if error is None:
-        return ""
-    if isinstance(error, CatjacError):
-        return str(error)
-    return (
-        f"Something went wrong inside catjac ({type(error).__name__}: {error}); "
-        "the rows done so far are kept, and job.error has the whole story."
-    )

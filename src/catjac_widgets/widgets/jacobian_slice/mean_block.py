@@ -15,7 +15,7 @@ from catjac_widgets.widgets.base.arrays import encode
 if TYPE_CHECKING:
     import xarray as xr
 
-    from catjac_widgets.widgets.base.state import Brush
+    from catjac_widgets.widgets.base.traits import Brush
 
 #: Called with a 1-based position, returns its row (A_in, L, A_out), or None where it is not there (yet).
 FindRow = Callable[[int], "np.ndarray | None"]

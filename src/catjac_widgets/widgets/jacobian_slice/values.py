@@ -10,7 +10,7 @@ import numpy as np
 
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER, ORDERS
-from catjac_widgets.widgets.base.state import Brush, Pair
+from catjac_widgets.widgets.base.traits import Brush, Pair
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,7 +14,8 @@ from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.proteins.masks import as_mask
 from catjac_widgets.widgets.base.arrays import ArrayPayload, encode
 from catjac_widgets.widgets.base.state import STATIC, SharedState, View
-from catjac_widgets.widgets.jacobian_slice.mean_block import BrushedMean, mean_block_of
+from catjac_widgets.widgets.base.traits import Brush
+from catjac_widgets.widgets.jacobian_slice.mean_block import BrushedMean, MeanBlock, mean_block_of
 from catjac_widgets.widgets.jacobian_slice.values import (
     FORMS,
     LETTER_ORDERS,
@@ -79,6 +80,8 @@ class JacobianSlice(View):
         Called with a 1-based position, returns its `Row`; serves a Jacobian that is not complete.
     jacobian
         Called for the Jacobian that `slice` cuts; goes with `find`.
+    mean_block
+        Called with a brush, returns its `MeanBlock`; goes with `find`.
     state
         Another widget whose selection to follow.
     **traits
@@ -136,6 +139,7 @@ class JacobianSlice(View):
         *,
         find: Callable[[int], Row] | None = None,
         jacobian: Callable[[], xr.DataArray] | None = None,
+        mean_block: Callable[[Brush], MeanBlock] | None = None,
         state: SharedState | None = None,
         **traits: Any,
     ) -> None:
@@ -144,14 +148,14 @@ class JacobianSlice(View):
             traits = _traits_of(whole, alone=state is None) | traits
             find = find or (lambda position: row_of(whole, position))
             jacobian = jacobian or (lambda: whole)
+            mean_block = mean_block or (lambda brush: mean_block_of(whole, brush))
         self._find = find or (lambda position: Row(position, "error", "There is no Jacobian to slice."))
         self._jacobian = jacobian
         super().__init__(state=state, **traits)
         self.on_msg(self._asked)
         self.observe(lambda change: self.renew(), ["selection", "form", "letter_in"])
         self.renew()
-        if J is not None:
-            BrushedMean(self, lambda brush: mean_block_of(J, brush))
+        self._brushed = None if mean_block is None else BrushedMean(self, mean_block)
 
     @property
     def slice(self) -> xr.DataArray:
@@ -189,6 +193,19 @@ class JacobianSlice(View):
         if self.selection is not None:
             # The front end has asked, and been answered, when it moved the selection itself; this can wait.
             self.delivery.post(("shown", id(self)), self._show, prepare=self._selected)
+
+    def restart(self) -> None:
+        """Look up everything again: the Jacobian is another one."""
+        self.renew()
+        if self._brushed is not None:
+            self._brushed.renew()
+
+    def row_came(self, position: int) -> None:
+        """Show a row that has just been computed, if it is looked at; safe on any thread."""
+        if self._brushed is not None:
+            self._brushed.row_came(position)
+        if self.selection is not None and self.selection[0] == position:
+            self.renew()
 
     def find(self, position: int) -> Row:
         """Return the row of a 1-based position; a sentence in it where that fails."""

@@ -15,7 +15,8 @@ from catjac_widgets.proteins.masks import Fragment, Mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.bokeh_panel import BokehView, bare_figure
-from catjac_widgets.widgets.base.state import STATIC, Pair, SharedState
+from catjac_widgets.widgets.base.state import STATIC, SharedState
+from catjac_widgets.widgets.base.traits import Pair
 
 if TYPE_CHECKING:
     import xarray as xr

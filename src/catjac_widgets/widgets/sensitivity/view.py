@@ -11,18 +11,11 @@ from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.widgets.base.arrays import array_trait
 from catjac_widgets.widgets.base.bokeh_panel import BokehView, bare_figure, name_residue_axis
 from catjac_widgets.widgets.base.state import STATIC, SharedState
+from catjac_widgets.widgets.base.tracks import TRACKS
 
 if TYPE_CHECKING:
     import xarray as xr
     from bokeh.plotting import figure
-
-#: What is shown, from top to bottom: name in the dataset, name for a person, colour on light and dark ground.
-TRACKS = (
-    ("influence", "influence", "#3b7dd8"),
-    ("sensitivity", "sensitivity", "#1a9c8c"),
-    ("self_response", "self-response", "#8a94a6"),
-    ("entropy", "entropy", "#9d69d1"),
-)
 
 #: Pixels of one track, and what the axis below takes.
 LANE, AXIS = 46, 34
@@ -75,7 +68,7 @@ class Sensitivity(BokehView):
         self.values = None if J is None else stacked(summarised(J))
 
     def _figure(self) -> figure:
-        from bokeh.models import BoxSelectTool, ColumnDataSource, Range1d
+        from bokeh.models import ColumnDataSource, Range1d
 
         length = len(self.sequence) if self.sequence is not None else 1
         count = len(TRACKS)
@@ -108,8 +101,6 @@ class Sensitivity(BokehView):
         made.text(
             "x", "y", "text", source=names, text_baseline="top", text_font_size="11px", name="lane names"
         )
-        # Nothing is drawn by bokeh's own selection: what is chosen is the shared state's to say.
-        made.add_tools(BoxSelectTool(dimensions="width", renderers=[]))
         return made
 
 

@@ -15,13 +15,14 @@ from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
-from catjac_widgets.widgets.base.state import STATIC, SharedState, View
-from catjac_widgets.widgets.contact_map.view import ContactMap
+from catjac_widgets.widgets.base.frames import Frame
+from catjac_widgets.widgets.base.sentences import Sentences, reason
+from catjac_widgets.widgets.base.state import STATIC, SharedState, View, visible
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.jobs.frames import Frames
 
-MASKED_HEAD_LABEL = "attention head, masked"
+MASKED_HEAD_LABEL = "contact head, masked"
 MASKED_HEAD_CAPTION = "the model's contact head under this mask, one pass"
 
 #: How many masks `SequenceMask.undo` goes back.
@@ -37,16 +38,6 @@ class DragMessage(TypedDict):
     kind: Literal["drag"]
     serial: int
     fragments: list[list[int]]
-
-
-class FrameMessage(TypedDict):
-    """What it gets back, on the contact map's comm, with the map as a buffer: see `packed`."""
-
-    kind: Literal["frame"]
-    serial: int
-    label: str
-    caption: str
-    quantity: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,7 @@ class SequenceMask(View):
         Whose contact head to show on `contact_map` while a fragment is dragged: as of `catjac.jacobian`, or
         None for none.
     contact_map
-        Where to show it; `state` itself if that is a `ContactMap`.
+        Where to show it; the `state` itself where that can (a `ContactMap`, the explorer).
     state
         Another widget whose mask, selection and hover to share.
     **traits
@@ -119,7 +110,7 @@ class SequenceMask(View):
         sequence: Sequence | str | None = None,
         *,
         model: Any = None,
-        contact_map: ContactMap | None = None,
+        contact_map: SharedState | None = None,
         state: SharedState | None = None,
         **traits: Any,
     ) -> None:
@@ -128,9 +119,8 @@ class SequenceMask(View):
         known = traits.get("sequence") or (state.sequence if state is not None else None)
         if known is None:
             raise UsageError("There is no sequence to mask; give one, or a state that has one.")
-        if contact_map is None and isinstance(state, ContactMap):
-            contact_map = state
-        self._map = contact_map
+        shows = contact_map or state
+        self._map = shows if shows is not None and shows.shows_frames else None
         self._frames: Frames | None = None
         if model is not None and self._map is not None:
             self._frames, note = frames_of(known, model)
@@ -142,6 +132,7 @@ class SequenceMask(View):
         self._latest = 0
         self.timings: deque[FrameTiming] = deque(maxlen=TIMINGS)
         super().__init__(state=state, **traits)
+        self._notes = Sentences(self.note)
         self.observe(self._remember, "mask")
         self.on_msg(self._received)
 
@@ -154,6 +145,10 @@ class SequenceMask(View):
     def redo(self) -> None:
         """Take `undo` back."""
         self._step(self._future, self._past)
+
+    def say(self, source: str, sentence: str) -> None:
+        """Add a sentence to `note`, in place of what the same source said before; "" takes it back."""
+        self.note = self._notes.say(source, sentence)
 
     @property
     def stale_frames(self) -> int:
@@ -218,44 +213,14 @@ class SequenceMask(View):
         self._frames.ask(mask, come, failed)
 
     def _tell_failure(self, error: BaseException) -> None:
-        reason = str(error) if isinstance(error, CatjacError) else f"{type(error).__name__}: {error}"
-        self.note = f"The map under this mask could not be computed. {reason}"
+        # The map on the page is of an older mask: say so, until it is not.
+        self.say("frame", f"The map under this mask could not be computed. {reason(error)}")
 
     def _send_frame(self, serial: int, values: np.ndarray, received: float) -> None:
         assert self._map is not None
-        message: FrameMessage = {
-            "kind": "frame",
-            "serial": serial,
-            "label": MASKED_HEAD_LABEL,
-            "caption": MASKED_HEAD_CAPTION,
-            "quantity": "probability",
-        }
-        buffer = packed(values)
-        self._map.send(message, buffers=[buffer.data.cast("B")])
-        self.timings.append(FrameTiming(serial, time.perf_counter() - received, buffer.nbytes))
-
-
-def packed(probabilities: np.ndarray) -> np.ndarray:
-    """Make a symmetric map small for its way to the browser: a quarter of float32, and as exact as is read.
-
-    Parameters
-    ----------
-    probabilities
-        (L, L), symmetric, in 0 … 1.
-
-    Returns
-    -------
-    np.ndarray
-        little-endian uint16, (L (L + 1) / 2,): the upper triangle with the diagonal, row by row, in steps of
-        1/65535.
-    """
-    upper = probabilities[np.triu(np.ones(probabilities.shape, dtype=bool))]
-    return np.rint(65535 * np.clip(upper, 0.0, 1.0)).astype("<u2")
-
-
-def visible(mask: Mask | None) -> tuple[tuple[int, int], ...] | None:
-    """Visible fragments; None where nothing is masked, however that is written."""
-    return mask.fragments if mask is not None and mask else None
+        size = self._map.show_frame(Frame(serial, values, MASKED_HEAD_LABEL, MASKED_HEAD_CAPTION))
+        self.timings.append(FrameTiming(serial, time.perf_counter() - received, size))
+        self.say("frame", "")
 
 
 def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:

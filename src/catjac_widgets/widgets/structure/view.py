@@ -12,8 +12,8 @@ import traitlets
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
+from catjac_widgets.widgets.base.arrays import square
 from catjac_widgets.widgets.base.state import SHARED, SharedState, refuse_unknown
-from catjac_widgets.widgets.contact_map.layers import square
 from catjac_widgets.widgets.structure.head import StructureHead
 from catjac_widgets.widgets.structure.scene import SEPARATIONS, Scene, shade
 
