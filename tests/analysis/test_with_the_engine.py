@@ -50,6 +50,36 @@ def test_a_lazy_jacobian_gives_the_same_map(own_cache, variant, order):
     assert not lazy.variable._in_memory
 
 
+@pytest.mark.parametrize("variant", ["full", "fast"])
+@pytest.mark.parametrize("hidden", [(), [(3, 4)]])
+def test_the_sensitivity_of_a_stored_jacobian_needs_no_row(own_cache, variant, hidden):
+    residues, model = random_sequence(9, 5), PottsModel(seed=5, symmetric=False)
+    mask = Mask.hiding(residues, hidden) if hidden else None
+    options = {"variant": variant, "mask": mask, "progress": False}
+    expected = catjac_widgets.sensitivity(catjac_widgets.jacobian(residues, model, **options))
+    lazy = catjac_widgets.jacobian(residues, model, lazy=True, **options)
+    read = catjac_widgets.cache.info().rows_read
+    for row in own_cache.rglob("jacobian/c.*"):
+        row.write_bytes(b"x" * row.stat().st_size)  # whoever reads one finds out
+    with pytest.raises(ValueError, match="checksum"):
+        lazy[0].load()
+    found = catjac_widgets.sensitivity(lazy)
+    assert catjac_widgets.cache.info().rows_read == read
+    assert set(found.data_vars) == set(expected.data_vars)
+    for name in expected.data_vars:
+        scale = float(np.nanmax(np.abs(expected[name].values)))
+        np.testing.assert_allclose(found[name].values, expected[name].values, rtol=1e-6, atol=1e-6 * scale)
+    assert found.attrs == expected.attrs
+
+
+def test_the_sensitivity_of_altered_numbers_is_theirs(own_cache):
+    residues, model = random_sequence(9, 6), PottsModel(seed=6, symmetric=False)
+    J = catjac_widgets.jacobian(residues, model, lazy=True, progress=False)
+    S = catjac_widgets.sensitivity(J)
+    doubled = catjac_widgets.sensitivity((2 * J).assign_attrs(J.attrs))
+    np.testing.assert_allclose(doubled["influence"], 2 * S["influence"], rtol=1e-5)
+
+
 def test_the_stored_map_is_taken_for_what_is_on_disk_only(own_cache, monkeypatch):
     residues, model = random_sequence(8, 4), PottsModel(seed=4)
     J = catjac_widgets.jacobian(residues, model, progress=False)

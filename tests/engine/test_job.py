@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from cache_counts import Counts
 from stubs import FailingModel, HungryModel, PottsModel, SlowModel
 
+from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.engine.api import jacobian, submit
 from catjac_widgets.engine.backends.threads import worker_for
 from catjac_widgets.engine.cache.info import CacheWarning
@@ -161,6 +163,42 @@ def test_a_listener_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) ->
     assert job.progress.state == "done"
 
 
+def test_norms_are_told_with_rows_and_computed_nowhere_else() -> None:
+    _, gate, job = gated()
+    told: dict[int, np.ndarray] = {}
+    job.add_listener(norms=told.__setitem__)
+    gate.release(1000)
+    made = job.result(30)
+    eventually(lambda: len(told) == L)
+    for position, norms in told.items():
+        np.testing.assert_array_equal(norms, letter_centred_norms(made[position - 1].values).astype("f4"))
+        np.testing.assert_array_equal(job.block_norms(position), norms)
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": False}, {"positions": [2, 7]}, {"variant": "fast"}])
+def test_norms_of_whatever_was_asked_for(options: dict[str, Any]) -> None:
+    for _ in range(2):
+        job = submit(RESIDUES, PottsModel(), **options)
+        made = job.result(30)
+        for position in made.pos_in.values:
+            expected = letter_centred_norms(made.sel(pos_in=position).values).astype("f4")
+            np.testing.assert_array_equal(job.block_norms(int(position)), expected)
+
+
+def test_norms_of_a_stored_jacobian_need_no_row(cache_folder: Path) -> None:
+    expected = jacobian(RESIDUES, PottsModel(), progress=False)
+    for row in cache_folder.rglob("jacobian/c.*"):
+        row.write_bytes(b"x" * row.stat().st_size)  # whoever reads one finds out
+    told: dict[int, np.ndarray] = {}
+    job = submit(RESIDUES, PottsModel(), lazy=True)
+    job.add_listener(norms=told.__setitem__)
+    job.result(30)
+    eventually(lambda: len(told) == L)
+    for position, norms in told.items():
+        row = expected.sel(pos_in=position).values
+        np.testing.assert_array_equal(norms, letter_centred_norms(row).astype("f4"))
+
+
 # ---- cancelling
 
 
@@ -258,6 +296,28 @@ def test_an_answer_from_the_cache_does_not_wait_for_a_sweep() -> None:
     assert first.progress.rows_done == 0
     gate.release(1000)
     first.result(30)
+
+
+def test_a_damaged_row_is_computed_on_the_thread_of_the_device(cache_folder: Path) -> None:
+    """The cache has every row, by their size; the model must not run beside what the device is doing."""
+
+    class Watched(PottsModel):
+        def on_rows(self, substitutions: list[Any]) -> None:
+            threads.append(threading.current_thread().name)
+            super().on_rows(substitutions)
+
+    threads: list[str] = []
+    jacobian(RESIDUES, Watched(), progress=False)
+    row = next(cache_folder.rglob("jacobian/c.4.0.0.0"))
+    content = bytearray(row.read_bytes())
+    content[777] ^= 4
+    row.write_bytes(content)
+    threads.clear()
+    job = submit(RESIDUES, Watched())
+    assert job.answered
+    with pytest.warns(CacheWarning, match="corrupt"):
+        job.result(30)
+    assert set(threads) == {"catjac cpu"}
 
 
 def test_many_jobs_leave_no_threads_behind() -> None:

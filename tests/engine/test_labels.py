@@ -12,7 +12,7 @@ from stubs import PottsModel
 from catjac_widgets import __version__
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.cache.stored import plan_of
-from catjac_widgets.engine.labels import label_summary
+from catjac_widgets.engine.labels import as_approximate, label_jacobian, label_summary
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Chain, Sequence
 
@@ -110,6 +110,19 @@ def assert_same(read: xr.DataArray, made: xr.DataArray) -> None:
     # Selecting by label works as before.
     first = made.aa_out.values[3]
     np.testing.assert_array_equal(read.sel(aa_out=first).values, made.sel(aa_out=first).values)
+
+
+def test_approximate_numbers_do_not_say_that_they_are_exact(labelled: xr.DataArray) -> None:
+    made = as_approximate(labelled, "first order")
+    assert (made.attrs["numerics"], made.attrs["numerics_error"]) == ("first order", "not estimated")
+    assert "key" not in made.attrs
+    assert plan_of(made) is None
+    assert labelled.attrs["numerics"] == "exact"
+    plan = plan_of(labelled)
+    assert plan is not None
+    again = label_jacobian(labelled.values, plan, complete=False, approximation="first order")
+    assert (again.attrs["numerics"], again.attrs["complete"]) == ("first order", 0)
+    assert label_summary(np.eye(7), plan, "contacts", ("pos_i", "pos_j")).attrs["numerics"] == "exact"
 
 
 def test_a_map_is_labelled_on_both_sides(labelled: xr.DataArray) -> None:

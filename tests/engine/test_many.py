@@ -92,7 +92,7 @@ def test_a_bad_protein_is_named_before_anything_is_computed(tmp_path: Path) -> N
         ({"one": "MKTAY", "two": "M" * 21}, r"^Protein 2, 'two': The sequence has 21 residues.* at most 20"),
         (["MKTAY", "M"], r"^Protein 2: The sequence has one residue"),
         (">a\nMKTAY\n>b\nMKTBY\n", r"^Protein 2, 'b': residue 4 is 'B'"),
-        ([3], r"^Protein 1: A sequence is text"),
+        ([3], r"^Protein 1: A protein is residues"),
         ([], "There is no sequence"),
         (7, "not a int; give a list"),
         (tmp_path / "none.fasta", "cannot be read"),
