@@ -50,7 +50,9 @@ def test_a_jacobian_of_0_1_is_read(
 ) -> None:
     sequence, options = ASKED.REQUESTS[name]
     made = jacobian(sequence, "mini", progress=False, lazy=lazy, **options)
-    assert counts() == (0, int(np.isfinite(made.values).all(axis=(1, 2, 3)).sum()), 0)
+    # An array that is opened lazily reads its rows when it is used, past the cache's counts.
+    rows = 0 if lazy else int(np.isfinite(expected[name]).all(axis=(1, 2, 3)).sum())
+    assert counts() == (0, rows, 0)
     np.testing.assert_array_equal(made.values, expected[name])
     np.testing.assert_array_equal(made["wild_type_logits"].values, expected[f"{name} wild type"])
     if name != "delta":
