@@ -44,7 +44,7 @@ def families() -> dict[str, dict[str, str]]:
     listed = Path(folder) / "families" / "families.json"
     if not folder or not listed.is_file():
         sys.exit("CATJAC_DATA names no folder with families/families.json; set it.")
-    card = REPOSITORY / "src" / "catjac_widgets" / "language_models" / "embedded" / "mini.json"
+    card = REPOSITORY / "src" / "catjac_widgets" / "language_models" / "esm" / "mini" / "mini.json"
     known = json.loads(card.read_text(encoding="utf-8"))["families"]
     trained = {family["id"] for family in known if family.get("trained", True)}
     found: dict[str, dict[str, str]] = {"trained on": {}, "others": {}}
