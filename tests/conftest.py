@@ -82,9 +82,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def kernels() -> None:
     """Have all kernels compiled, where that can be, so that all previews of a test take them or none does."""
-    from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
     from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
     from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, library
+    from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta
 
     try:
         compiled_passes.kernel()

@@ -145,9 +145,9 @@ def devices() -> Iterator[Finding]:
 
 def _kernels() -> Iterator[Finding]:
     """Tell how a CPU runs passes."""
-    from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
     from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
     from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled
+    from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta
 
     for numerics, kernel in (("exact", compiled_passes), ("delta", compiled_delta)):
         try:

@@ -14,8 +14,8 @@ from scipy.stats import spearmanr
 import catjac
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
 from catjac_widgets.language_models.esm.linear_layers import LinearLayers, PackedLayers, fast_layers
+from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta
 from catjac_widgets.language_models.esm.numerics.delta_int8_layers import Int8Weight
 from catjac_widgets.language_models.esm.projections import divided, fused_projections
 from catjac_widgets.language_models.potts.adapter import random_potts

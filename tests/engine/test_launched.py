@@ -18,9 +18,9 @@ from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
 from catjac_widgets.engine.plans.jacobian import Plan, make_plan
 from catjac_widgets.errors import Cancelled, DeviceError, ModelError
 from catjac_widgets.language_models.base import LaunchingRunner, Substitution, choose_numerics
+from catjac_widgets.language_models.esm import launched as launched_passes
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.cuda import launched as launched_passes
-from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
+from catjac_widgets.language_models.esm.launched import LaunchedPasses
 from catjac_widgets.language_models.esm.prepared import with_changes
 from catjac_widgets.language_models.esm.runner import FairEsmRunner
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER

@@ -15,7 +15,7 @@ from catjac_widgets.engine.plans.jacobian import make_plan
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.cuda.fused_steps import steps_for
-from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
+from catjac_widgets.language_models.esm.launched import LaunchedPasses
 from catjac_widgets.language_models.esm.linear_layers import FusedLayers, fast_layers
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS as ESM_NUMERICS
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

@@ -18,8 +18,8 @@ from mutants import residues_of, same_bits_however_divided, some_mutants
 
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.cpu_kernels import build as compiling
-from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta
 from catjac_widgets.language_models.esm.numerics import delta_int8 as delta_int8_runner
+from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta
 from catjac_widgets.language_models.esm.numerics import delta_int8_layers as delta_layers
 from catjac_widgets.language_models.esm.numerics.delta_int8 import DeltaInt8Runner
 from catjac_widgets.language_models.esm.numerics.delta_int8_layers import Int8Weight, packed, unpacked
@@ -213,7 +213,7 @@ def test_without_a_compiler_it_says_why(compiler: str, words: str, monkeypatch: 
 def test_it_is_compiled_once_for_all_processes(tmp_path: Path) -> None:
     program = (
         "from catjac_widgets.language_models.esm.cpu_kernels import build\n"
-        "from catjac_widgets.language_models.esm.cpu_kernels.delta import FEATURES\n"
+        "from catjac_widgets.language_models.esm.numerics.delta_int8_kernel import FEATURES\n"
         "build.library('delta_pass', FEATURES)\n"
     )
     environment = os.environ | a_home_of_its_own(tmp_path)
@@ -232,7 +232,7 @@ def test_previews_take_it_once_it_is_compiled(tmp_path: Path) -> None:
     """A preview shall not wait for a compiler: the first goes another way, and later ones this."""
     program = (
         "import numpy as np, time, catjac\n"
-        "from catjac_widgets.language_models.esm.cpu_kernels import delta as compiled_delta\n"
+        "from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta\n"
         "from catjac_widgets.language_models.esm.cpu_kernels import build\n"
         "made = []\n"
         "known = compiled_delta.CompiledDelta.__call__\n"

@@ -11,9 +11,9 @@ from checkpoints import random_esm1b, random_esm2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catjac_widgets.language_models.esm.cpu_kernels import direct_effects as direct_effects_kernel
 from catjac_widgets.language_models.esm.cpu_kernels import exact as compiled_passes
 from catjac_widgets.language_models.esm.cpu_kernels.build import library
+from catjac_widgets.language_models.esm.first_order import direct_effects as direct_effects_kernel
 from catjac_widgets.language_models.esm.first_order.approximation import FirstOrder
 
 REASON = compiled_passes.why_not(random_esm2())

@@ -3,11 +3,13 @@
 Where to look:
 
 * `adapter`: what the engine sees of a model. `masked_ends` and `checkpoints` make such models, `mini` is one.
+* `model_fingerprint`: what a cache may be keyed by for a model in memory.
 * `stock`: whether a model is a stock model, fair-esm's own and unaltered. Only those run through the pass of
   `forward`; all others run through the model's own, by `passes`.
 * `forward`: one pass in torch, as in the papers; `linear_layers` says how its dense layers are multiplied.
 * `numerics`: the table of what ``numerics=`` may be, and the runners. `runner` and `prepared` are what these
   have in common. Whoever adds a mode works in that folder alone.
-* `cpu_kernels`: whole passes compiled from C. `cuda`: batches launched ahead on a GPU, and Triton's kernels.
+* `cpu_kernels`: whole passes compiled from C. `launched`: batches launched ahead on a GPU;
+  `cuda`: its streams, and Triton's kernels.
 * `first_order`: the approximate Jacobian of a preview.
 """

@@ -10,6 +10,7 @@ import numpy as np
 from catjac_widgets.errors import ModelError, SequenceError
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.base import LanguageModel, Runner, choose_numerics
+from catjac_widgets.language_models.esm import model_fingerprint
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS, make_runner
 from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
 from catjac_widgets.language_models.esm.prepared import PreparedInput
@@ -100,7 +101,7 @@ class FairEsm(LanguageModel):
     def fingerprint(self) -> str:
         """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it."""
         known = self.file_fingerprint
-        return fingerprints.of_model(self.model) if known is None else f"{known}{self._precision()}"
+        return model_fingerprint.of_model(self.model) if known is None else f"{known}{self._precision()}"
 
     @property
     def file_fingerprint(self) -> str | None:
@@ -216,8 +217,8 @@ class FairEsm(LanguageModel):
         runner = make_runner(chosen, prepared)
         if self.device.type != "cuda" or chosen.dtype == "float64" or altered_modules(self.model):
             return runner
-        from catjac_widgets.language_models.esm.cuda.launched import LaunchedPasses
         from catjac_widgets.language_models.esm.cuda.streams import streams_of
+        from catjac_widgets.language_models.esm.launched import LaunchedPasses
 
         return LaunchedPasses(runner, streams_of(self.device))
 
@@ -282,8 +283,8 @@ class FairEsm(LanguageModel):
         return "" if self.dtype == torch.float32 else f"+{str(self.dtype).removeprefix('torch.')}"
 
     def _policies(self) -> tuple[Any, ...]:
-        settings = tuple(fingerprints.policies(self.model).items())
-        return settings, tuple(fingerprints.code_identity(self.model))
+        settings = tuple(model_fingerprint.policies(self.model).items())
+        return settings, tuple(model_fingerprint.code_identity(self.model))
 
     def _state(self) -> tuple[Any, ...]:
         return fingerprints.weights_stamp(self.model), self._policies()

@@ -2,7 +2,7 @@
 
 Where to look:
 
-* `launched`: batches that are under way while the host does something else; `streams` is all it asks of CUDA.
+* `streams`: all that batches under way (`esm.launched`) ask of CUDA.
 * `steps`: what lies between two products, in torch's operations; `triton_steps`: the same, each in one pass
   over memory; `fused_steps`: which of them a device takes.
 """

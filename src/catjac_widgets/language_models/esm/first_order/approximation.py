@@ -28,8 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from catjac_widgets.language_models.esm.cpu_kernels import direct_effects
-from catjac_widgets.language_models.esm.cpu_kernels.delta import without_delay
+from catjac_widgets.language_models.esm.first_order import direct_effects
 from catjac_widgets.language_models.esm.first_order.backward import BackwardBlock, BackwardHead
 from catjac_widgets.language_models.esm.first_order.bfloat16 import approximate_layers, approximate_logits
 from catjac_widgets.language_models.esm.first_order.kriging import (
@@ -40,6 +39,7 @@ from catjac_widgets.language_models.esm.first_order.kriging import (
 from catjac_widgets.language_models.esm.first_order.layer_effects import LayerEffects
 from catjac_widgets.language_models.esm.forward import embed, feed_forward, rotary
 from catjac_widgets.language_models.esm.linear_layers import fast_layers
+from catjac_widgets.language_models.esm.numerics.delta_int8_kernel import without_delay
 from catjac_widgets.language_models.esm.passes import running
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from catjac_widgets.language_models.esm.cpu_kernels.delta import CompiledDelta, why_not
 from catjac_widgets.language_models.esm.forward import AS_THEY_ARE
+from catjac_widgets.language_models.esm.numerics.delta_int8_kernel import CompiledDelta, why_not
 from catjac_widgets.language_models.esm.numerics.delta_int8_layers import STRONGEST_TOKENS, DeltaLayers
 from catjac_widgets.language_models.esm.numerics.differences import check_model, sampled_mutants
 from catjac_widgets.language_models.esm.numerics.exact import ExactRunner
