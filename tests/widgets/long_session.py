@@ -133,6 +133,17 @@ class LongSession:
         self.drag(explorer)
         self.close(explorer)
 
+    def held(self) -> list[Explorer]:
+        """Closed explorers that somebody still holds, once the device's thread has had time for its step."""
+        until = time.monotonic() + PATIENCE
+        while (held := [kept for ref in self.explorers if (kept := ref()) is not None]) and (
+            time.monotonic() < until
+        ):
+            del held
+            gc.collect()
+            time.sleep(0.1)
+        return held
+
     def flush(self) -> None:
         """Forget what was sent."""
         while not self.wire.out.empty():

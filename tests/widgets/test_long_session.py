@@ -31,7 +31,7 @@ def test_500_drags_20_models_and_50_cancels_use_nothing_up(
     after = Usage.now()
     assert (after.threads, after.comms, after.files) == (before.threads, before.comms, before.files)
     assert after.megabytes < before.megabytes + ROOM, f"{before} became {after}"
-    assert [explorer() for explorer in session.explorers if explorer() is not None] == []
+    assert session.held() == []
     assert sum(model() is not None for model in session.models) <= KEPT_MODELS
 
 

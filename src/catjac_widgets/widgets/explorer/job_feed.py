@@ -81,6 +81,7 @@ class JobFeed:
         self._first: MapLayer | None = None
         self._exact: dict[int, np.ndarray] = {}
         self._approximate: np.ndarray | None = None
+        self._head: Future[xr.DataArray] | None = None
         self._preview: SteppedTask[Any] | None = None
         self._mixed_at = -PREVIEW_STEP
         self._closed = False
@@ -102,6 +103,8 @@ class JobFeed:
         """Tell nobody anything more; the job keeps its listener, which does nothing."""
         self._closed = True
         self._stop_preview()
+        if self._head is not None:
+            self._head.cancel()
         self.finished.set()
         self._rows.clear()
 
@@ -117,7 +120,10 @@ class JobFeed:
             else:
                 self._delivery.post("head", lambda _: self._send_head(done.result()))
 
+        self._head = future
         future.add_done_callback(come)
+        if self._closed:
+            future.cancel()
 
     def _complain(self, what: str, error: BaseException) -> None:
         if not self._closed:
