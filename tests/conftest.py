@@ -79,6 +79,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def shell() -> Iterator[Any]:
+    """An IPython shell with ``%load_ext catjac``."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    made = InteractiveShell.instance()
+    made.run_line_magic("load_ext", "catjac")
+    yield made
+    made.run_line_magic("unload_ext", "catjac")
+    made.reset()
+    InteractiveShell.clear_instance()
+
+
 @pytest.fixture(scope="session")
 def kernels() -> None:
     """Have all kernels compiled, where that can be, so that all previews of a test take them or none does."""

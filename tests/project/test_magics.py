@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import xarray as xr
@@ -15,16 +14,6 @@ import catjac
 from catjac_widgets.notebook.magics import COMMANDS
 
 FASTA = ">trp-cage\nNLYIQWLKDG\nGPSSGRPPPS\n"
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    made = InteractiveShell.instance()
-    made.run_line_magic("load_ext", "catjac")
-    yield made
-    made.run_line_magic("unload_ext", "catjac")
-    made.reset()
-    InteractiveShell.clear_instance()
 
 
 def magic(shell: InteractiveShell, line: str) -> object:

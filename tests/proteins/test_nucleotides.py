@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +29,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("rna") / "rna.a3m"
     path.write_text("".join(f">{number}\n{row}\n" for number, row in enumerate(rows)))
     return f"potts:{path}"
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    made = InteractiveShell.instance()
-    made.run_line_magic("load_ext", "catjac")
-    yield made
-    made.run_line_magic("unload_ext", "catjac")
-    made.reset()
-    InteractiveShell.clear_instance()
 
 
 def test_text_of_rna_is_a_sequence(tmp_path: Path) -> None:

@@ -46,11 +46,16 @@ def counted(notebook: NotebookPage, name: str) -> int:
     return int(notebook.page.evaluate(f"window.{name}"))
 
 
-def test_a_view_that_is_taken_off_before_bokeh_draws_is_not_drawn(notebook: NotebookPage, view: Any) -> None:
+def show_held(notebook: NotebookPage, view: Any) -> None:
+    """Show a view whose figure is drawn only when the page says so."""
     notebook.page.add_script_tag(path=SCRIPT)
     notebook.page.evaluate(HELD)
     notebook.show(view)
     notebook.until(lambda: counted(notebook, "asked") == 1)
+
+
+def test_a_view_that_is_taken_off_before_bokeh_draws_is_not_drawn(notebook: NotebookPage, view: Any) -> None:
+    show_held(notebook, view)
     notebook.page.evaluate("models.forEach((model) => model.dispose?.())")
     notebook.page.evaluate("draw()")
     notebook.until(lambda: counted(notebook, "settled") == 1)
@@ -63,10 +68,7 @@ def test_a_view_that_is_taken_off_before_bokeh_draws_is_not_drawn(notebook: Note
 def test_a_view_that_is_away_while_bokeh_draws_is_drawn_on_its_return(
     notebook: NotebookPage, view: Any
 ) -> None:
-    notebook.page.add_script_tag(path=SCRIPT)
-    notebook.page.evaluate(HELD)
-    notebook.show(view)
-    notebook.until(lambda: counted(notebook, "asked") == 1)
+    show_held(notebook, view)
     # As a notebook does with cells out of sight.
     notebook.page.evaluate("(window.away = document.getElementById('page')).remove()")
     notebook.page.evaluate("draw()")

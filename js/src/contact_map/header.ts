@@ -3,7 +3,7 @@
 import { drawLegend, sizeCanvas, type Theme } from "../shared/canvas";
 import { cssColour, type Triple } from "../shared/colour";
 import { scaleTicks } from "../shared/geometry";
-import { make, number, quantityText, tickText } from "../shared/text";
+import { make, number, quantityText, say, tickText } from "../shared/text";
 import type { Limits } from "./scores";
 import type { Side } from "./shades";
 
@@ -50,8 +50,7 @@ export class MapHeader {
     this.element.hidden = !words;
     if (!words) return;
     const [corner, where] = SIDES[words.side];
-    this.corner.textContent = corner;
-    this.corner.hidden = !corner;
+    say(this.corner, corner);
     this.corner.title = where;
     this.corner.setAttribute("aria-label", where);
     this.title.textContent = this.title.title = words.label;

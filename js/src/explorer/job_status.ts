@@ -1,7 +1,7 @@
 // What is being computed, for which protein, how far it is, and what went wrong.
 
 import { sharedState, Undo, type Model, type RenderContext, type SequenceInfo } from "../shared/model";
-import { make, statusText, type Progress } from "../shared/text";
+import { make, say, statusText, type Progress } from "../shared/text";
 
 const PAST = new Set(["done", "cancelled", "failed", "idle"]);
 const QUIET = new Set(["done", "idle"]);
@@ -63,13 +63,8 @@ class JobStatusView {
     this.bar.hidden = QUIET.has(status);
     this.bar.setAttribute("aria-valuemax", String(total));
     this.bar.setAttribute("aria-valuenow", String(done));
-    this.say(this.notice, state.get<string>("notice"));
-    this.say(this.error, state.get<string>("error"));
-  }
-
-  private say(element: HTMLElement, text: string): void {
-    if (element.textContent !== text) element.textContent = text;
-    element.hidden = !text;
+    say(this.notice, state.get<string>("notice"));
+    say(this.error, state.get<string>("error"));
   }
 
   dispose(): void {

@@ -4,7 +4,7 @@ import { embed, type BokehEvent, type Plot } from "../shared/bokeh_figure";
 import { onceAFrame, type Theme } from "../shared/canvas";
 import { isLive, NAMING, sequenceOf, sharedState, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "../shared/model";
 import { readRuns, runsText } from "../shared/selection";
-import { make, number } from "../shared/text";
+import { make, number, say } from "../shared/text";
 
 /** One pattern's curve; a list entry a step. */
 interface Curve {
@@ -202,9 +202,9 @@ class RecoveryView {
     this.filled.style.width = `${total ? (100 * done) / total : 0}%`;
     this.bar.setAttribute("aria-valuemax", String(total));
     this.bar.setAttribute("aria-valuenow", String(done));
-    this.say(this.error, model.get<string>("error"));
-    this.say(this.limits, model.get<string>("limits"));
-    this.say(this.notice, model.get<string>("notice"));
+    say(this.error, model.get<string>("error"));
+    say(this.limits, model.get<string>("limits"));
+    say(this.notice, model.get<string>("notice"));
     this.readout.classList.toggle("cj-hint", !near);
     if (this.problem) this.readout.textContent = this.problem;
     else if (near) {
@@ -217,11 +217,6 @@ class RecoveryView {
 
   private named(runs: Pair[]): string {
     return runs.map((run) => runsText(this.sequence, [run])).join(" and ");
-  }
-
-  private say(element: HTMLElement, text: string): void {
-    if (element.textContent !== text) element.textContent = text;
-    element.hidden = !text;
   }
 
   dispose(): void {

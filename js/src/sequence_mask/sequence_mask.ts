@@ -5,7 +5,7 @@ import { fragmentAt, hidden, inverted, maskOf, replaced, same, shifted, showsAll
 import { maskedResidues } from "../shared/geometry";
 import { NAMING, sequenceOf, sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "../shared/model";
 import { clickResidue, readPair, readRuns, samePair } from "../shared/selection";
-import { make } from "../shared/text";
+import { make, say } from "../shared/text";
 import { TrackBands } from "./bands";
 import { maskControls, type MaskControls } from "./controls";
 import { drawLetters, drawLinks } from "./drawing";
@@ -357,9 +357,7 @@ class SequenceMaskView {
     this.caption.textContent = words;
     this.canvas.setAttribute("aria-label", `Sequence of ${length} residues. ${words}`);
     this.readout.textContent = hover ? pointedText(sequence, hover, fragments) : "";
-    const note = this.model.get<string>("note");
-    this.note.textContent = note;
-    this.note.hidden = !note;
+    say(this.note, this.model.get<string>("note"));
     const live = this.model.comm_live !== false;
     this.controls.enable({
       mask: fragments.length > 0,

@@ -87,3 +87,10 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   return element;
 }
+
+/** Show a sentence, or nothing. */
+export function say(element: HTMLElement, text: string): void {
+  // What is read aloud is not read again.
+  if (element.textContent !== text) element.textContent = text;
+  element.hidden = !text;
+}

@@ -5,7 +5,7 @@ import { decode, type ArrayPayload } from "../shared/arrays";
 import { onceAFrame, readTheme, watchTheme, type Theme } from "../shared/canvas";
 import { NAMING, sequenceOf, sharedState, throttledSave, Undo, type Model, type Pair, type RenderContext, type SequenceInfo } from "../shared/model";
 import { readPair, readRuns, runsText } from "../shared/selection";
-import { make, residueLabel } from "../shared/text";
+import { make, residueLabel, say } from "../shared/text";
 import { viewBeside } from "./ngl_view";
 import { clicked, countPlaced, isResolved, linesOf, positionOf, positionsOf, selectionText, type Atoms, type Line } from "./scene";
 import { lineColour, StructureStage, type Pointed } from "./stage";
@@ -245,8 +245,7 @@ class StructureHeader {
     this.choice.value = model.get<string>("colour_by");
     this.box.checked = model.get<boolean>("show_contacts");
     const problem = model.get<string>("problem") || this.absent;
-    this.error.textContent = problem;
-    this.error.hidden = !problem;
+    say(this.error, problem);
     // The notebook's own sign of a missing viewer says less.
     this.el.classList.toggle("cj-absent", Boolean(problem));
     this.choice.parentElement!.hidden = this.check.hidden = Boolean(problem);
