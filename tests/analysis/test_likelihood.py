@@ -168,12 +168,15 @@ def test_batch_size_makes_no_difference(esm2, batch_size):
     )
 
 
-@given(st.lists(st.floats(0.001, 1), min_size=20, max_size=20), st.integers(0, 19))
-def test_taking_out_the_kept_bias_undoes_it(weights, own):
+@pytest.mark.parametrize("letters", [20, 4], ids=["amino acids", "bases"])
+@given(st.data())
+def test_taking_out_the_kept_bias_undoes_it(letters, data):
+    weights = data.draw(st.lists(st.floats(0.001, 1), min_size=letters, max_size=letters))
+    own = data.draw(st.integers(0, letters - 1))
     p = np.array(weights) / sum(weights)
     # What a perfect model says of an unmasked residue: 10 % of targets were kept, 10 % replaced by a uniform
-    # letter. Seeing w: kept with weight p(w), or random with weight 1/20 whatever the target.
-    q = p / 20
+    # letter. Seeing w: kept with weight p(w), or random with weight 1/A whatever the target.
+    q = p / letters
     q[own] += p[own]
     q = q / q.sum()
     back = np.exp(without_kept_bias(np.log(q)[None], np.array([own]))[0])

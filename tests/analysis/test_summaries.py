@@ -10,6 +10,7 @@ from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.contacts.operations import centre, symmetrise
 from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
+from catjac_widgets.engine.api import jacobian
 from catjac_widgets.errors import JacobianError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 from catjac_widgets.proteins.masks import Mask
@@ -87,6 +88,17 @@ def test_entropy_of_the_wild_type_logits():
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(sensitivity(J)["entropy"].values, -(p * np.log(p)).sum(1), atol=1e-12)
     assert "entropy" not in sensitivity(J.drop_vars("wild_type_logits"))
+
+
+def test_conservation_is_counted_in_the_model_s_letters(tmp_path):
+    bases = "ACGU"
+    random = np.random.default_rng(0)
+    rows = ["".join(random.choice(list(bases), 12)) for _ in range(30)]
+    path = tmp_path / "rna.a3m"
+    path.write_text("".join(f">{k}\n{row}\n" for k, row in enumerate(rows)))
+    found = sensitivity(jacobian(rows[0], f"potts:{path}", progress=False))
+    np.testing.assert_allclose(found["conservation"], np.log(4) - found["entropy"], atol=1e-12)
+    assert (found["conservation"] >= 0).all()
 
 
 def test_entropy_of_a_certain_and_of_a_uniform_letter():

@@ -23,7 +23,8 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     * self_response: F_ii, reported apart because it would dominate;
     * asymmetry: (F_ij − F_ji) / (F_ij + F_ji), 0 where both are 0;
     * coupling_strength: row sum of the contact map `contacts(J)`;
-    * entropy: of the wild-type logits over the letters, in nats (where J brings `wild_type_logits`).
+    * entropy: of the wild-type logits over the A letters, in nats (where J brings `wild_type_logits`);
+    * conservation: ln A − entropy, in nats, as sequence logos count it.
 
     Parameters
     ----------
@@ -69,7 +70,9 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
     made = xr.Dataset(variables, coords=coords, attrs=labels.provenance(J))
     if "wild_type_logits" in J.coords:
         logits = J["wild_type_logits"].transpose("pos_out", "aa_out").values
-        made["entropy"] = ("pos", entropy(log_softmax(logits)), {"units": "nats"})
+        H = entropy(log_softmax(logits))
+        made["entropy"] = ("pos", H, {"units": "nats"})
+        made["conservation"] = ("pos", np.log(logits.shape[-1]) - H, {"units": "nats"})
     return made
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets._version import __version__
+from catjac_widgets.proteins.coordinates import AXES, residue_coordinates
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.engine.plans.jacobian import Plan
-
-DIMS = ("pos_in", "aa_in", "pos_out", "aa_out")
 
 
 def label_jacobian(
@@ -56,22 +55,12 @@ def label_jacobian(
     import xarray as xr
 
     rows = np.array(plan.positions, dtype=np.int64) - 1
-    sequence = plan.sequence
-    coords: dict[str, Any] = {
-        "pos_in": rows + 1,
+    coords: dict[Any, Any] = {
         "aa_in": _text(plan.letters_in),
-        "pos_out": sequence.positions,
         "aa_out": _text(plan.letters),
+        **residue_coordinates(plan.sequence, ("in",), rows),
+        **residue_coordinates(plan.sequence, ("out",)),
     }
-    for name, labels in (
-        ("chain", sequence.chain_names),
-        ("number", sequence.numbers),
-        ("wild_type", tuple(sequence.residues)),
-        ("residue", sequence.labels),
-    ):
-        texts = _text(labels)
-        coords[f"{name}_in"] = ("pos_in", texts[rows])
-        coords[f"{name}_out"] = ("pos_out", texts)
     if wild_type_logits is not None:
         coords["wild_type_logits"] = (("pos_out", "aa_out"), wild_type_logits)
     attrs = {
@@ -90,7 +79,7 @@ def label_jacobian(
         array = array.assign_coords(coords).rename("jacobian")
         array.attrs = attrs
     else:
-        array = xr.DataArray(values, dims=DIMS, coords=coords, name="jacobian", attrs=attrs)
+        array = xr.DataArray(values, dims=AXES, coords=coords, name="jacobian", attrs=attrs)
     return as_approximate(array, approximation) if approximation else array
 
 
@@ -143,19 +132,11 @@ def label_summary(values: np.ndarray, plan: Plan, name: str, dims: tuple[str, ..
     """
     import xarray as xr
 
-    sequence = plan.sequence
-    coords: dict[str, Any] = {}
+    coords: dict[Any, Any] = {}
     for dim in dims:
         kind, side = dim.split("_")
         if kind == "aa":
             coords[dim] = _text(plan.letters_in if side == "in" else plan.letters)
-            continue
-        coords[dim] = sequence.positions
-        for label, labels in (
-            ("chain", sequence.chain_names),
-            ("number", sequence.numbers),
-            ("wild_type", tuple(sequence.residues)),
-            ("residue", sequence.labels),
-        ):
-            coords[f"{label}_{side}"] = (dim, _text(labels))
+        else:
+            coords.update(residue_coordinates(plan.sequence, (side,)))
     return xr.DataArray(values, dims=dims, coords=coords, name=name, attrs=_request_attributes(plan))

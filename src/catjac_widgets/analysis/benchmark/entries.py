@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
@@ -16,7 +15,7 @@ import numpy as np
 
 from catjac_widgets.errors import SequenceError, StructureError, UsageError
 from catjac_widgets.proteins.alignments import GAP, Alignment, read_alignment
-from catjac_widgets.proteins.reading import as_sequence, read_fasta
+from catjac_widgets.proteins.reading import as_sequence, read_records
 from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.structures.experimental import Structure, structure
 
@@ -217,7 +216,7 @@ def _kind(what: Any) -> str | None:
 
 def _read_sequence(what: Any, name: str) -> Sequence:
     if isinstance(what, Path) or _kind(what) == "sequence":
-        records = list(read_fasta(_text(Path(what))))
+        records = read_records(Path(what))
         if len(records) > 1:
             raise SequenceError(
                 f"{Path(what).name} holds {len(records)} records; give one a file (.a3m for alignments)."
@@ -227,14 +226,6 @@ def _read_sequence(what: Any, name: str) -> Sequence:
     if not isinstance(made, Sequence):
         raise SequenceError(f"{name}: a sequence is text, a path or a catjac Sequence.")
     return Sequence(made.chains, made.name or name)
-
-
-def _text(path: Path) -> str:
-    content = _content(path)
-    try:
-        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise SequenceError(f"{path.name} cannot be read as FASTA ({error}).") from error
 
 
 def _content(part: Any) -> bytes:

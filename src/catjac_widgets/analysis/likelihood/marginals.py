@@ -130,17 +130,17 @@ def substitution_scores(
 def without_kept_bias(log_q: np.ndarray, wild_type: np.ndarray) -> np.ndarray:
     """Turn unmasked log-probabilities (L, A) into masked ones: 10 % of targets kept, 10 % random.
 
-    Derived by Bayes' rule for a perfect model over 20 letters; approximate for a real one.
+    Derived by Bayes' rule for a perfect model over A letters; approximate for a real one.
 
     Parameters
     ----------
     wild_type
         Int array (L,), the column of the wild-type letter.
     """
-    rows = np.arange(len(log_q))
+    rows, letters = np.arange(len(log_q)), log_q.shape[1]
     q = np.exp(log_q[rows, wild_type])
-    log_p_wild_type = log_q[rows, wild_type] - np.log(21 - 20 * q)
-    corrected = log_q + np.log1p(20 * np.exp(log_p_wild_type))[:, None]
+    log_p_wild_type = log_q[rows, wild_type] - np.log(letters + 1 - letters * q)
+    corrected = log_q + np.log1p(letters * np.exp(log_p_wild_type))[:, None]
     corrected[rows, wild_type] = log_p_wild_type
     return corrected
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from catjac_widgets.widgets.base.panels import Panel, PanelContext, register_panel
 from catjac_widgets.widgets.base.tracks import TRACKS
 from catjac_widgets.widgets.structure.view import StructureView
@@ -40,9 +38,8 @@ def _colour(view: StructureView, summary: xr.Dataset) -> None:
     for name, label, _ in TRACKS:
         if name in summary:
             view.add_track(label, summary[name].values)
-    if "entropy" in summary:
-        # Of 20 letters, as sequence logos count it.
-        view.add_track("conservation", np.log(20) - summary["entropy"].values)
+    if "conservation" in summary:
+        view.add_track("conservation", summary["conservation"].values)
 
 
 register_panel(
