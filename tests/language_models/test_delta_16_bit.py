@@ -67,7 +67,7 @@ def test_random_models_and_masks(make: Any, share: float, numerics: str) -> None
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
 @pytest.mark.parametrize("make", [random_esm2, random_esm1b])
 def test_a_mutant_that_is_the_wild_type_differs_by_nothing(make: Any, kind: str) -> None:
-    """Whatever sixteen bits round, they round alike on both sides of each difference."""
+    """What 16-bit floats round, they round alike on both sides of each difference."""
     residues = residues_of(23)
     runner = FairEsm(make(3, 48, 4)).prepare(residues, None, f"delta-{kind}-attention-float16")
     rows = runner.rows([Substitution(k, residues[k]) for k in range(len(residues))])

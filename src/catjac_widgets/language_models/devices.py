@@ -186,7 +186,7 @@ def place(model: Any, name: str, device: torch.device, dtype: torch.dtype) -> An
     """
     import torch
 
-    # Rounded to half precision, they would turn by whole radians at the end of a long sequence.
+    # Rounded to 16-bit floats, they would turn by whole radians at the end of a long sequence.
     frequencies = {key: value for key, value in model.named_buffers() if key.endswith("rot_emb.inv_freq")}
     try:
         model = model.to(device=device, dtype=dtype)

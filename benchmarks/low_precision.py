@@ -1,6 +1,6 @@
 """How far 16-bit (and 8-bit) differences are off on `mini`, by the types of products and of attention.
 
-    python benchmarks/half_precision.py [--out half_precision.csv] [--proteins ww bpti sh3]
+    python benchmarks/low_precision.py [--out low_precision.csv] [--proteins ww bpti sh3]
 
 Runs on a CPU, where a type is as exact as on a GPU and only slower; "float8" is emulated: weights and
 differences are rounded to float8 (e4m3) with a scale a row, and multiplied in float32. Whole Jacobians are
