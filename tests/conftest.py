@@ -18,6 +18,11 @@ os.environ["CATJAC_CACHE"] = str(Path(_FOLDER.name) / "cache")
 os.environ.pop("CATJAC_CACHE_LIMIT", None)
 os.environ.pop("CATJAC_DEBUG", None)
 
+# Workers of pytest-xdist share the processor's cores, rather than each taking all of them.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--no-sandbox",

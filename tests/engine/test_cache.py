@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -190,24 +188,6 @@ def test_the_least_recently_used_goes_first_and_never_one_in_use(monkeypatch: py
     compute(models[4])
     assert [folder.exists() for folder in stamps.values()] == [False, False, True]
     assert cache.info().size <= cache.limit
-
-
-def test_an_entry_that_another_process_uses_is_kept_and_marks_of_the_dead_are_not_believed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    compute(PottsModel(seed=0))
-    folder = entry_of(RESIDUES, PottsModel(seed=0)).folder
-    me = folders.process_name()
-    host = me.rpartition("-")[0]
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    mark = folder / "in_use" / f"{host}-{child.pid}"
-    mark.touch()
-    monkeypatch.setenv("CATJAC_CACHE_LIMIT", str(int(1.2 * cache.info().size)))
-    compute(PottsModel(seed=1))
-    assert folder.exists()
-    child.communicate(b"\n", timeout=30)
-    compute(PottsModel(seed=2))
-    assert not folder.exists()
 
 
 def test_a_lazily_opened_entry_is_not_taken_away() -> None:

@@ -157,7 +157,7 @@ def test_a_damaged_row_is_computed_again(damage: str, counts: Counts) -> None:
     elif damage == "remove":
         chunk.unlink()
     else:
-        row = entry.read(4)
+        row = entry.read(4).copy()
         row[3, 3, 3] = np.nan
         entry.write(4, row)
     with warnings.catch_warnings(record=True) as caught:

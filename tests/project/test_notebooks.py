@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -36,8 +37,18 @@ def test_notebook_uses_public_names_only(path: Path) -> None:
                     assert name in dir(getattr(catjac, namespace)), f"{path.name}: catjac.{namespace}.{name}"
 
 
+@pytest.fixture
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache for all notebooks: several of them want the Jacobians of the examples."""
+    base = tmp_path_factory.getbasetemp()
+    # Workers of pytest-xdist have folders of their own in one that they share.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "notebooks"
+    monkeypatch.setenv("CATJAC_CACHE", str(folder))
+    return folder
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebook_runs(path: Path, own_cache: Path) -> None:
+def test_notebook_runs(path: Path, shared_cache: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell in notebook.cells:
@@ -45,4 +56,4 @@ def test_notebook_runs(path: Path, own_cache: Path) -> None:
             # Progress goes to stderr; warnings would go there too, and are to be dealt with.
             if output.get("name") == "stderr":
                 assert "Warning" not in output["text"], output["text"]
-    assert list(own_cache.rglob("zarr.json")), "the notebook's Jacobians belong into the cache"
+    assert list(shared_cache.rglob("zarr.json")), "the notebook's Jacobians belong into the cache"

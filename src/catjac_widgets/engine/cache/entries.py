@@ -5,8 +5,9 @@ Another backend is one subclass of `Store` and one of `Entry`; `tests/engine/tes
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -161,10 +162,19 @@ class Entry(ABC):
     def add_device(self, name: str) -> None:
         """Note that rows are computed there."""
 
+    def sync(self) -> None:  # noqa: B027 - most have nothing to do
+        """Bring what was written to where it lasts, whatever happens to the machine."""
+
     # ---- rows that are read when they are used; for stores with `reads_lazily`
 
-    def lazy(self) -> xr.DataArray:
-        """All rows as an array that reads them when it is used."""
+    def lazy(self, expected: frozenset[int]) -> xr.DataArray:
+        """All rows as an array that reads them when it is used, and keeps the entry from being evicted.
+
+        Parameters
+        ----------
+        expected
+            0-based rows that must be there; others are NaN as long as they are not.
+        """
         raise NotImplementedError(f"{type(self).__name__} gives no array that reads rows when they are used.")
 
     def is_opened_as(self, array: xr.DataArray) -> bool:
@@ -240,16 +250,26 @@ class Store(ABC):
         Raises
         ------
         OSError
-            If it cannot be removed.
+            If it cannot be removed, or is in use.
         """
 
     @abstractmethod
     def touch(self, key: str) -> None:
         """Note that an entry was used now."""
 
+    def beside(self) -> Iterable[EntrySummary]:
+        """List what else takes space and may be removed, under keys that `remove` knows."""
+        return ()
+
     @abstractmethod
     def hold(self, key: str) -> None:
-        """Say that this process uses an entry, until `release` as many times."""
+        """Say that this process uses an entry, until `release` as many times.
+
+        Raises
+        ------
+        OSError
+            If there is no such entry (any more).
+        """
 
     @abstractmethod
     def release(self, key: str) -> None:
@@ -262,6 +282,11 @@ class Store(ABC):
     @abstractmethod
     def default_limit(self, taken: int) -> int:
         """Bytes that its entries may take where nobody says how many, if they take `taken` now."""
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Keep other processes from making room at the same time."""
+        yield
 
     def free(self) -> int | None:
         """Bytes that can still be written, None where that is the memory of this process."""

@@ -5,65 +5,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catjac_widgets.engine.cache.chunks import CHECKSUM_BYTES, array_of, chunk_of, is_sound
+from catjac_widgets.engine.cache.digests import Digests, chunk_digest
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
+from catjac_widgets.engine.cache.files import Syncing, read_json, write_atomically
+from catjac_widgets.engine.cache.layout import FORMAT, GROUP, check_not_newer, metadata
 
 if TYPE_CHECKING:
     import xarray as xr
-    import zarr
 
     from catjac_widgets.engine.cache.entries import Kept, Store
 
-#: Name of the zarr group in an entry's folder.
-GROUP = "arrays.zarr"
-
-#: crc32c appends four bytes to each chunk.
-_CHECKSUM_BYTES = 4
-
-
-def metadata(plan: Kept) -> dict[str, dict[str, Any]]:
-    """Derive the zarr v3 metadata of an entry from its key, by path in its folder."""
-    rows = _array_metadata(plan, plan.rows_shape, plan.rows_dims, first_chunk=plan.chunk_length)
-    group = {"zarr_format": 3, "node_type": "group", "attributes": {"catjac_key": plan.key}}
-    made: dict[str, dict[str, Any]] = {
-        f"{GROUP}/zarr.json": group,
-        f"{GROUP}/{plan.rows_name}/zarr.json": rows,
-    }
-    for name, (shape, dims) in plan.beside_shapes.items():
-        made[f"{GROUP}/{name}/zarr.json"] = _array_metadata(plan, shape, dims, first_chunk=shape[0])
-    return made
-
-
-def _array_metadata(
-    plan: Kept, shape: tuple[int, ...], dims: tuple[str, ...], *, first_chunk: int
-) -> dict[str, Any]:
-    return {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(shape),
-        "data_type": plan.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [first_chunk, *shape[1:]]}},
-        # With "." a row is one file in a flat folder, so that one listing says which rows are done.
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
-        "fill_value": "NaN",
-        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
-        "attributes": {},
-        "dimension_names": list(dims),
-    }
+#: Names of files in `devices/`.
+_DEVICE = re.compile(r"[a-z]+(-\d+)?")
 
 
 class FolderEntry(Entry):
     """One key's folder: `key.json`, the zarr v3 group `arrays.zarr`, and small marks; see `Entry`.
 
-    The array of rows (``jacobian``) has one chunk a row and no shards; a row is done if and only if its
-    chunk exists with its full size. Each other array is one chunk. `used` bears the time of the last use,
-    `in_use/` names the processes that work with the entry, and `devices/` those that its rows were computed
-    on.
+    The array of rows (``jacobian``) has one chunk a row and no shards; each other array is one chunk. A chunk
+    counts if it has its full size and there is a digest of it (`Digests`); in an entry of format 1, which had
+    none, its checksum has to do. `used` bears the time of the last use, `lock` is locked by the processes
+    that work with the entry, and `devices/` names those that its rows were computed on (``docs/store.md``).
 
     Parameters
     ----------
@@ -79,9 +48,21 @@ class FolderEntry(Entry):
         super().__init__(plan, store)
         self.folder = folder
         self.group = folder / GROUP
+        self.digests = Digests(folder)
         self._rows_folder = self.group / plan.rows_name
-        self._arrays: dict[str, zarr.Array] = {}
-        self._chunk_bytes = plan.row_bytes + _CHECKSUM_BYTES
+        self._chunk_bytes = plan.row_bytes + CHECKSUM_BYTES
+        self._format: int | None = None
+        self._syncing = Syncing()
+
+    # ---- the folder
+
+    @property
+    def format(self) -> int:
+        """Version of the layout of what is there; the newest where nothing is."""
+        if self._format is None:
+            group = read_json(self.group / "zarr.json")
+            self._format = 1 if group == metadata(self.plan, 1)[f"{GROUP}/zarr.json"] else FORMAT
+        return self._format
 
     def create(self) -> None:
         """Make the folder, or compare what is there with the key and put its metadata right.
@@ -90,13 +71,15 @@ class FolderEntry(Entry):
         ------
         OSError
             If the folder cannot be written.
+        NewerEntryError
+            If a later version of this package wrote it.
         """
+        check_not_newer(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        texts = {path: json.dumps(content, indent=1) + "\n" for path, content in metadata(self.plan).items()}
-        texts["key.json"] = self.plan.key_json
-        for name, text in texts.items():
+        contents = self._contents()
+        for name, content in contents.items():
             path = self.folder / name
-            if _read_json(path) == json.loads(text):
+            if read_json(path) == content:
                 continue
             if path.exists():
                 self.notes.append(
@@ -104,12 +87,19 @@ class FolderEntry(Entry):
                     "it was written anew from its key."
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, text)
+            text = self.plan.key_json if name == "key.json" else json.dumps(content, indent=1) + "\n"
+            write_atomically(path, text.encode())
+        if self.format >= 2:
+            self.digests.folder.mkdir(exist_ok=True)
 
     def matches(self) -> bool:
         """Whether the folder exists and says what its key says."""
-        expected = {**metadata(self.plan), "key.json": self.plan.key_content}
-        return all(_read_json(self.folder / name) == content for name, content in expected.items())
+        if self.format > 1 and not self.digests.folder.is_dir():
+            return False
+        return all(read_json(self.folder / name) == content for name, content in self._contents().items())
+
+    def _contents(self) -> dict[str, dict[str, Any]]:
+        return {**metadata(self.plan, self.format), "key.json": self.plan.key_content}
 
     # ---- rows
 
@@ -119,39 +109,44 @@ class FolderEntry(Entry):
     def done(self) -> set[int]:
         """See `Entry`; a chunk of another size than a row's (cut short by a crash) does not count."""
         found, dimensions = set(), len(self.plan.rows_dims)
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._rows_folder) as listing:
+        with contextlib.suppress(OSError), os.scandir(self._rows_folder) as listing:
             for item in listing:
                 parts = item.name.split(".")
                 # The temporary file of a process that died has more parts to its name.
                 if (
                     len(parts) == dimensions + 1
                     and parts[0] == "c"
+                    and parts[1].isdecimal()
                     and item.stat().st_size == self._chunk_bytes
                 ):
                     found.add(int(parts[1]))
-        return found
+        return found if self.format == 1 else found & self.digests.indices(self.plan.rows_name)
 
     def has(self, index: int) -> bool:
         """See `Entry`."""
         try:
-            return self._chunk(index).stat().st_size == self._chunk_bytes
+            if self._chunk(index).stat().st_size != self._chunk_bytes:
+                return False
         except OSError:
             return False
+        return self.format == 1 or bool(self.digests.of(self.plan.rows_name, index))
 
     def read(self, index: int) -> np.ndarray:
         """See `Entry`."""
-        name = f"row {index + 1} of the cache entry {self.folder.name[:12]}"
-        try:
-            row = np.asarray(self._open(self.plan.rows_name)[self.plan.selection(index)])
-        except (ValueError, OSError, RuntimeError) as error:
-            raise CorruptRowError(f"{name}: {error}") from error
+        plan = self.plan
+        shape = (plan.chunk_length, *plan.rows_shape[1:])
+        content = self._read_chunk(plan.rows_name, index, self._chunk(index))
+        where = plan.selection(index)
+        chunk = array_of(content, shape, plan.dtype)
+        row = chunk[: where.stop - where.start] if isinstance(where, slice) else chunk[0]
         if not np.isfinite(row).all():
-            raise CorruptRowError(f"{name} is not finite")
+            raise CorruptRowError(f"row {index + 1} of the cache entry {self._short} is not finite")
         return row
 
     def write(self, index: int, row: np.ndarray) -> None:
         """See `Entry`."""
-        self._open(self.plan.rows_name)[self.plan.selection(index)] = row
+        shape = (self.plan.chunk_length, *self.plan.rows_shape[1:])
+        self._write_chunk(self.plan.rows_name, index, self._chunk(index), row.reshape(-1, *shape[1:]), shape)
 
     def discard(self, index: int) -> None:
         """See `Entry`."""
@@ -160,19 +155,21 @@ class FolderEntry(Entry):
 
     # ---- what lies beside
 
+    def _beside(self, name: str) -> Path:
+        return self.group / name / ("c" + ".0" * len(self.plan.beside_shapes[name][0]))
+
     def read_beside(self, name: str) -> np.ndarray | None:
         """See `Entry`; what cannot be read counts as not there, since it can be made again."""
-        dimensions = len(self.plan.beside_shapes[name][0])
-        if not (self.group / name / ("c" + ".0" * dimensions)).exists():
-            return None
         try:
-            return np.asarray(self._open(name)[...])
-        except (ValueError, OSError, RuntimeError):
+            content = self._read_chunk(name, 0, self._beside(name))
+            return array_of(content, self.plan.beside_shapes[name][0], self.plan.dtype)
+        except CorruptRowError:
             return None
 
     def write_beside(self, name: str, values: np.ndarray) -> None:
         """See `Entry`."""
-        self._open(name)[...] = values
+        shape = self.plan.beside_shapes[name][0]
+        self._write_chunk(name, 0, self._beside(name), np.asarray(values).reshape(shape), shape)
 
     def devices(self) -> tuple[str, ...]:
         """See `Entry`."""
@@ -180,7 +177,7 @@ class FolderEntry(Entry):
             names = [path.name for path in (self.folder / "devices").iterdir()]
         except OSError:
             return ()
-        return tuple(sorted(name.replace("-", ":") for name in names))
+        return tuple(sorted(name.replace("-", ":") for name in names if _DEVICE.fullmatch(name)))
 
     def add_device(self, name: str) -> None:
         """See `Entry`."""
@@ -188,52 +185,61 @@ class FolderEntry(Entry):
         (self.folder / "devices").mkdir(exist_ok=True)
         (self.folder / "devices" / name.replace(":", "-")).touch()
 
+    # ---- chunks
+
+    @property
+    def _short(self) -> str:
+        return self.folder.name[:12]
+
+    def _read_chunk(self, array: str, index: int, path: Path) -> bytes:
+        """Read a chunk and check that it is the one that was written there.
+
+        Raises
+        ------
+        CorruptRowError
+            If it is not there, or not that one.
+        """
+        what = f"row {index + 1}" if array == self.plan.rows_name else array
+        name = f"{what} of the cache entry {self._short}"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise CorruptRowError(f"{name} is not there any more") from None
+        except OSError as error:
+            raise CorruptRowError(f"{name} cannot be read ({error.strerror or error})") from error
+        if not is_sound(content):
+            raise CorruptRowError(f"{name} is damaged: its checksum is not that of its bytes")
+        # Entries of format 1 have digests of those rows only that this version added.
+        if self.format > 1 or self.digests.of(array, index):
+            digest = chunk_digest(self.plan.key, array, index, content)
+            if not self.digests.allows(array, index, digest):
+                raise CorruptRowError(f"{name} is not what was written there")
+        return content
+
+    def _write_chunk(
+        self, array: str, index: int, path: Path, values: np.ndarray, shape: tuple[int, ...]
+    ) -> None:
+        content = chunk_of(values, shape, self.plan.dtype)
+        # The digest first: who finds the chunk finds that it may be believed.
+        self.digests.add(array, index, chunk_digest(self.plan.key, array, index, content))
+        write_atomically(path, content)
+        self._syncing.note(path)
+
+    def sync(self) -> None:
+        """See `Entry`."""
+        self._syncing.sync()
+
     # ---- opening
 
-    def _open(self, name: str) -> zarr.Array:
-        if name not in self._arrays:
-            import zarr
+    def lazy(self, expected: frozenset[int]) -> xr.DataArray:
+        """See `Entry`."""
+        from catjac_widgets.engine.cache.lazy_rows import lazy_rows
 
-            # A row that equals the fill value must be written all the same: its chunk says that it is done.
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                self._arrays[name] = zarr.open_array(str(self.group / name), mode="r+", zarr_format=3)
-        return self._arrays[name]
-
-    def lazy(self) -> xr.DataArray:
-        """All rows as an array that reads from the folder when it is used."""
-        import xarray as xr
-
-        dataset = xr.open_dataset(
-            str(self.group),
-            engine="zarr",
-            chunks=None,
-            cache=False,
-            mask_and_scale=False,
-            decode_cf=False,
-            backend_kwargs={"consolidated": False, "zarr_format": 3},
-        )
-        array = dataset[self.plan.rows_name]
-        array.encoding["source"] = str(self.group)
-        return array
+        return lazy_rows(self, expected)
 
     def is_opened_as(self, array: xr.DataArray) -> bool:
-        """Whether an array is that of `lazy` (or a part of it), not loaded: it has the numbers on disk."""
-        lazy = not array.variable._in_memory and array.chunks is None
-        return lazy and array.encoding.get("source") == str(self.group)
+        """See `Entry`."""
+        from catjac_widgets.engine.cache.lazy_rows import rows_behind
 
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Write a text so that a reader sees all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        rows = rows_behind(array)
+        return rows is not None and isinstance(rows.entry, FolderEntry) and rows.entry.folder == self.folder

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterable
+import errno
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from catjac_widgets.engine.cache import folders
 from catjac_widgets.engine.cache.entries import Entry, EntrySummary, Kept, Store
 from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.holds import Hold, alone, in_turn, is_held
 
 DEFAULT_LIMIT = 20 * 10**9
 
@@ -21,14 +25,23 @@ class FolderStore(Store):
     ----------
     folder
         Need not exist yet.
+    fits
+        The folder of fitted Potts models, which count towards the limit.
     """
 
     folder: Path
     reads_lazily = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fits: Path | None = None) -> None:
         self.folder, self.name = folder, str(folder)
-        self._users: Counter[str] = Counter()
+        self._fits = fits
+        self._lock = threading.RLock()
+        self._holds: dict[str, tuple[Hold, int]] = {}
+        self._sizes: dict[Path, tuple[float, int]] = {}
+        self._swept = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FolderStore, (self.folder, self._fits)
 
     def find(self, plan: Kept) -> FolderEntry | None:
         """See `Store`."""
@@ -36,14 +49,25 @@ class FolderStore(Store):
         return entry if entry.matches() else None
 
     def open(self, plan: Kept, found: Entry | None = None) -> FolderEntry:
-        """See `Store`."""
+        """See `Store`; whatever lies where an entry should, and cannot be one, is moved out of the way."""
+        if not self._swept:
+            self._swept = True
+            folders.sweep(self.folder)
         entry = FolderEntry(self.folder_of(plan.key), plan, self)
         # What was found sound is not compared with its key again, unless it was removed meanwhile.
         if found is not None and (entry.folder / "key.json").exists():
             self.touch(plan.key)
             return entry
         try:
-            entry.create()
+            try:
+                entry.create()
+            except (IsADirectoryError, NotADirectoryError, FileExistsError):
+                folders.remove_entry(entry.folder)
+                entry = FolderEntry(entry.folder, plan, self)
+                entry.create()
+                entry.notes.append(
+                    f"The cache entry {plan.key[:12]} was no entry any more; it was made anew."
+                )
             self.touch(plan.key)
             return entry
         except OSError:
@@ -56,43 +80,89 @@ class FolderStore(Store):
         return self.folder / key[:2] / key
 
     def entries(self) -> Iterable[EntrySummary]:
-        """See `Store`."""
-        return [
-            EntrySummary(path.name, folders.last_used(path), folders.entry_size(path))
-            for path in folders.entry_folders(self.folder)
-        ]
+        """See `Store`; one that is in use counts as large as it may become."""
+        made = []
+        for path in folders.entry_folders(self.folder):
+            size = self._size_of(path)
+            if self.in_use(path.name):
+                size = max(size, folders.full_size(path))
+            made.append(EntrySummary(path.name, folders.last_used(path), size))
+        return made
+
+    def _size_of(self, path: Path) -> int:
+        # Each write leaves a digest, so an entry whose folder of digests is as it was is as large as it was.
+        changed = folders.last_change(path)
+        known = self._sizes.get(path)
+        if known is None or known[0] != changed:
+            known = self._sizes[path] = (changed, folders.entry_size(path))
+        return known[1]
+
+    def beside(self) -> Iterable[EntrySummary]:
+        """See `Store`: fitted Potts models, and what processes that died left over."""
+        return folders.files_beside(self.folder, self._fits)
 
     def remove(self, key: str) -> None:
         """See `Store`."""
-        folders.remove_entry(self.folder_of(key))
+        if key.startswith(folders.BESIDE):
+            folders.remove_beside(self.folder, self._fits, key)
+            return
+        with self._lock:
+            if key in self._holds:
+                raise BlockingIOError(errno.EAGAIN, "the cache entry is in use", key)
+        folder = self.folder_of(key)
+        with alone(folder) as free:
+            if not free:
+                raise BlockingIOError(errno.EAGAIN, "the cache entry is in use", key)
+            removed = folders.move_away(folder)
+        if removed is not None:
+            shutil.rmtree(removed, ignore_errors=True)
 
     def touch(self, key: str) -> None:
         """See `Store`."""
         folders.touch(self.folder_of(key))
+        with self._lock:
+            if key in self._holds:
+                self._holds[key][0].renew()
 
     def hold(self, key: str) -> None:
         """See `Store`."""
-        self._users[key] += 1
-        folders.mark_in_use(self.folder_of(key))
+        with self._lock:
+            hold, times = self._holds[key] if key in self._holds else (Hold(self.folder_of(key)), 0)
+            self._holds[key] = hold, times + 1
         self.touch(key)
 
     def release(self, key: str) -> None:
         """See `Store`."""
-        self._users[key] -= 1
-        self.touch(key)
-        if self._users[key] <= 0:
-            del self._users[key]
-            folders.unmark_in_use(self.folder_of(key))
+        with self._lock:
+            if key not in self._holds:
+                return
+            hold, times = self._holds.pop(key)
+            if times > 1:
+                self._holds[key] = hold, times - 1
+            else:
+                hold.release()
 
     def in_use(self, key: str) -> bool:
         """See `Store`."""
-        return self._users[key] > 0 or folders.in_use(self.folder_of(key))
+        with self._lock:
+            if key in self._holds:
+                return True
+        return is_held(self.folder_of(key))
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """See `Store`: no other process makes room at the same time."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with in_turn(self.folder / "making-room.lock"):
+            yield
 
     def close(self) -> None:
-        """See `Store`; marks of a process that ended would keep its entries until somebody notices it."""
-        for key in list(self._users):
-            with contextlib.suppress(OSError):
-                folders.unmark_in_use(self.folder_of(key))
+        """See `Store`."""
+        with self._lock:
+            for hold, _ in self._holds.values():
+                hold.release()
+            self._holds.clear()
 
     def default_limit(self, taken: int) -> int:
         """See `Store`: 20 GB, or a tenth of the disk that is free or taken, if that is less."""

@@ -1,27 +1,46 @@
-"""The folders of entries, looked at from outside: how large, when used, by whom, and how to remove one."""
+"""The folders of entries, looked at from outside: how large, when used, how to remove one or what is left."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import platform
 import shutil
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
-#: The marks of processes on other machines, which cannot be asked, are believed for this long.
-_FOREIGN_USE_SECONDS = 3600.0
+from catjac_widgets.engine.cache.chunks import CHECKSUM_BYTES
+from catjac_widgets.engine.cache.digests import DIGESTS
+from catjac_widgets.engine.cache.entries import EntrySummary
+from catjac_widgets.engine.cache.files import PARTIAL, read_json
+from catjac_widgets.engine.cache.holds import is_held
+from catjac_widgets.engine.cache.layout import GROUP
+
+#: Begins the "key" of what lies beside entries, see `files_beside`.
+BESIDE = "beside:"
 
 _REMOVED = ".removed-"
+
+_FITS = "fits"
+
+#: What has no key, or is half written, is left alone for so long: somebody may be at it.
+_UNFINISHED_SECONDS = 3600.0
 
 
 def entry_folders(root: Path) -> list[Path]:
     """All entries under the cache's folder."""
-    try:
-        groups = [group for group in root.iterdir() if len(group.name) == 2 and group.is_dir()]
-        return [path for group in groups for path in group.iterdir() if (path / "key.json").is_file()]
-    except OSError:
-        return []
+    return [path for path in _in_groups(root) if (path / "key.json").is_file()]
+
+
+def _in_groups(root: Path) -> Iterator[Path]:
+    """Everything in the folders named by two digits."""
+    with contextlib.suppress(OSError):
+        for group in sorted(root.iterdir()):
+            if len(group.name) == 2 and group.is_dir():
+                with contextlib.suppress(OSError):
+                    yield from list(group.iterdir())
 
 
 def last_used(folder: Path) -> float:
@@ -32,6 +51,15 @@ def last_used(folder: Path) -> float:
     return 0.0
 
 
+def last_change(folder: Path) -> float:
+    """When something was written to an entry last, in seconds since the epoch."""
+    times = [0.0]
+    for path in (folder, folder / DIGESTS, *(folder / GROUP).glob("*")):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times)
+
+
 def touch(folder: Path) -> None:
     """Note that an entry was used now."""
     with contextlib.suppress(OSError):
@@ -39,7 +67,7 @@ def touch(folder: Path) -> None:
 
 
 def entry_size(folder: Path) -> int:
-    """Bytes that an entry takes on disk."""
+    """Bytes that an entry, or any folder, takes on disk."""
     total = 0
     stack = [folder]
     while stack:
@@ -53,50 +81,97 @@ def entry_size(folder: Path) -> int:
     return total
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a living process, this one included, works with an entry; marks of dead ones are taken away."""
-    used = False
-    with contextlib.suppress(OSError):
-        for mark in list((folder / "in_use").iterdir()):
-            host, _, pid = mark.name.rpartition("-")
-            if host == _host():
-                alive = pid.isdigit() and _alive(int(pid))
-            else:
-                alive = time.time() - mark.stat().st_mtime < _FOREIGN_USE_SECONDS
-            if alive:
-                used = True
-            else:
-                mark.unlink(missing_ok=True)
-    return used
-
-
-def mark_in_use(folder: Path) -> None:
-    """Say that this process works with an entry, so that no other evicts it."""
-    with contextlib.suppress(OSError):
-        (folder / "in_use").mkdir(exist_ok=True)
-        (folder / "in_use" / process_name()).touch()
-
-
-def unmark_in_use(folder: Path) -> None:
-    """Take the mark of this process away."""
-    with contextlib.suppress(OSError):
-        (folder / "in_use" / process_name()).unlink(missing_ok=True)
+def full_size(folder: Path) -> int:
+    """Bytes that the arrays of an entry take when all is written, by their metadata."""
+    total = 0
+    for path in (folder / GROUP).glob("*/zarr.json"):
+        array = read_json(path)
+        with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+            shape, chunk = array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]
+            chunks = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
+            itemsize = {"float32": 4, "float64": 8}[array["data_type"]]
+            total += chunks * (math.prod(chunk) * itemsize + CHECKSUM_BYTES)
+    return total
 
 
 def remove_entry(folder: Path) -> None:
-    """Delete an entry; it is renamed first, so that nobody opens half of it.
+    """Delete whatever lies where an entry should; it is renamed first, so that nobody opens half of it.
 
     Raises
     ------
     OSError
         If it cannot be renamed.
     """
-    trash = folder.with_name(f"{_REMOVED}{folder.name}-{os.getpid()}-{time.monotonic_ns()}")
+    removed = move_away(folder)
+    if removed is not None:
+        _delete(removed)
+
+
+def move_away(folder: Path) -> Path | None:
+    """Rename an entry so that nobody finds it any more; None where another process was quicker.
+
+    Raises
+    ------
+    OSError
+        If it cannot be renamed.
+    """
+    trash = folder.with_name(f"{_REMOVED}{folder.name}-{uuid.uuid4().hex}")
     try:
         folder.rename(trash)
     except FileNotFoundError:
-        return  # Another process was quicker.
-    shutil.rmtree(trash, ignore_errors=True)
+        return None
+    return trash
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def sweep(root: Path) -> None:
+    """Delete what processes that died left over: entries half removed or half made, files half written."""
+    long_ago = time.time() - _UNFINISHED_SECONDS
+    for path in _in_groups(root):
+        with contextlib.suppress(OSError):
+            if path.name.startswith(_REMOVED):
+                _delete(path)
+            elif not (path / "key.json").exists() and path.stat().st_mtime < long_ago and not is_held(path):
+                remove_entry(path)
+            else:
+                for partial in [*path.glob(f"*{PARTIAL}"), *path.glob(f"{GROUP}/*/*{PARTIAL}")]:
+                    if partial.stat().st_mtime < long_ago:
+                        partial.unlink()
+
+
+def files_beside(root: Path, fits: Path | None) -> list[EntrySummary]:
+    """List what is kept beside entries, and what is left over, as things that can be removed one by one.
+
+    Parameters
+    ----------
+    root
+        The folder of the entries.
+    fits
+        The folder of fitted Potts models.
+    """
+    found = [(_FITS, path) for path in (fits.glob("*.safetensors*") if fits is not None else ())]
+    found += [(path.parent.name, path) for path in _in_groups(root) if not (path / "key.json").is_file()]
+    made = []
+    for place, path in found:
+        with contextlib.suppress(OSError):
+            size = entry_size(path) if path.is_dir() else path.stat().st_size
+            made.append(EntrySummary(f"{BESIDE}{place}/{path.name}", path.stat().st_mtime, size))
+    return made
+
+
+def remove_beside(root: Path, fits: Path | None, key: str) -> None:
+    """Delete one of `files_beside`."""
+    place, _, name = key.removeprefix(BESIDE).partition("/")
+    folder = fits if place == _FITS else root / place
+    if folder is not None:
+        _delete(folder / name)
 
 
 def free_disk(folder: Path) -> int:
@@ -105,24 +180,3 @@ def free_disk(folder: Path) -> int:
         with contextlib.suppress(OSError):
             return shutil.disk_usage(existing).free
     return 0
-
-
-def process_name() -> str:
-    """Name this process among those of all machines that share a cache."""
-    return f"{_host()}-{os.getpid()}"
-
-
-def _host() -> str:
-    return platform.node().replace("/", "_") or "localhost"
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # There, os.kill would end the process; a mark goes when its owner ends in good order.
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # It lives but belongs to somebody else.
-    return True

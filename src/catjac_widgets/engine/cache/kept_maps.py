@@ -124,11 +124,15 @@ def kept_map(
     made = np.asarray(make(), dtype=np.float64)
     the_cache.count(rows_computed=1)
     entry = the_cache.open(plan, notes.append)
-    if entry is not None and np.isfinite(made).all() and the_cache.make_room(entry):
+    if entry is not None and np.isfinite(made).all():
+        the_cache.hold(entry)
         try:
-            entry.write(0, made)
+            if not the_cache.make_room(entry):
+                entry.write(0, made)
         except OSError as error:
             notes.append(f"The map could not be kept ({error.strerror or error}).")
+        finally:
+            the_cache.give_up(entry)
     for note in notes:
         warnings.warn(note, CacheWarning, stacklevel=2)
     return made

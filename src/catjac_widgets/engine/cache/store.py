@@ -22,6 +22,7 @@ from catjac_widgets.engine.cache.info import (
     readable_size,
 )
 from catjac_widgets.engine.cache.memory import MemoryStore
+from catjac_widgets.language_models.fingerprints import FileMemory
 
 FOLDER_VARIABLE = "CATJAC_CACHE"
 LIMIT_VARIABLE = "CATJAC_CACHE_LIMIT"
@@ -44,8 +45,9 @@ class Cache:
         self._memory = MemoryStore()
         self._folders: dict[Path, FolderStore] = {}
         self._other: Store | None = None
-        self._unwritable: set[Store] = set()
-        self._estimated: dict[Store, int] = {}
+        #: Stores that could not be written when they were asked last, and what is kept in their place.
+        self._failed: set[Store] = set()
+        self._instead: dict[Store, MemoryStore] = {}
         self._said_where: set[Store] = set()
 
     # ---- where
@@ -69,16 +71,14 @@ class Cache:
 
     @property
     def in_memory(self) -> bool:
-        """Whether rows are kept in this process only."""
-        return self.store is self._memory
+        """Whether rows are kept in this process only, by the last try."""
+        store = self.store
+        return store is not None and (store is self._memory or store in self._failed)
 
     @property
     def store(self) -> Store | None:
         """Where entries are kept now; None where nothing is."""
-        if self.is_off:
-            return None
-        wanted = self._wanted()
-        return self._memory if wanted in self._unwritable else wanted
+        return None if self.is_off else self._wanted()
 
     def use(self, store: Store | None) -> None:
         """Keep entries in another store than the environment asks for, or again in that one (None)."""
@@ -91,7 +91,11 @@ class Cache:
         if folder is None:
             return self._memory
         with self._lock:
-            return self._folders.setdefault(folder, FolderStore(folder))
+            if folder not in self._folders:
+                memory = FileMemory.file()
+                fits = None if memory is None else memory.parent / "potts"
+                self._folders[folder] = FolderStore(folder, fits)
+            return self._folders[folder]
 
     @property
     def limit(self) -> int:
@@ -102,62 +106,74 @@ class Cache:
         UsageError
             If the environment variable is not a size.
         """
+        return self._limit_of(self.store or self._memory)
+
+    def _limit_of(self, store: Store) -> int:
         setting = os.environ.get(LIMIT_VARIABLE, "").strip()
-        if setting:
-            return parse_size(setting, name=LIMIT_VARIABLE)
-        store = self.store or self._memory
-        return store.default_limit(self._size_estimate(store))
+        if not setting:
+            return store.default_limit(_size(store))
+        limit = parse_size(setting, name=LIMIT_VARIABLE)
+        # What a disk may take, the memory that stands in for it may not.
+        instead = store in self._instead.values()
+        return min(limit, store.default_limit(0)) if instead else limit
 
     # ---- entries
 
     def find(self, plan: Kept) -> Entry | None:
         """Return the entry of a plan if there is one; nothing is written."""
         store = self.store
-        return None if store is None else store.find(plan)
+        if store is None:
+            return None
+        found = store.find(plan)
+        # What could not be written when it was computed is in memory.
+        return self._instead[store].find(plan) if found is None and store in self._instead else found
 
     def open(self, plan: Kept, note: Callable[[str], None], found: Entry | None = None) -> Entry | None:
         """Return the entry of a plan, made if need be; None where nothing is kept.
+
+        Where it cannot be written, it is one in memory, and the next call tries again.
 
         Parameters
         ----------
         plan
             Whose entry.
         note
-            Told, once a store, that it cannot be written and that rows are kept in memory instead.
+            Told that it cannot be written, and is kept in memory instead.
         found
             What `find` gave for it before, so that it is not looked for twice.
         """
         store = self.store
         if store is None:
             return None
+        if found is not None and found.store is self._instead.get(store):
+            return found.store.open(plan, found)
         try:
-            return store.open(plan, found if found is not None and found.store is store else None)
+            entry = store.open(plan, found if found is not None and found.store is store else None)
         except OSError as error:
-            self._unwritable.add(store)
+            self._failed.add(store)
             note(
-                f"The cache in {store.name} cannot be written ({error.strerror or error}); Jacobians are "
-                f"kept in memory, for this process only: set {FOLDER_VARIABLE} to another folder."
+                f"The cache in {store.name} cannot be written ({error.strerror or error}); this is kept in "
+                f"memory, for this process only: mend that, or set {FOLDER_VARIABLE} to another folder."
             )
-        return self._memory.open(plan)
+            return self._instead.setdefault(store, MemoryStore()).open(plan)
+        self._failed.discard(store)
+        return entry
 
-    def make_room(self, entry: Entry) -> bool:
-        """Evict least recently used entries until all rows of `entry` fit; False if they never will."""
-        needed, store = entry.plan.store_bytes, entry.store
-        with self._lock:
-            limit = self.limit
-            if needed > limit:
-                return False
-            self._estimated[store] = self._size_estimate(store) + needed
-            if self._estimated[store] > limit:
-                self._estimated[store] = _evict(store, entry, limit)
-            return True
+    def make_room(self, entry: Entry) -> str:
+        """Evict least recently used entries until all rows of `entry`, which is held, fit.
 
-    def _size_estimate(self, store: Store) -> int:
-        """Bytes of all entries: counted once a process, then kept up by adding what will be written."""
-        with self._lock:
-            if store not in self._estimated:
-                self._estimated[store] = sum(entry.size for entry in store.entries())
-            return self._estimated[store]
+        Returns
+        -------
+        str
+            "", or why they do not fit, to come after "the Jacobian".
+        """
+        with self._lock, entry.store.in_turn():
+            limit = self._limit_of(entry.store)
+            if entry.plan.store_bytes > limit:
+                return f"is larger than the cache may be ({readable_size(limit)})"
+            if _evict(entry, limit) > limit:
+                return f"finds no room in the cache ({readable_size(limit)}), because what is in it is in use"
+            return ""
 
     def where_message(self, plan: Kept) -> str | None:
         """Say, before the first large write of this process, where it goes and how much it is."""
@@ -177,12 +193,26 @@ class Cache:
     def hold(self, entry: Entry) -> None:
         """Keep an entry from being evicted until `release` (or the end of the process)."""
         with self._lock:
-            entry.store.hold(entry.plan.key)
+            try:
+                entry.store.hold(entry.plan.key)
+            except OSError:
+                # Evicted since it was opened. What cannot be made again is found out when it is written.
+                with contextlib.suppress(OSError):
+                    entry.store.open(entry.plan)
+                    entry.store.hold(entry.plan.key)
 
     def release(self, entry: Entry) -> None:
-        """Undo one `hold`."""
+        """Undo one `hold`, when what was written is safe."""
+        entry.sync()
         with self._lock:
             entry.store.release(entry.plan.key)
+
+    def give_up(self, entry: Entry) -> None:
+        """Undo one `hold` of an entry that is not written to after all; one without a row goes."""
+        self.release(entry)
+        if not entry.done():
+            with contextlib.suppress(OSError):
+                entry.store.remove(entry.plan.key)
 
     def close(self) -> None:
         """Let go of all entries that this process holds, because it ends."""
@@ -200,14 +230,15 @@ class Cache:
         """Count entries and bytes, and report what this process computed, read and loaded."""
         store = self.store
         with self._lock:
-            sizes = [] if store is None else [entry.size for entry in store.entries()]
-            if store is not None:
-                self._estimated[store] = sum(sizes)
+            entries = [] if store is None else list(store.entries())
+            beside = [] if store is None else list(store.beside())
+            if store in self._instead:
+                entries += self._instead[store].entries()
             return CacheInfo(
-                path=None if store is None else store.folder,
-                size=sum(sizes),
+                path=None if store is None or store in self._failed else store.folder,
+                size=sum(each.size for each in (*entries, *beside)),
                 limit=self.limit,
-                entries=len(sizes),
+                entries=len(entries),
                 rows_computed=self._counts["rows_computed"],
                 rows_read=self._counts["rows_read"],
                 models_loaded=self._counts["models_loaded"],
@@ -231,27 +262,32 @@ class Cache:
         removed = 0
         with self._lock:
             # What is in memory because nothing can be written, or could not once, goes too.
-            for store in {self._memory, self._wanted()}:
-                for entry in store.entries():
-                    if entry.used <= before and not store.in_use(entry.key):
+            for store in {self._memory, self._wanted(), *self._instead.values()}:
+                for each in (*store.entries(), *store.beside()):
+                    if each.used <= before and not store.in_use(each.key):
                         with contextlib.suppress(OSError):
-                            store.remove(entry.key)
+                            store.remove(each.key)
                             removed += 1
-                self._estimated.pop(store, None)
         return removed
 
 
-def _evict(store: Store, entry: Entry, limit: int) -> int:
+def _size(store: Store) -> int:
+    return sum(each.size for each in (*store.entries(), *store.beside()))
+
+
+def _evict(entry: Entry, limit: int) -> int:
     """Remove what was not used for longest until `entry` fits; bytes that are (or will be) taken then."""
-    others = [other for other in store.entries() if other.key != entry.plan.key]
-    total = sum(other.size for other in others) + entry.plan.store_bytes
-    for other in sorted(others, key=lambda other: other.used):
+    store = entry.store
+    others = [each for each in (*store.entries(), *store.beside()) if each.key != entry.plan.key]
+    total = sum(each.size for each in others) + entry.plan.store_bytes
+    for each in sorted(others, key=lambda each: each.used):
         if total <= limit:
             break
-        if not store.in_use(other.key):
+        if not store.in_use(each.key):
+            # Another process may have begun to use it.
             with contextlib.suppress(OSError):
-                store.remove(other.key)
-                total -= other.size
+                store.remove(each.key)
+                total -= each.size
     return total
 
 

@@ -58,8 +58,8 @@ class KeptRows:
 
     def make_room(self) -> None:
         """Evict what was not used for longest until all rows fit; where they never will, keep none."""
-        if self.keeps and self._entry is not None and not cache.make_room(self._entry):
-            self._note(f"The {self._what} is larger than the cache may be and is not kept.")
+        if self.keeps and self._entry is not None and (reason := cache.make_room(self._entry)):
+            self._note(f"The {self._what} {reason} and is not kept.")
             self.keeps = False
 
     def write(self, index: int, row: np.ndarray, device: str) -> None:

@@ -165,16 +165,14 @@ class Rows:
         return all(entry.read_beside(name) is not None for name in summary_shapes(self.plan.row_shape))
 
     def _make_room(self, entry: Entry) -> None:
-        if cache.make_room(entry):
+        reason = cache.make_room(entry)
+        if not reason:
             message = cache.where_message(self.plan)
             if message is not None:
                 self._on_note(message)
             return
-        self._on_note(
-            f"The Jacobian is larger than the cache may be ({cache.limit / 1e9:.2g} GB) and is not kept; "
-            f"set {LIMIT_VARIABLE} to more."
-        )
-        cache.release(entry)
+        self._on_note(f"The Jacobian {reason} and is not kept; set {LIMIT_VARIABLE} to more.")
+        cache.give_up(entry)
         with self._lock:
             self._entry = None
 
@@ -282,10 +280,10 @@ class Rows:
         return None if self._summarised(entry) else accumulator
 
     def close(self, *, complete: bool) -> None:
-        """Let the entry go; one that a lazy result reads from is held as long as the process lives."""
+        """Let the entry go; an array that reads from it holds it for as long as there is one."""
         with self._lock:
             self._accumulator = None
-        if self._entry is not None and not (complete and self._data is None):
+        if self._entry is not None:
             cache.release(self._entry)
 
     # ---- what others look at
@@ -325,7 +323,7 @@ class Rows:
         """Label what is there so far; the rest is NaN."""
         with self._lock:
             if self._data is None and self._entry is not None and self._lazy:
-                return self._label(self._entry.lazy(), complete=False)
+                return self._label(self._entry.lazy(frozenset(self.done)), complete=False)
             values = self._empty()
             if self._data is not None:
                 for index in list(self.done):
@@ -337,7 +335,7 @@ class Rows:
         if self._data is not None:
             return self._label(self._data, complete=True)
         assert self._entry is not None
-        return self._label(self._entry.lazy(), complete=True)
+        return self._label(self._entry.lazy(frozenset(self.done)), complete=True)
 
     def _label(self, values: Any, *, complete: bool) -> xr.DataArray:
         return label_jacobian(

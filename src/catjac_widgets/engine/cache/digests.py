@@ -1,0 +1,103 @@
+"""Which bytes were written where: a digest of each chunk that also says whose, of what and at which place.
+
+A checksum inside a chunk finds flipped bits. It does not find a sound chunk in the wrong place: one that was
+swapped with another, copied from another entry, or left over. So each chunk that is written leaves an empty
+file ``digests/<array>.<index>.<digest>``, whose name holds a digest over the entry's key, the array's name,
+the chunk's index and its bytes. A chunk counts only if its bytes give a digest that is there. Two processes
+that compute the same row on different devices may leave two digests for it; either chunk is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+#: Name of the folder in an entry's folder.
+DIGESTS = "digests"
+
+#: Bytes of a digest; chance finds another content for it in 2¹²⁸ tries.
+_BYTES = 16
+
+
+def chunk_digest(key: str, array: str, index: int, content: bytes) -> str:
+    """Digest of a chunk at its place, as hexadecimal text.
+
+    Parameters
+    ----------
+    key
+        Of the entry.
+    array
+        Name of the array.
+    index
+        Number of the chunk along the first dimension.
+    content
+        The bytes as they lie on disk.
+    """
+    made = hashlib.blake2b(f"{key} {array} {index} ".encode(), digest_size=_BYTES, person=b"catjac chunk")
+    made.update(content)
+    return made.hexdigest()
+
+
+class Digests:
+    """The digests of one entry.
+
+    Parameters
+    ----------
+    folder
+        The entry's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / DIGESTS
+        self._known: dict[tuple[str, int], frozenset[str]] | None = None
+
+    def of(self, array: str, index: int) -> frozenset[str]:
+        """Digests that were left for a chunk; what another process left meanwhile is found too."""
+        if self._known is None or (array, index) not in self._known:
+            self.refresh()
+        assert self._known is not None
+        return self._known.get((array, index), frozenset())
+
+    def allows(self, array: str, index: int, digest: str) -> bool:
+        """Whether this digest was left for a chunk."""
+        if digest in self.of(array, index):
+            return True
+        self.refresh()
+        return digest in self.of(array, index)
+
+    def indices(self, array: str) -> set[int]:
+        """Numbers of the chunks of an array for which there is a digest."""
+        self.refresh()
+        assert self._known is not None
+        return {index for name, index in self._known if name == array}
+
+    def add(self, array: str, index: int, digest: str) -> None:
+        """Leave a digest.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        path = self.folder / f"{array}.{index}.{digest}"
+        try:
+            path.touch()
+        except FileNotFoundError:
+            # Somebody cleaned up in the middle; the entry itself must still be there.
+            self.folder.mkdir(exist_ok=True)
+            path.touch()
+        if self._known is not None:
+            self._known[array, index] = self._known.get((array, index), frozenset()) | {digest}
+
+    def refresh(self) -> None:
+        """List the folder again."""
+        found: dict[tuple[str, int], set[str]] = {}
+        with contextlib.suppress(OSError), os.scandir(self.folder) as listing:
+            for item in listing:
+                array, _, rest = item.name.partition(".")
+                index, _, digest = rest.partition(".")
+                if index.isdecimal() and len(digest) == 2 * _BYTES:
+                    found.setdefault((array, int(index)), set()).add(digest)
+        self._known = {place: frozenset(digests) for place, digests in found.items()}
