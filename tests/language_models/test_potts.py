@@ -155,13 +155,39 @@ def test_an_alignment_named_as_a_model(tmp_path, own_cache, monkeypatch):
         identify(name)
 
 
-def test_a_torn_file_of_a_fit_is_fitted_again(tmp_path, own_cache):
-    path = tmp_path / "family.a3m"
+def _cut(kept, other):
+    kept.write_bytes(kept.read_bytes()[:100])
+
+
+def _one_bit(kept, other):
+    content = bytearray(kept.read_bytes())
+    content[-1000] ^= 64
+    kept.write_bytes(content)
+
+
+def _the_fit_of_another_family(kept, other):
+    kept.write_bytes(other.read_bytes())
+
+
+def _another_family_s_fit_renamed(kept, other):
+    fingerprint = kept.name.partition(".")[0]
+    kept.unlink()
+    other.rename(other.with_name(fingerprint + "." + other.name.partition(".")[2]))
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut, _one_bit, _the_fit_of_another_family, _another_family_s_fit_renamed]
+)
+def test_a_fit_that_is_not_as_it_was_written_is_fitted_again(damage, tmp_path, own_cache):
+    path, strange = tmp_path / "family.a3m", tmp_path / "strange.a3m"
     path.write_text(FAMILY)
+    strange.write_text(FAMILY.replace("A", "W"))
     source = PottsSource(str(path))
     first = source.load(torch.device("cpu"), torch.float32)
     kept = next(own_cache.rglob("*.safetensors"))
-    kept.write_bytes(kept.read_bytes()[:100])
+    PottsSource(str(strange)).load(torch.device("cpu"), torch.float32)
+    other = next(each for each in own_cache.rglob("*.safetensors") if each != kept)
+    damage(kept, other)
     again = source.load(torch.device("cpu"), torch.float32)
     np.testing.assert_allclose(again.potts.couplings, first.potts.couplings, atol=1e-5)
     assert again.fingerprint == first.fingerprint

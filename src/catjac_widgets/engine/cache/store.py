@@ -22,7 +22,7 @@ from catjac_widgets.engine.cache.info import (
     readable_size,
 )
 from catjac_widgets.engine.cache.memory import MemoryStore
-from catjac_widgets.language_models.fingerprints import FileMemory
+from catjac_widgets.language_models.potts.kept_fits import fits_folder
 
 FOLDER_VARIABLE = "CATJAC_CACHE"
 LIMIT_VARIABLE = "CATJAC_CACHE_LIMIT"
@@ -92,9 +92,7 @@ class Cache:
             return self._memory
         with self._lock:
             if folder not in self._folders:
-                memory = FileMemory.file()
-                fits = None if memory is None else memory.parent / "potts"
-                self._folders[folder] = FolderStore(folder, fits)
+                self._folders[folder] = FolderStore(folder, fits_folder())
             return self._folders[folder]
 
     @property

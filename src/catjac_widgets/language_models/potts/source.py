@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.base import LanguageModel
-from catjac_widgets.language_models.fingerprints import FileMemory, file_memory, sha256_of_file
+from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.potts.adapter import Potts
 from catjac_widgets.language_models.potts.files import read_potts
+from catjac_widgets.language_models.potts.kept_fits import keep_fit, read_fit
 from catjac_widgets.language_models.potts.parameters import UNKNOWN, PottsParameters
 from catjac_widgets.language_models.progress import watcher
 from catjac_widgets.proteins.alignments import read_alignment
@@ -92,12 +91,9 @@ class PottsSource:
     def _fitted(self, fingerprint: str, device: torch.device) -> PottsParameters:
         from catjac_widgets.language_models.potts.fit import fit_potts
 
-        memory = FileMemory.file()
-        kept = None if memory is None else memory.parent / "potts" / f"{fingerprint}.safetensors"
-        if kept is not None and kept.is_file():
-            # One that was cut short is fitted again.
-            with contextlib.suppress(ModelError):
-                return read_potts(kept)
+        kept = read_fit(fingerprint)
+        if kept is not None:
+            return kept
         follow = watcher()
         made = fit_potts(
             self.path,
@@ -105,13 +101,7 @@ class PottsSource:
             progress=follow is None,
             watch=None if follow is None else lambda share: follow(f"fitting {self.path.name}", share),
         )
-        if kept is not None:
-            partial = kept.with_name(f"{fingerprint}.{uuid.uuid4().hex}.safetensors")
-            # A cache folder that cannot be written costs another fit in the next process.
-            with contextlib.suppress(OSError):
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                made.save(partial)
-                partial.replace(kept)
+        keep_fit(fingerprint, made)
         return made
 
     def _check(self) -> None:
