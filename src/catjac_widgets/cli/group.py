@@ -21,7 +21,7 @@ from catjac_widgets.errors import (
 
 #: Where each subcommand lives, imported when it is used, so that ``catjac --help`` is quick.
 _COMMANDS = {
-    "cache": "listings",
+    "cache": "cache",
     "contacts": "jacobian",
     "couplings": "couplings",
     "demo": "demo",

@@ -1,4 +1,4 @@
-"""Fitted Potts models in the cache folder, under names that say what they were fitted to and what they hold."""
+"""Fitted Potts models in the cache folder, named after what they were fitted to and what they hold."""
 
 from __future__ import annotations
 
