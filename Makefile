@@ -30,7 +30,7 @@ NOTEBOOK ?= examples/quickstart.ipynb
 # What pytest is to run, for instance: make test TESTS="tests/engine -k resume"
 TESTS ?=
 
-.PHONY: help demo lab test lint js train bench evaluation pictures clean
+.PHONY: help demo lab test lint js train faults bench evaluation pictures clean
 
 help:
 	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
@@ -41,6 +41,7 @@ help:
 	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
 	@echo "make bench            time the Jacobian against the plain loop over fair-esm (up to half an hour)"
 	@echo "make evaluation       score contact maps over the families of CATJAC_DATA anew, what has changed of them"
+	@echo "make faults           inject faults into stores and processes, and count what comes of it"
 	@echo "make pictures         take the README's pictures anew"
 	@echo "make clean            remove .venv and what was built"
 	@echo
@@ -90,6 +91,10 @@ pictures: .venv/.installed-test
 bench: .venv/.installed-test
 	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.csv --plot benchmarks/speed.svg \
 	  --readme benchmarks/README.md
+
+# Faults in stores and processes, and what comes of them: about a quarter of an hour.
+faults: .venv/.installed-test
+	$(BIN)/python tests/faults/campaign.py --out docs/faults.csv
 
 train: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }

@@ -114,9 +114,14 @@ def test_nothing_of_an_archive_goes_outside_its_folder(cache_folder: Path, tmp_p
     key = entry_of(RESIDUES, PottsModel()).folder.name
     inside = f"{key[:2]}/{key}"
     names = [
-        "../outside", "/tmp/outside", f"{inside}/../../../outside",
-        f"{inside}/arrays.zarr/../../../../outside", f"{inside}/devices/../../outside", "ab/model.py", f"{inside}/arrays.zarr/evil/__init__.py",
-    ]  # fmt: skip
+        "../outside",
+        "/tmp/outside",
+        f"{inside}/../../../outside",
+        f"{inside}/arrays.zarr/../../../../outside",
+        f"{inside}/devices/../../outside",
+        "ab/model.py",
+        f"{inside}/arrays.zarr/evil/__init__.py",
+    ]
     with tarfile.open(archive, "a") as made:
         for name in names:
             member = tarfile.TarInfo(name)

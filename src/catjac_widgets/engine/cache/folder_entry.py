@@ -94,7 +94,7 @@ class FolderEntry(Entry):
 
     def matches(self) -> bool:
         """Whether the folder exists and says what its key says."""
-        if self.format > 1 and not self.digests.folder.is_dir():
+        if self.format > 1 and not os.path.isdir(self.digests.folder):
             return False
         return all(read_json(self.folder / name) == content for name, content in self._contents().items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
@@ -55,7 +56,7 @@ class FolderStore(Store):
             folders.sweep(self.folder)
         entry = FolderEntry(self.folder_of(plan.key), plan, self)
         # What was found sound is not compared with its key again, unless it was removed meanwhile.
-        if found is not None and (entry.folder / "key.json").exists():
+        if found is not None and os.path.exists(entry.folder / "key.json"):
             self.touch(plan.key)
             return entry
         try:

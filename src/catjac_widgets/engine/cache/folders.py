@@ -31,7 +31,12 @@ _UNFINISHED_SECONDS = 3600.0
 
 def entry_folders(root: Path) -> list[Path]:
     """All entries under the cache's folder."""
-    return [path for path in _in_groups(root) if (path / "key.json").is_file()]
+    return [path for path in _in_groups(root) if _has_key(path)]
+
+
+def _has_key(path: Path) -> bool:
+    # Unlike pathlib, this raises nothing where one may not look.
+    return os.path.isfile(path / "key.json")
 
 
 def _in_groups(root: Path) -> Iterator[Path]:
@@ -138,7 +143,7 @@ def sweep(root: Path) -> None:
         with contextlib.suppress(OSError):
             if path.name.startswith(_REMOVED):
                 _delete(path)
-            elif not (path / "key.json").exists() and path.stat().st_mtime < long_ago and not is_held(path):
+            elif not _has_key(path) and path.stat().st_mtime < long_ago and not is_held(path):
                 remove_entry(path)
             else:
                 for partial in [*path.glob(f"*{PARTIAL}"), *path.glob(f"{GROUP}/*/*{PARTIAL}")]:
@@ -157,7 +162,7 @@ def files_beside(root: Path, fits: Path | None) -> list[EntrySummary]:
         The folder of fitted Potts models.
     """
     found = [(_FITS, path) for path in (fits.glob("*.safetensors*") if fits is not None else ())]
-    found += [(path.parent.name, path) for path in _in_groups(root) if not (path / "key.json").is_file()]
+    found += [(path.parent.name, path) for path in _in_groups(root) if not _has_key(path)]
     made = []
     for place, path in found:
         with contextlib.suppress(OSError):
