@@ -59,5 +59,9 @@ class DependencyError(CatjacError, ImportError):
     """A package that is missing or of the wrong kind; says which command fixes it."""
 
 
+class WorkError(CatjacError, RuntimeError):
+    """Work in the background that was ended by an exit or an interrupt which nobody meant for it."""
+
+
 class Cancelled(CatjacError):
     """The work was stopped by a person; what was computed is kept."""

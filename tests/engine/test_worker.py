@@ -26,6 +26,7 @@ class Sweep:
     """A task of so many steps, as a job is."""
 
     yields_to_drags = True
+    ready_at = 0.0
 
     def __init__(
         self, steps: int, on_step: Callable[[int], None], urgency: Priority = Priority.BACKGROUND
@@ -39,6 +40,10 @@ class Sweep:
         if self.left == 0:
             self.finished.set()
         return self.left == 0
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.finished.set()
 
 
 def hold(worker: Worker) -> threading.Event:

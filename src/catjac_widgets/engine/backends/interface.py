@@ -24,16 +24,25 @@ class Task(Protocol):
         """Whether the next step waits while somebody drags."""
         ...
 
+    @property
+    def ready_at(self) -> float:
+        """When the next step makes sense, by `time.monotonic`; 0 for at once."""
+        ...
+
     def step(self) -> bool:
-        """Do one step; True when there is nothing more to do here. Never raises."""
+        """Do one step; True when there is nothing more to do here."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """Take note that there will be no further step, because of what went wrong; tell whoever waits."""
         ...
 
 
 class TaskWorker(Protocol):
     """Runs the tasks of one device, one step at a time: the most urgent first, then in the order they came.
 
-    No two steps of a device run at once, so that a model is never run by two threads. What a step raises ends
-    its task, never the worker.
+    No two steps of a device run at once, so that a model is never run by two threads. Whatever a task raises
+    when it is asked something, `SystemExit` included, ends that task by its `Task.fail`, never the worker.
     """
 
     def add(self, task: Task) -> None:
@@ -58,5 +67,5 @@ class TaskWorker(Protocol):
         ...
 
     def close(self) -> None:
-        """End after the step in hand; what is queued stays undone."""
+        """End after the step in hand; what is queued, or comes later, is cancelled by `Task.fail`."""
         ...

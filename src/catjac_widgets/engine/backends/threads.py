@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import logging
 import os
 import threading
 import time
@@ -14,6 +15,10 @@ from typing import Any, TypeVar
 
 from catjac_widgets.engine.backends.interface import Task
 from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.engine.telling import tell
+from catjac_widgets.errors import Cancelled
+
+_LOG = logging.getLogger("catjac")
 
 #: After the last move of a drag, sweeps wait this long, so that the next move finds the device free.
 DRAG_HOLD_SECONDS = 0.3
@@ -21,27 +26,44 @@ DRAG_HOLD_SECONDS = 0.3
 #: How long a process that ends waits for the batch in flight.
 _FAREWELL_SECONDS = 5.0
 
+#: What whoever waits for something is told when the worker was closed before it.
+_CLOSED = "The process ends before this was done; what was computed is kept, ask again in another one."
+
 T = TypeVar("T")
+
+
+class _Answer(Future[Any]):
+    """A future whose callbacks end neither each other nor the thread that answers it."""
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        super().add_done_callback(lambda done: tell("a callback", fn, done))
 
 
 class _Call:
     """A function to call once."""
 
     yields_to_drags = False
+    ready_at = 0.0
 
     def __init__(self, call: Callable[[], Any], priority: Priority, replace_key: object | None) -> None:
         self.call = call
         self.urgency = priority
         self.replace_key = replace_key
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = _Answer()
 
     def step(self) -> bool:
         if self.future.set_running_or_notify_cancel():
             try:
-                self.future.set_result(self.call())
+                made = self.call()
             except BaseException as error:
                 self.future.set_exception(error)
+            else:
+                self.future.set_result(made)
         return True
+
+    def fail(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Worker:
@@ -65,11 +87,16 @@ class Worker:
     def add(self, task: Task) -> None:
         """Queue a task."""
         with self._condition:
-            self._tasks.append((next(self._numbers), task))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"catjac {self.name}", daemon=True)
-                self._thread.start()
-            self._condition.notify_all()
+            closing = self._closing
+            if not closing:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._run, name=f"catjac {self.name}", daemon=True)
+                    thread.start()  # Where the system has no thread to give, the next task tries again.
+                    self._thread = thread
+                self._tasks.append((next(self._numbers), task))
+                self._condition.notify_all()
+        if closing:
+            _fail(task, Cancelled(_CLOSED))
 
     def submit_call(
         self, fn: Callable[[], T], priority: Priority = Priority.SCREEN, replace_key: object | None = None
@@ -111,7 +138,7 @@ class Worker:
         return threading.current_thread() is self._thread
 
     def close(self, timeout: float = _FAREWELL_SECONDS) -> None:
-        """End the thread after the step in hand; what is queued stays undone."""
+        """End the thread after the step in hand; what is queued, or comes later, is cancelled."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
@@ -123,33 +150,88 @@ class Worker:
         self._held_until = time.monotonic() + DRAG_HOLD_SECONDS
 
     def _next(self) -> tuple[int, Task] | None:
-        """Wait, under the condition, for the task that is to do a step now; None when the worker closes."""
+        """Wait, under the condition, for the task that is to do a step now; None when the worker closes.
+
+        Raises
+        ------
+        _TaskError
+            If a task cannot even be asked how urgent it is.
+        """
         while not self._closing:
-            held = self._held_until - time.monotonic()
-            ready = [
-                (task.urgency, number, task)
-                for number, task in self._tasks
-                if held <= 0 or not task.yields_to_drags
-            ]
+            now = time.monotonic()
+            ready, waiting = [], []
+            for number, task in self._tasks:
+                try:
+                    begin = max(task.ready_at, self._held_until if task.yields_to_drags else 0.0)
+                    rank = task.urgency, number
+                except BaseException as error:
+                    raise _TaskError(number, task, error) from error
+                if begin <= now:
+                    ready.append((rank, task))
+                else:
+                    waiting.append(begin - now)
             if ready:
-                _, number, task = min(ready, key=lambda item: item[:2])
-                return number, task
-            self._condition.wait(held if self._tasks else None)
+                rank, task = min(ready, key=lambda item: item[0])
+                return rank[1], task
+            self._condition.wait(min(waiting, default=None))
         return None
 
     def _run(self) -> None:
         while True:
+            try:
+                if not self._turn():
+                    break
+            except BaseException:
+                # Nothing of a task comes here; whatever else went wrong, the tasks that wait are served.
+                _LOG.exception("the thread of %s was disturbed", self.name)
+        for _, task in self._emptied():
+            _fail(task, Cancelled(_CLOSED))
+
+    def _turn(self) -> bool:
+        """Wait for a task and have it do a step; False when the worker closes."""
+        try:
             with self._condition:
                 chosen = self._next()
             if chosen is None:
-                return
-            finished = chosen[1].step()
+                return False
+            number, task = chosen
+            try:
+                finished = task.step()
+                dragged = isinstance(task, _Call) and task.urgency is Priority.DRAG
+            except BaseException as error:
+                raise _TaskError(number, task, error) from error
+        except _TaskError as failure:
+            self._remove(failure.number)
+            _fail(failure.task, failure.error)
+            return True
+        if dragged:
             with self._condition:
-                if chosen[1].urgency is Priority.DRAG and isinstance(chosen[1], _Call):
-                    self._hold()
-                if finished:
-                    self._tasks.remove(chosen)
-            del chosen  # A finished task may hold a large array.
+                self._hold()
+        if finished:
+            self._remove(number)
+        return True
+
+    def _remove(self, number: int) -> None:
+        with self._condition:
+            self._tasks = [queued for queued in self._tasks if queued[0] != number]
+
+    def _emptied(self) -> list[tuple[int, Task]]:
+        with self._condition:
+            tasks, self._tasks = self._tasks, []
+            return tasks
+
+
+class _TaskError(Exception):
+    """A task raised an error when it was asked something."""
+
+    def __init__(self, number: int, task: Task, error: BaseException) -> None:
+        super().__init__(number)
+        self.number, self.task, self.error = number, task, error
+
+
+def _fail(task: Task, error: BaseException) -> None:
+    """End a task because of an error, on whatever thread this is."""
+    tell("a task", task.fail, error)
 
 
 _WORKERS: dict[str, Worker] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from catjac_widgets.engine.backends.threads import Worker, worker_for, worker_of
 from catjac_widgets.engine.compute.passes import run_one
 from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.engine.telling import as_exception
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,8 +114,8 @@ class Frames:
     def _find_worker(self) -> None:
         try:
             worker, failure = worker_of(self._model), None
-        except Exception as error:
-            worker, failure = None, error
+        except BaseException as error:
+            worker, failure = None, as_exception(error)
         with self._lock:
             self._worker, waiting, self._waiting = worker, self._waiting, None
             self._warming = worker is not None  # else the next question tries again
@@ -134,7 +135,7 @@ class Frames:
                 self.dropped += 1
             elif (failure := future.exception()) is not None:
                 self.failed += 1
-                question.on_error(failure)
+                question.on_error(as_exception(failure))
             else:
                 self.computed += 1
                 question.on_frame(future.result())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -18,14 +17,13 @@ from catjac_widgets.engine.jobs.rows import Rows
 from catjac_widgets.engine.jobs.work import Work
 from catjac_widgets.engine.plans.request import JacobianRequest
 from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.engine.telling import tell
 from catjac_widgets.errors import UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from catjac_widgets.engine.plans.jacobian import Plan
-
-_LOG = logging.getLogger("catjac")
 
 #: Told the 1-based position of a row, and the row or the norms of its blocks.
 RowListener = Callable[[int, np.ndarray], None]
@@ -240,12 +238,16 @@ class Job(Work):
     def _stepped(self) -> None:
         self._tell_change(self._listeners)
 
-    def _end(self, state: str, error: Exception | None = None) -> None:
+    def _complete(self) -> None:
+        made = self._rows.result()
         with self._lock:
-            if error is None:
-                self._result = self._rows.result()
-            self._rows.close(complete=error is None)
-            super()._end(state, error)
+            self._result = made
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._rows.close(complete=self.error is None)
+
+    def _ended(self) -> None:
         self._tell_change(self._listeners)
 
     def _wait_for_model(self) -> None:
@@ -270,21 +272,21 @@ class Job(Work):
             self._tell_row(listener, index, row)
 
     def _tell_row(self, listener: _Listener, index: int, row: np.ndarray | None = None) -> None:
-        try:
-            if listener.row is not None:
-                listener.row(index + 1, self._rows.row(index) if row is None else row)
-            if listener.norms is not None:
-                listener.norms(index + 1, self._rows.norms(index))
-        except Exception:
-            _LOG.exception("a row listener failed")
+        if listener.row is not None:
+            tell("a row listener", self._give_row, listener.row, index, row)
+        if listener.norms is not None:
+            tell("a row listener", self._give_norms, listener.norms, index)
+
+    def _give_row(self, listener: RowListener, index: int, row: np.ndarray | None) -> None:
+        listener(index + 1, self._rows.row(index) if row is None else row)
+
+    def _give_norms(self, listener: RowListener, index: int) -> None:
+        listener(index + 1, self._rows.norms(index))
 
     def _tell_change(self, listeners: list[_Listener]) -> None:
         for listener in list(listeners):
             if listener.change is not None and not listener.pending:
-                try:
-                    listener.change(self)
-                except Exception:
-                    _LOG.exception("a change listener failed")
+                tell("a change listener", listener.change, self)
 
 
 class _Replay:
@@ -292,6 +294,7 @@ class _Replay:
 
     urgency = Priority.SCREEN
     yields_to_drags = False
+    ready_at = 0.0
 
     def __init__(self, job: Job, listener: _Listener) -> None:
         self.job, self.listener = job, listener
@@ -308,3 +311,8 @@ class _Replay:
             return False
         self.job._tell_change([self.listener])
         return True
+
+    def fail(self, error: BaseException) -> None:
+        # Of rows it will not be told any more, but of the end of the job, which it may wait for.
+        self.listener.pending.clear()
+        self.job._tell_change([self.listener])

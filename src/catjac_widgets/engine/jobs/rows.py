@@ -15,7 +15,7 @@ from catjac_widgets.engine.cache.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.engine.labels import label_jacobian
-from catjac_widgets.errors import UsageError
+from catjac_widgets.errors import CacheError, UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -331,10 +331,22 @@ class Rows:
             return self._label(values, complete=False)
 
     def result(self) -> xr.DataArray:
-        """Label the complete rows."""
+        """Label the complete rows.
+
+        Raises
+        ------
+        CacheError
+            If rows that lie in the entry only are not there any more.
+        """
         if self._data is not None:
             return self._label(self._data, complete=True)
         assert self._entry is not None
+        gone = set(self.plan.wanted) - self._entry.done()
+        if gone:
+            raise CacheError(
+                f"Row {min(gone) + 1} of the Jacobian vanished from {self._entry.store.name} while others were "
+                "computed; call again to have it computed anew."
+            )
         return self._label(self._entry.lazy(frozenset(self.done)), complete=True)
 
     def _label(self, values: Any, *, complete: bool) -> xr.DataArray:

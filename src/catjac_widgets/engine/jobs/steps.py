@@ -10,6 +10,7 @@ from catjac_widgets.engine.backends.threads import worker_of
 from catjac_widgets.engine.compute.passes import run_one
 from catjac_widgets.engine.jobs.calls import call_with_model
 from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.engine.telling import as_exception, tell
 
 if TYPE_CHECKING:
     from catjac_widgets.language_models.base import LanguageModel
@@ -57,6 +58,7 @@ class SteppedTask(Generic[T]):
     """
 
     yields_to_drags = True
+    ready_at = 0.0
 
     def __init__(
         self,
@@ -90,13 +92,17 @@ class SteppedTask(Generic[T]):
             run_one(lambda: next(self._steps), getattr(self._model, "name", str(self._model)))
         except StopIteration:
             return True
-        except Exception as error:
-            if self._on_error is not None:
-                self._on_error(error)
-            else:
-                _LOG.exception("work in the background failed")
+        except BaseException as error:
+            self.fail(error)
             return True
         return False
+
+    def fail(self, error: BaseException) -> None:
+        """See `Task`."""
+        if self._on_error is not None:
+            tell("an error listener", self._on_error, as_exception(error))
+        else:
+            _LOG.error("work in the background failed", exc_info=error)
 
     def _work(self) -> Iterator[None]:
         from catjac_widgets.language_models.registry import resolve_model

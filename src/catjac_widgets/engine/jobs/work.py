@@ -12,10 +12,14 @@ from typing import Any
 from catjac_widgets.engine.backends.threads import Worker, worker_of
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.priorities import Priority
+from catjac_widgets.engine.telling import as_exception, is_for_the_caller, tell
 from catjac_widgets.errors import Cancelled
 
 #: States in which nothing more will come.
 ENDED = ("done", "cancelled", "failed")
+
+#: What `next` gives after the last step.
+_LAST = object()
 
 
 class Work(ABC):
@@ -53,8 +57,10 @@ class Work(ABC):
         self._model = model
         self._told = 0
         self._started: float | None = None
-        self._ended: float | None = None
+        self._ended_at: float | None = None
         self._cancelled = False
+        #: When the next step makes sense, for work that waits for somebody else's.
+        self._ready_at = 0.0
         self._finished = threading.Event()
         self._worker: Worker | None = None
         self._steps: Iterator[None] | None = self._work()
@@ -72,13 +78,29 @@ class Work(ABC):
     def _stepped(self) -> None:  # noqa: B027 - nothing by default
         """Do what is due after each step that was not the last."""
 
+    def _complete(self) -> None:  # noqa: B027 - nothing by default
+        """Make ready what is asked for when everything is done; an exception makes that a failure."""
+
+    def _let_go(self) -> None:  # noqa: B027 - nothing by default
+        """Let go of what was held for the work, before whoever waits goes on; `error` says how it ended."""
+
+    def _ended(self) -> None:  # noqa: B027 - nothing by default
+        """Do what is due when it has ended."""
+
     def _end(self, state: str, error: Exception | None = None) -> None:
-        """Take note of how it ended."""
-        if self._steps is not None:
-            self._steps.close()  # type: ignore[attr-defined]
-        self._steps = None
-        self.error, self.state, self._ended = error, state, time.monotonic()
-        self._finished.set()
+        """Take note of how it ended. Whatever goes wrong with that, nobody waits any longer."""
+        self.error = error
+        try:
+            try:
+                if self._steps is not None:
+                    tell("what ends some work", self._steps.close)  # type: ignore[attr-defined]
+            finally:
+                tell("what ends some work", self._let_go)
+        finally:
+            self._steps = None
+            self.state, self._ended_at = state, time.monotonic()
+            self._finished.set()
+        tell("what follows some work", self._ended)
 
     # ---- for whoever started it
 
@@ -90,14 +112,14 @@ class Work(ABC):
     @property
     def seconds(self) -> float:
         """Seconds since it was first served, until its end."""
-        return 0.0 if self._started is None else (self._ended or time.monotonic()) - self._started
+        return 0.0 if self._started is None else (self._ended_at or time.monotonic()) - self._started
 
     def start_on(self, worker: Worker) -> None:
         """Queue it; on that very worker's thread, do it."""
         self._worker = worker
         if worker.owns_this_thread():
             while not self.step():
-                pass
+                time.sleep(max(0.0, self.ready_at - time.monotonic()))
         else:
             worker.add(self)
 
@@ -144,25 +166,41 @@ class Work(ABC):
         """See `Task`: a sweep waits while somebody drags, unless that is what it is for."""
         return self.needs_model and not self._cancelled and self.priority > Priority.DRAG
 
-    def step(self) -> bool:
+    @property
+    def ready_at(self) -> float:
         """See `Task`."""
+        return 0.0 if self._cancelled else self._ready_at
+
+    def step(self) -> bool:
+        """See `Task`. An interrupt or exit that reaches it on the main thread is raised when it has ended."""
         if self.done or self._steps is None:
             return True
+        try:
+            return self._advance()
+        except BaseException as error:
+            self.fail(error)
+            if is_for_the_caller(error):
+                raise
+            return True
+
+    def fail(self, error: BaseException) -> None:
+        """See `Task`."""
+        if self.done:
+            return
+        self._end("cancelled" if isinstance(error, Cancelled) else "failed", as_exception(error))
+
+    def _advance(self) -> bool:
+        """Do the next step; True when there is nothing more to do here."""
+        assert self._steps is not None
         if self._started is None:
             self._started, self.state = time.monotonic(), "running"
-        try:
-            self._check_cancelled()
-            next(self._steps)
-        except StopIteration:
+        self._check_cancelled()
+        if next(self._steps, _LAST) is _LAST:
+            self._complete()
             self._end("done")
-        except Cancelled as error:
-            self._end("cancelled", error)
-        except Exception as error:
-            self._end("failed", error)
-        else:
-            self._stepped()
-            return self._moved()
-        return True
+            return True
+        self._stepped()
+        return self._moved()
 
     def _check_cancelled(self) -> None:
         if self._cancelled:
