@@ -15,6 +15,7 @@ from stubs import PottsModel
 
 from catjac_widgets.engine.api import jacobian, submit
 from catjac_widgets.engine.backends.threads import Worker, worker_for
+from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.jobs import rows as rows_module
 from catjac_widgets.engine.jobs import work as work_module
@@ -227,7 +228,7 @@ def test_a_device_that_cannot_be_named_when_the_model_is_needed_after_all(
     with monkeypatch.context() as patch:
         patch.setattr(work_module, "worker_of", raising(error))
         job = submit(RESIDUES, PottsModel())  # all rows seem to be there, so it begins beside the device
-        with pytest.raises(told):
+        with pytest.raises(told), pytest.warns(CacheWarning, match="corrupt"):
             job.result(PATIENCE)
 
 
@@ -345,7 +346,7 @@ def test_a_frame_that_fails_is_told(error: BaseException, told: type[Exception])
         raise what
 
     frames = Frames(raising(error), PottsModel())
-    frames.ask(Mask.nothing(RESIDUES), lambda frame: None, on_error)
+    frames.ask(Mask.none(RESIDUES), lambda frame: None, on_error)
     assert ended.wait(PATIENCE)
     assert isinstance(heard[0], told)
 

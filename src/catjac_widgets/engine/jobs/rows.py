@@ -344,8 +344,8 @@ class Rows:
         gone = set(self.plan.wanted) - self._entry.done()
         if gone:
             raise CacheError(
-                f"Row {min(gone) + 1} of the Jacobian vanished from {self._entry.store.name} while others were "
-                "computed; call again to have it computed anew."
+                f"Row {min(gone) + 1} of the Jacobian vanished from {self._entry.store.name} while others "
+                "were computed; call again to have it computed anew."
             )
         return self._label(self._entry.lazy(frozenset(self.done)), complete=True)
 
