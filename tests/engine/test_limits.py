@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
+from cache_counts import Counts
 from stubs import PottsModel
 
 from catjac_widgets.engine.api import jacobian, submit
+from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.errors import ResourceError
 from catjac_widgets.language_models.base import EXACT, Numerics
 
 RESIDUES = "MKTAYIAKQRQISF"
+L = len(RESIDUES)
 
 
 def test_too_much_memory_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +38,7 @@ def test_too_little_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(folders, "free_disk", lambda folder: 200_000)
     monkeypatch.setenv("CATJAC_CACHE_LIMIT", "5GB")
-    with pytest.raises(ResourceError, match=r"on disk but 0\.2 MB are free"):
+    with pytest.raises(ResourceError, match=r"more on disk but 0\.2 MB are free"):
         submit(RESIDUES, PottsModel(), lazy=True)
 
 
@@ -115,3 +121,41 @@ def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytes
     # A small card has what its memory holds, in parts of a row if need be.
     assert size(256, 8e6, gigabytes=0.3) == 95
     assert size(256, 8e6, gigabytes=0.03) == 10
+
+
+def test_a_resume_needs_the_space_of_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from catjac_widgets.engine.cache import folders
+
+    model = PottsModel()
+    row = 20 * L * 20 * 4
+    jacobian(RESIDUES, model, positions=range(1, L - 1), progress=False)
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", "5GB")
+    monkeypatch.setattr(folders, "free_disk", lambda folder: int(2.5 * row))
+    lazy = jacobian(RESIDUES, model, lazy=True, progress=False)
+    assert np.isfinite(lazy.values).all()
+
+
+def test_what_is_asked_for_is_what_needs_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = 20 * L * 20 * 4
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", str(3 * row))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jacobian(RESIDUES, PottsModel(), positions=[1, 2], progress=False)
+        jacobian(RESIDUES, PottsModel(), positions=[1, 2], progress=False)
+
+
+def test_rows_that_are_there_are_used_though_the_rest_finds_no_room(
+    monkeypatch: pytest.MonkeyPatch, counts: Counts
+) -> None:
+    row = 20 * L * 20 * 4
+    whole = jacobian(RESIDUES, PottsModel(), cache=False, progress=False, batch_size=19)
+    jacobian(RESIDUES, PottsModel(), positions=range(1, 6), progress=False, batch_size=19)
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", str(7 * row))
+    before = counts()
+    with pytest.warns(CacheWarning, match="larger than the cache may be"):
+        made = jacobian(RESIDUES, PottsModel(), progress=False, batch_size=19)
+    assert (counts()[0] - before[0], counts()[1] - before[1]) == (L - 5, 5)
+    np.testing.assert_array_equal(made.values, whole.values)
+    # And they stay.
+    jacobian(RESIDUES, PottsModel(), positions=range(1, 6), progress=False)
+    assert counts()[0] - before[0] == L - 5

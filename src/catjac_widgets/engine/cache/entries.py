@@ -144,6 +144,15 @@ class Entry(ABC):
         """Whether that row is there."""
         return index in self.done()
 
+    # ---- who computes what
+
+    def claim(self, rows: Iterable[int]) -> bool:
+        """Claim rows to compute, all or none; False if another process computes one of them now."""
+        return True
+
+    def give_back(self, rows: Iterable[int]) -> None:  # noqa: B027 - most have nothing to do
+        """Give up claims at rows that are done, or will not be."""
+
     # ---- what lies beside
 
     @abstractmethod
@@ -162,8 +171,8 @@ class Entry(ABC):
     def add_device(self, name: str) -> None:
         """Note that rows are computed there."""
 
-    def sync(self) -> None:  # noqa: B027 - most have nothing to do
-        """Bring what was written to where it lasts, whatever happens to the machine."""
+    def finish(self) -> None:  # noqa: B027 - most have nothing to do
+        """Give up all claims, and bring what was written to where it lasts."""
 
     # ---- rows that are read when they are used; for stores with `reads_lazily`
 

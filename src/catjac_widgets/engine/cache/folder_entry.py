@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from catjac_widgets.engine.cache.chunks import CHECKSUM_BYTES, array_of, chunk_of, is_sound
+from catjac_widgets.engine.cache.claims import Claims
 from catjac_widgets.engine.cache.digests import Digests, chunk_digest
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 from catjac_widgets.engine.cache.files import Syncing, read_json, write_atomically
@@ -53,6 +55,7 @@ class FolderEntry(Entry):
         self._chunk_bytes = plan.row_bytes + CHECKSUM_BYTES
         self._format: int | None = None
         self._syncing = Syncing()
+        self._claims = Claims(folder)
 
     # ---- the folder
 
@@ -225,8 +228,19 @@ class FolderEntry(Entry):
         write_atomically(path, content)
         self._syncing.note(path)
 
-    def sync(self) -> None:
+    # ---- who computes what
+
+    def claim(self, rows: Iterable[int]) -> bool:
         """See `Entry`."""
+        return self._claims.claim(rows)
+
+    def give_back(self, rows: Iterable[int]) -> None:
+        """See `Entry`."""
+        self._claims.give_back(rows)
+
+    def finish(self) -> None:
+        """See `Entry`."""
+        self._claims.close()
         self._syncing.sync()
 
     # ---- opening

@@ -151,6 +151,46 @@ def in_turn(path: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+class FileLock:
+    """A file that is locked until `release`, or until this process ends.
+
+    Where there are no locks, the file is there and not locked.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if fcntl is not None:
+            _locked(self._descriptor, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Let it go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @staticmethod
+    def is_locked(path: Path) -> bool | None:
+        """Whether some process has a file locked; None where that cannot be told."""
+        if fcntl is None:
+            return None
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        try:
+            locked = _locked(descriptor, fcntl.LOCK_SH)
+            return None if locked is None else not locked
+        finally:
+            os.close(descriptor)
+
+
 def _opened(path: Path) -> int | None:
     """Open the file to lock, made if need be; None where it cannot be made."""
     try:

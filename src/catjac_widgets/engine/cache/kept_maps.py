@@ -127,7 +127,7 @@ def kept_map(
     if entry is not None and np.isfinite(made).all():
         the_cache.hold(entry)
         try:
-            if not the_cache.make_room(entry):
+            if not the_cache.make_room(entry, 1):
                 entry.write(0, made)
         except OSError as error:
             notes.append(f"The map could not be kept ({error.strerror or error}).")

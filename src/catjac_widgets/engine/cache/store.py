@@ -157,8 +157,15 @@ class Cache:
         self._failed.discard(store)
         return entry
 
-    def make_room(self, entry: Entry) -> str:
-        """Evict least recently used entries until all rows of `entry`, which is held, fit.
+    def make_room(self, entry: Entry, missing: int) -> str:
+        """Evict least recently used entries until `entry`, which is held, fits with its missing rows.
+
+        Parameters
+        ----------
+        entry
+            Where rows will be written.
+        missing
+            How many.
 
         Returns
         -------
@@ -167,9 +174,10 @@ class Cache:
         """
         with self._lock, entry.store.in_turn():
             limit = self._limit_of(entry.store)
-            if entry.plan.store_bytes > limit:
+            needed = (len(entry.done()) + missing) * entry.plan.row_bytes
+            if needed > limit:
                 return f"is larger than the cache may be ({readable_size(limit)})"
-            if _evict(entry, limit) > limit:
+            if _evict(entry, needed, limit) > limit:
                 return f"finds no room in the cache ({readable_size(limit)}), because what is in it is in use"
             return ""
 
@@ -201,7 +209,7 @@ class Cache:
 
     def release(self, entry: Entry) -> None:
         """Undo one `hold`, when what was written is safe."""
-        entry.sync()
+        entry.finish()
         with self._lock:
             entry.store.release(entry.plan.key)
 
@@ -273,11 +281,11 @@ def _size(store: Store) -> int:
     return sum(each.size for each in (*store.entries(), *store.beside()))
 
 
-def _evict(entry: Entry, limit: int) -> int:
+def _evict(entry: Entry, needed: int, limit: int) -> int:
     """Remove what was not used for longest until `entry` fits; bytes that are (or will be) taken then."""
     store = entry.store
     others = [each for each in (*store.entries(), *store.beside()) if each.key != entry.plan.key]
-    total = sum(each.size for each in others) + entry.plan.store_bytes
+    total = sum(each.size for each in others) + needed
     for each in sorted(others, key=lambda each: each.used):
         if total <= limit:
             break

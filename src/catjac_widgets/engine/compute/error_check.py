@@ -52,7 +52,7 @@ def estimated_error(
     """
     difference = total = 0.0
     for made in batches(exact, plan, sample, batch_size):
-        for index, wanted in made:
+        for index, wanted in made or ():
             others = np.arange(plan.length) != index
             exactly = wanted[:, others].astype(np.float64)
             difference += float(np.square(row(index)[:, others] - exactly).sum())

@@ -71,23 +71,30 @@ def check_memory(plan: Plan) -> None:
         )
 
 
-def check_disk(plan: Plan, limit: int, free: int | None) -> None:
+def check_disk(plan: Plan, there: int, missing: int, limit: int, free: int | None) -> None:
     """Refuse a Jacobian that has to lie on disk and would not fit there.
+
+    Parameters
+    ----------
+    there, missing
+        Rows that are on disk, and that will be written.
+    limit, free
+        Bytes that all may take, and that are free.
 
     Raises
     ------
     ResourceError
         With the size, the limit, and what to do.
     """
-    needed = plan.store_bytes
-    if needed > limit:
+    whole, needed = (there + missing) * plan.row_bytes, missing * plan.row_bytes
+    if whole > limit:
         raise ResourceError(
-            f"The Jacobian takes {_gigabytes(needed)} on disk but the cache may hold {_gigabytes(limit)}; "
+            f"The Jacobian takes {_gigabytes(whole)} on disk but the cache may hold {_gigabytes(limit)}; "
             "set CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."
         )
     if free is not None and needed > free:
         raise ResourceError(
-            f"The Jacobian takes {_gigabytes(needed)} on disk but {_gigabytes(free)} are free; "
+            f"The Jacobian takes {_gigabytes(needed)} more on disk but {_gigabytes(free)} are free; "
             "free some space, set CATJAC_CACHE to a larger disk, or use positions= or variant='fast'."
         )
 

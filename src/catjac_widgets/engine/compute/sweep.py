@@ -92,7 +92,7 @@ def sweep(
         If one sequence alone is too much for the device, or the device is lost.
     """
     for batch in batches(runner, plan, rows, batch_size, baseline=baseline):
-        yield from batch
+        yield from batch or ()
 
 
 def batches(
@@ -103,10 +103,13 @@ def batches(
     *,
     baseline: np.ndarray | None = None,
     out: Callable[[int], np.ndarray] | None = None,
+    claim: Callable[[list[int]], bool] | None = None,
     still_missing: Callable[[int], bool] | None = None,
     on_smaller_batch: Callable[[int], None] | None = None,
-) -> Iterator[list[Row]]:
+) -> Iterator[list[Row] | None]:
     """Yield the rows of `sweep` batch by batch, with an empty list between the parts of a row that was split.
+
+    None is yielded where all that is still missing was claimed by somebody else: look again in a while.
 
     Parameters
     ----------
@@ -114,6 +117,8 @@ def batches(
         See `sweep`.
     out
         Gives the array in which to put the row of a position; a new one by default.
+    claim
+        Asked for the rows of a batch before it is run; where it says False, the batch is left for later.
     still_missing
         Asked just before a batch is run, for rows that somebody else may have made meanwhile.
     on_smaller_batch
@@ -124,12 +129,14 @@ def batches(
     pending = set(plan.wanted if rows is None else rows)
     size = max(1, int(batch_size))
     while pending:
-        parts = _parts(plan, size, pending, out, still_missing)
+        parts = _parts(plan, size, pending, out, claim, still_missing)
         try:
             for made in _run(runner, plan, parts, size, baseline):
                 pending.difference_update(index for index, _ in made)
                 yield made
-            return
+            if pending:
+                yield None
+            continue
         except OutOfMemory as error:
             if size == 1:
                 raise DeviceError(_too_large(plan)) from error.__cause__
@@ -157,13 +164,21 @@ def _parts(
     size: int,
     pending: set[int],
     out: Callable[[int], np.ndarray] | None,
+    claim: Callable[[list[int]], bool] | None,
     still_missing: Callable[[int], bool] | None,
 ) -> Iterator[_Part]:
     """Divide the groups that hold a pending row into parts of at most `size` sequences."""
     slots = {letter: slot for slot, letter in enumerate(plan.letters_in)}
     for group in plan.groups(size):
+        wanted = sorted(pending.intersection(group))
+        if not wanted:
+            continue
+        claimed = claim is None or claim(wanted)
         if still_missing is not None:
-            pending.difference_update([index for index in group if not still_missing(index)])
+            # After it was claimed: whoever had it before may have made it.
+            pending.difference_update([index for index in wanted if not still_missing(index)])
+        if not claimed:
+            continue
         rows: dict[int, np.ndarray] = {}
         for index in pending.intersection(group):
             rows[index] = out(index) if out is not None else np.empty(plan.row_shape, plan.dtype)

@@ -53,6 +53,8 @@ class Gathering:
         Whether the work has come to where a model is needed.
     seconds_a_row
         Seconds that a row takes, as far as known.
+    waits
+        Whether another process computes all that is still missing, so that the next step can wait a little.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Gathering:
         self.message = "waiting for its turn"
         self.needs_model = False
         self.seconds_a_row: float | None = None
+        self.waits = False
         self._on_row, self._on_note, self._on_wait = on_row, on_note, on_wait
 
     def work(self) -> Iterator[None]:
@@ -150,19 +153,28 @@ class Gathering:
             batch_size,
             baseline=self.rows.baseline,
             out=self.rows.slot,
+            claim=self.rows.claim,
             still_missing=self._still_missing,
             on_smaller_batch=self._smaller_batch,
         )
         spent, measured = 0.0, False
         while True:
             started = time.monotonic()
-            made = next(rows_in_batches, None)
-            if made is None:
+            try:
+                made = next(rows_in_batches)
+            except StopIteration:
                 return
+            self.waits = made is None
+            self.message = "waiting for rows that another process computes" if made is None else "computing"
+            if made is None:
+                spent = 0.0
+                yield
+                continue
             for index, row in made:
                 cache.count(rows_computed=1)
                 self.rows.put(index, row)
                 self._on_row(index, row)
+            self.rows.give_back(index for index, _ in made)
             # What ran between two batches of ours was more urgent, and is not our time.
             spent += time.monotonic() - started
             if made:
@@ -185,9 +197,10 @@ class Gathering:
 
     def _still_missing(self, index: int) -> bool:
         """Whether a row is still to be computed; another process or job may have made it meanwhile."""
-        if index in self.rows.done:
-            return False
-        return self.rows.missing(index) or not self._take(index)
+        if index not in self.rows.done and (self.rows.missing(index) or not self._take(index)):
+            return True
+        self.rows.give_back([index])
+        return False
 
     def _smaller_batch(self, size: int) -> None:
         self._on_note(f"The device ran out of memory; going on with {size} sequences a batch.")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from catjac_widgets.engine.plans.jacobian import Plan
 
+#: How often to look for rows that another process computes.
+_WAIT_SECONDS = 0.1
+
 #: Told the 1-based position of a row, and the row or the norms of its blocks.
 RowListener = Callable[[int, np.ndarray], None]
 ChangeListener = Callable[["Job"], None]
@@ -236,6 +239,7 @@ class Job(Work):
             yield
 
     def _stepped(self) -> None:
+        self._ready_at = time.monotonic() + _WAIT_SECONDS if self._gathering.waits else 0.0
         self._tell_change(self._listeners)
 
     def _complete(self) -> None:

@@ -56,9 +56,9 @@ class KeptRows:
             self._note(f"{error}; it was computed anew.")
             return None
 
-    def make_room(self) -> None:
-        """Evict what was not used for longest until all rows fit; where they never will, keep none."""
-        if self.keeps and self._entry is not None and (reason := cache.make_room(self._entry)):
+    def make_room(self, missing: int) -> None:
+        """Evict what was not used for longest until so many more rows fit; if they never will, keep none."""
+        if self.keeps and self._entry is not None and (reason := cache.make_room(self._entry, missing)):
             self._note(f"The {self._what} {reason} and is not kept.")
             self.keeps = False
 

@@ -104,7 +104,7 @@ class MaskScan(Work):
         if not self.needs_model:
             self.needs_model = True
             yield  # until here it may have been done beside the device
-            self._rows.make_room()
+            self._rows.make_room(self.plan.blocks - index)
             self._model = load_for(self._model, self.plan.model, self.plan.fingerprint)
         model, plan, chosen = self._model, self.plan, self.plan.selection(index)
         masks = [Mask.from_array(row) if row.any() else None for row in plan.masks[chosen]]

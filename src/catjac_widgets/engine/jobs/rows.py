@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +63,8 @@ class Rows:
         #: Guards what `partial` looks at from other threads.
         self._lock = threading.RLock()
         self._entry: Entry | None = None
+        #: Whether there is no room in the cache, so that the entry is only read from.
+        self._reads_only = False
         self._data: np.ndarray | None = None
         self._devices: set[str] = set()
         self._accumulator: Accumulator | None = None
@@ -106,7 +108,7 @@ class Rows:
     @property
     def keeps(self) -> bool:
         """Whether rows done so far will be there for the next call."""
-        return self._entry is not None
+        return self._entry is not None and not self._reads_only
 
     @property
     def in_memory(self) -> bool:
@@ -128,7 +130,9 @@ class Rows:
             return False
         assert store is not None
         if len(self.in_cache) < len(plan.wanted):
-            resources.check_disk(plan, cache.limit, store.free())
+            there = 0 if self.found is None else len(self.found.done())
+            missing = len(plan.wanted) - len(self.in_cache)
+            resources.check_disk(plan, there, missing, cache.limit, store.free())
         return True
 
     # ---- opening
@@ -144,18 +148,19 @@ class Rows:
             with self._lock:
                 self._entry = entry
             if len(known) < len(plan.wanted):
-                self._make_room(entry)
+                self._make_room(entry, len(plan.wanted) - len(known))
             self.baseline = entry.read_beside("wild_type_logits")
             self._devices.update(entry.devices())
             if plan.is_approximate and (error := entry.read_beside("numerics_error")) is not None:
                 self.numerics_error = float(error[0])
-        if self._lazy and (self._entry is None or not self._entry.store.reads_lazily):
+        if self._lazy and (not self.keeps or not entry or not entry.store.reads_lazily):
             resources.check_memory(plan)
             self._lazy = False
         if not self._lazy:
             self._data = self._empty()
         if (
-            self._entry is not None
+            self.keeps
+            and self._entry is not None
             and len(plan.wanted) == len(plan.runnable)
             and not self._summarised(self._entry)
         ):
@@ -164,14 +169,17 @@ class Rows:
     def _summarised(self, entry: Entry) -> bool:
         return all(entry.read_beside(name) is not None for name in summary_shapes(self.plan.row_shape))
 
-    def _make_room(self, entry: Entry) -> None:
-        reason = cache.make_room(entry)
+    def _make_room(self, entry: Entry, missing: int) -> None:
+        reason = cache.make_room(entry, missing)
         if not reason:
             message = cache.where_message(self.plan)
             if message is not None:
                 self._on_note(message)
             return
         self._on_note(f"The Jacobian {reason} and is not kept; set {LIMIT_VARIABLE} to more.")
+        if entry.done():
+            self._reads_only = True
+            return
         cache.give_up(entry)
         with self._lock:
             self._entry = None
@@ -233,12 +241,21 @@ class Rows:
         """Whether a row is neither here nor in the entry, where others may put it too."""
         return index not in self.done and (self._entry is None or not self._entry.has(index))
 
+    def claim(self, indices: list[int]) -> bool:
+        """Claim rows to compute; False if another process computes one of them now."""
+        return self._entry is None or self._reads_only or self._entry.claim(indices)
+
+    def give_back(self, indices: Iterable[int]) -> None:
+        """Give up claims at rows that are done."""
+        if self._entry is not None:
+            self._entry.give_back(indices)
+
     # ---- keeping
 
     def keep(self, write: Callable[[Entry], None]) -> None:
         """Write to the entry; where that fails, go on in memory."""
         entry = self._entry
-        if entry is None:
+        if entry is None or self._reads_only:
             return
         try:
             write(entry)
