@@ -60,6 +60,21 @@ def test_a_large_jacobian_is_lazy_of_itself(monkeypatch: pytest.MonkeyPatch, cou
     assert sorted(rows) == list(range(1, L + 1))
 
 
+def test_a_jacobian_of_dask_is_read_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from catjac_widgets.analysis.contacts.maps import contacts
+    from catjac_widgets.engine import labels
+
+    whole = compute(PottsModel(symmetric=False))
+    assert compute(PottsModel(symmetric=False), lazy="dask").chunksizes["pos_in"] == (L,)
+    row = 20 * L * 20 * 4
+    monkeypatch.setattr(labels, "DASK_BYTES", 3 * row - 1)
+    made = compute(PottsModel(symmetric=False), lazy="dask")
+    assert made.chunksizes["pos_in"] == (3, 3, 3, 3, 2)
+    xr.testing.assert_identical(made.compute(), whole)
+    np.testing.assert_allclose(contacts(made), contacts(whole), atol=1e-6)
+    np.testing.assert_allclose(made.mean("pos_in"), whole.mean("pos_in"), atol=1e-6)
+
+
 def test_lazy_needs_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="cache folder"):
         compute(PottsModel(), lazy=True, cache=False)

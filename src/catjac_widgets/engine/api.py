@@ -80,7 +80,8 @@ def jacobian(
     cache
         Whether rows are kept for, and taken from, other calls.
     lazy
-        Whether to return an array that reads from the cache folder when it is used; "auto": above 1 GB.
+        Whether to return an array that reads from the cache folder when it is used; "auto": above 1 GB;
+        "dask": one of dask's arrays that does, in chunks of 64 MB or more.
     progress
         Whether to show a progress bar (on stderr, if it takes longer than half a second).
     rows

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from catjac_widgets.engine.plans.jacobian import Plan
 
+#: Least bytes of a chunk of dask's: smaller ones cost more to schedule than to read.
+DASK_BYTES = 64 * 2**20
+
 
 def label_jacobian(
     values: Any,
@@ -97,6 +100,12 @@ def _request_attributes(plan: Plan) -> dict[str, str]:
         "package_version": __version__,
         "key": plan.key,
     }
+
+
+def in_dask(array: xr.DataArray) -> xr.DataArray:
+    """Make a lazy Jacobian one of dask's arrays, in chunks of at least 64 MB along ``pos_in``."""
+    row = max(1, array.nbytes // max(1, array.sizes["pos_in"]))
+    return array.chunk({"pos_in": max(1, -(-DASK_BYTES // row))})
 
 
 def as_approximate(array: xr.DataArray, how: str) -> xr.DataArray:

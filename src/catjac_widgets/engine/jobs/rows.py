@@ -14,7 +14,7 @@ from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 from catjac_widgets.engine.cache.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.compute.error_check import sampled_rows
-from catjac_widgets.engine.labels import label_jacobian
+from catjac_widgets.engine.labels import in_dask, label_jacobian
 from catjac_widgets.errors import CacheError, UsageError
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ class Rows:
         plan = self.plan
         store = cache.store if self.request.cache else None
         can = store is not None and store.reads_lazily
+        lazy = True if lazy == "dask" else lazy
         if lazy is True and not can:
             raise UsageError(
                 "lazy=True reads the Jacobian from the cache folder, but there is none; "
@@ -355,6 +356,10 @@ class Rows:
         CacheError
             If rows that lie in the entry only are not there any more.
         """
+        made = self._whole()
+        return in_dask(made) if self.request.lazy == "dask" else made
+
+    def _whole(self) -> xr.DataArray:
         if self._data is not None:
             return self._label(self._data, complete=True)
         assert self._entry is not None

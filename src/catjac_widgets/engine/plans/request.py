@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +78,10 @@ class JacobianRequest:
             raise UsageError(
                 f"batch_size={size!r} is not a number of sequences; leave it out or give 1 or more."
             )
-        if self.lazy not in (True, False, "auto", "stored"):
-            raise UsageError(f"lazy={self.lazy!r} is unknown; use 'auto', True or False.")
+        if self.lazy not in (True, False, "auto", "stored", "dask"):
+            raise UsageError(f"lazy={self.lazy!r} is unknown; use 'auto', True, False or 'dask'.")
+        if self.lazy == "dask" and find_spec("dask") is None:
+            raise UsageError("lazy='dask' needs dask, which is not installed; run: pip install 'dask[array]'")
         plan = plan_of_checked(
             self.sequence,
             self.mask,
