@@ -12,7 +12,8 @@ from checkpoints import random_esm1b, random_esm2
 
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.esm import forward as fair_esm_forward
-from catjac_widgets.language_models.esm.stock import altered_modules, full_float32
+from catjac_widgets.language_models.esm.alterations import alterations
+from catjac_widgets.language_models.esm.stock import full_float32
 from catjac_widgets.language_models.registry import resolve_model, wrap
 
 RESIDUES = "MKTAYIAKQRQISFVK"
@@ -74,9 +75,9 @@ def test_an_altered_model_runs_as_its_owner_made_it(make: Callable[[], Any], alt
     model = make()
     adapter = wrap(model)
     plain, fingerprint = adapter.prepare(RESIDUES).wild_type(), adapter.fingerprint
-    assert altered_modules(model) == []
+    assert not alterations(model)
     ALTERATIONS[alteration](model)
-    assert altered_modules(model)
+    assert alterations(model)
     alphabet = adapter.alphabet
     _, _, tokens = alphabet.get_batch_converter()([("", RESIDUES)])
     with torch.no_grad():
@@ -103,10 +104,10 @@ def test_a_hook_everywhere_is_seen() -> None:
     model = random_esm2()
     handle = torch.nn.modules.module.register_module_forward_hook(lambda module, args, output: None)
     try:
-        assert altered_modules(model)
+        assert alterations(model)
     finally:
         handle.remove()
-    assert not altered_modules(model)
+    assert not alterations(model)
 
 
 def test_fingerprints_of_foreign_code_follow_its_settings() -> None:
