@@ -149,7 +149,8 @@ def _whole_vocabulary(
         logits = model.vocabulary_logits(inputs[part]).double().cpu().numpy()
         if not np.isfinite(logits[:, places]).all():
             raise ModelError(
-                f"{plan.model} gives logits that are not finite; its weights or its number type cannot be used."
+                f"{plan.model} gives logits that are not finite; its weights or its number type cannot be "
+                "used."
             )
         if method == "wild_type":
             return log_softmax(logits[0, places])[np.arange(len(places)), columns]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +165,7 @@ def _stock_classes() -> tuple[frozenset[type], frozenset[type]]:
 def _look_at_modules(parts: _Parts, found: Alterations) -> None:
     known, older = _stock_classes()
     for name, module in parts.modules.items():
-        kind = type(module)
+        kind: type = type(module)
         described = f"{kind.__module__}.{kind.__qualname__}"
         if not name:
             if kind.__name__ not in ("ESM2", "ProteinBertModel") or kind not in known:
@@ -185,7 +184,7 @@ def _look_at_modules(parts: _Parts, found: Alterations) -> None:
 
 
 @functools.cache
-def _names_of_class(stock: Hashable) -> frozenset[str]:
+def _names_of_class(stock: type) -> frozenset[str]:
     """Names of a class in whose place an attribute of an instance would be taken."""
     return frozenset(dir(stock)) - _ELSEWHERE
 

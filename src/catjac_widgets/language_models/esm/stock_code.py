@@ -2,9 +2,9 @@
 
 Anybody may put another function in the place of ``esm.modules.TransformerLayer.forward``, for all models of
 the process. The functions of fair-esm are compared, by their code, with those in its own files; what they
-call by name of ``torch``, ``torch.nn.functional`` and ``torch.Tensor`` has to come from torch. What lies below
-(the code of torch's own functions, its dispatcher, a mode that is switched on in the thread of the pass)
-cannot be seen from here.
+call by name of ``torch``, ``torch.nn.functional`` and ``torch.Tensor`` has to come from torch. What lies
+below (the code of torch's own functions, its dispatcher, a mode that is switched on in the thread of the
+pass) cannot be seen from here.
 """
 
 from __future__ import annotations
