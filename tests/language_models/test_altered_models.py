@@ -10,9 +10,10 @@ import pytest
 import torch
 from checkpoints import random_esm1b, random_esm2
 
-from catjac_widgets.errors import ModelError
+from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.esm import forward as fair_esm_forward
-from catjac_widgets.language_models.esm.stock import altered_modules, full_float32
+from catjac_widgets.language_models.esm.alterations import alterations
+from catjac_widgets.language_models.esm.stock import full_float32
 from catjac_widgets.language_models.registry import resolve_model, wrap
 
 RESIDUES = "MKTAYIAKQRQISFVK"
@@ -74,9 +75,9 @@ def test_an_altered_model_runs_as_its_owner_made_it(make: Callable[[], Any], alt
     model = make()
     adapter = wrap(model)
     plain, fingerprint = adapter.prepare(RESIDUES).wild_type(), adapter.fingerprint
-    assert altered_modules(model) == []
+    assert not alterations(model)
     ALTERATIONS[alteration](model)
-    assert altered_modules(model)
+    assert alterations(model)
     alphabet = adapter.alphabet
     _, _, tokens = alphabet.get_batch_converter()([("", RESIDUES)])
     with torch.no_grad():
@@ -103,19 +104,39 @@ def test_a_hook_everywhere_is_seen() -> None:
     model = random_esm2()
     handle = torch.nn.modules.module.register_module_forward_hook(lambda module, args, output: None)
     try:
-        assert altered_modules(model)
+        assert alterations(model)
     finally:
         handle.remove()
-    assert not altered_modules(model)
+    assert not alterations(model)
 
 
-def test_fingerprints_of_foreign_code_follow_its_settings() -> None:
+def test_a_fingerprint_of_ones_own_stands_for_what_cannot_be_seen() -> None:
     first, second = random_esm2(), random_esm2()
     for model in (first, second):
         replaced_layer(model)
-    assert wrap(first).fingerprint == wrap(second).fingerprint
-    second.layers[0].fc1.scale = 0.7
-    assert wrap(first).fingerprint != wrap(second).fingerprint
+    assert wrap(first).unseen == "layers.0.fc1: test_altered_models.LowRank"
+    assert wrap(first, fingerprint="mine").unseen == ""
+    same = wrap(first, fingerprint="mine").fingerprint
+    assert wrap(second, fingerprint="mine").fingerprint == same
+    assert wrap(second, fingerprint="other").fingerprint != same
+    with torch.no_grad():
+        second.layers[1].fc1.weight[0, 0] += 1
+    assert wrap(second, fingerprint="mine").fingerprint != same
+    with pytest.raises(UsageError, match="is no text"):
+        wrap(first, fingerprint=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="already"):
+        wrap(wrap(first), fingerprint="mine")
+
+
+def test_another_vocabulary_is_another_model() -> None:
+    """Its tokens stand for other letters, in the same order."""
+    import esm
+
+    model = random_esm2()
+    usual = wrap(model, esm.Alphabet.from_architecture("ESM-1b"))
+    other = wrap(model, esm.Alphabet.from_architecture("ESM-1"))
+    assert usual.letters == other.letters
+    assert usual.fingerprint == wrap(model).fingerprint != other.fingerprint
 
 
 def test_two_hooks_that_look_alike_are_told_apart() -> None:

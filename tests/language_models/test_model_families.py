@@ -341,8 +341,10 @@ def test_a_model_that_is_loaded_is_asked_for_without_reading_a_weight(name: str,
 
         random_parameters(5).save(tmp_path / "model.npz")
         name = f"potts:{tmp_path / 'model.npz'}"
-    model = load_model(name, device="cpu")
+    release_models()  # one that a person has had is read: it may have been altered through `parameter.data`
+    model = resolve_model(name)
     with Reads() as reads:
-        assert load_model(name, device="cpu") is model
+        assert resolve_model(name) is model
         assert identify(name).name == model.name
-    assert reads.found == []
+    # Of a fair-esm model, the rotary frequencies are compared, a few numbers a layer.
+    assert set(reads.found) <= {"equal"}

@@ -130,6 +130,19 @@ class LanguageModel(ABC):
         return False
 
     @property
+    def unseen(self) -> str:
+        """What decides its outputs and no fingerprint can tell, in words; "" where there is no such thing.
+
+        Nothing that such a model computes is kept in a cache.
+        """
+        return ""
+
+    @property
+    def altered_with(self) -> object:
+        """The object that holds its weights: whoever can reach that one can alter this model."""
+        return self
+
+    @property
     @abstractmethod
     def device(self) -> torch.device:
         """Where it runs."""

@@ -89,8 +89,10 @@ class ModelFamily(ABC):
         """Whether that is a model in memory that it can use."""
         return False
 
-    def wrap(self, model: Any, alphabet: Any = None, *, name: str = "") -> LanguageModel:
-        """Use a model in memory for which `wraps` is true."""
+    def wrap(
+        self, model: Any, alphabet: Any = None, *, name: str = "", fingerprint: str | None = None
+    ) -> LanguageModel:
+        """Use a model in memory for which `wraps` is true; `fingerprint` as of `catjac.wrap`."""
         raise ModelError(f"The family {self.name} takes no model in memory.")
 
     def missing_package(self) -> str | None:

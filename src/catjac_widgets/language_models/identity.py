@@ -25,6 +25,8 @@ class ModelIdentity:
         Whether it has a fitted contact head.
     numerics
         The numerics in which its Jacobians can be computed, the preferred first.
+    unseen
+        See `LanguageModel.unseen`.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ModelIdentity:
     max_residues: int | None
     has_contact_head: bool
     numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
+    unseen: str = ""
 
 
 def identity_of(model: LanguageModel) -> ModelIdentity:
@@ -44,4 +47,14 @@ def identity_of(model: LanguageModel) -> ModelIdentity:
         model.max_residues,
         bool(getattr(model, "has_contact_head", hasattr(model, "contact_probabilities"))),
         model.numerics,
+        model.unseen,
+    )
+
+
+def not_kept(identity: ModelIdentity) -> str:
+    """Say that nothing is kept of a model some of which cannot be seen, and what to do about it."""
+    return (
+        f"Results of {identity.name} are computed anew each time and not kept in the cache, because it is "
+        f"altered in a way that cannot be seen through ({identity.unseen}); to keep them, wrap it by "
+        "catjac.wrap(model, alphabet, fingerprint='a text of yours that changes with its code')."
     )

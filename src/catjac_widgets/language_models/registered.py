@@ -81,23 +81,34 @@ class _FactorySource:
         self.known: ModelIdentity | None = None
 
     def identity(self) -> ModelIdentity:
-        """See `Source`; the model is made for it once, and once more where it was altered since."""
+        """See `Source`; the model is made for it once, and once more where it was altered or freed since.
+
+        It may be one that somebody holds on to and alters, so that its weights are read for it.
+        """
         from catjac_widgets.language_models.devices import choose_device, choose_dtype
 
         with self._guard:
             last = None if self._last is None else self._last()
-            if self.known is None or (last is not None and last.changed):
+            if self.known is None or last is None or self._is_another(last):
                 where, kind = choose_device(None), choose_dtype(None)
                 # Whoever asks what it is will most likely load it next.
                 self._made = (str(where), str(kind)), self.load(where, kind)
             assert self.known is not None
             return self.known
 
+    def _is_another(self, model: LanguageModel) -> bool:
+        """Whether a model that was made is no longer what is known of it."""
+        assert self.known is not None
+        return model.changed or (model.fingerprint, model.unseen) != (
+            self.known.fingerprint,
+            self.known.unseen,
+        )
+
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`."""
         with self._guard:
             made, self._made = self._made, None
-            if made is not None and made[0] == (str(device), str(dtype)) and not made[1].changed:
+            if made is not None and made[0] == (str(device), str(dtype)) and not self._is_another(made[1]):
                 return made[1]
             options = {"device": device, "dtype": dtype}
             found = self._factory(**{key: options[key] for key in self._options})

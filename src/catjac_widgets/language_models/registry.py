@@ -62,6 +62,12 @@ def load_model(
     DependencyError
         If a package that the model needs is missing, or another one has taken its place.
     """
+    return _load(name, device, dtype, hand_out=True)
+
+
+def _load(
+    name: str | Path, device: str | torch.device | None, dtype: Any, *, hand_out: bool
+) -> LanguageModel:
     from catjac_widgets.language_models.devices import choose_device, choose_dtype
 
     family = _family_of(name)
@@ -74,7 +80,8 @@ def load_model(
         family.check_packages()
         return source.load(where, kind)
 
-    return _LOADED.get((family.name, str(name)), (str(where), str(kind)), source, make)
+    form = str(where), str(kind)
+    return _LOADED.get((family.name, str(name)), form, source, make, hand_out=hand_out)
 
 
 def release_models() -> None:
@@ -105,8 +112,16 @@ def register_model(name: str, factory: Callable[..., Any]) -> None:
     _REGISTERED.register(name, factory, resolve_model)
 
 
-def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> LanguageModel:
+def wrap(
+    model: Any, alphabet: Any = None, *, name: str | None = None, fingerprint: str | None = None
+) -> LanguageModel:
     """Use a model that is in memory already; it is never moved, and left in the mode it was found in.
+
+    Weights and plain settings may be altered at any time: the next Jacobian is that of the altered model.
+    Classes of your own, hooks, and functions put in the place of fair-esm's or torch's cannot be seen
+    through: such a model runs through its own code, and what it computes is not kept, unless you give a
+    fingerprint. What cannot even be noticed: code of torch itself below its Python functions, and torch's
+    modes that are switched on in a thread.
 
     Parameters
     ----------
@@ -117,13 +132,28 @@ def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> Langua
         fair-esm's alphabet; the model's own by default.
     name
         What to call it.
+    fingerprint
+        Any text that stands for what cannot be seen of the model: its code, its hooks and all that these read
+        beside the weights (attributes, variables of the module, closures). Jacobians are then kept under this
+        text together with weights and settings; give another one whenever any of that changes.
 
     Raises
     ------
     ModelError
         If it is not a model of an installed family.
+    UsageError
+        For a fingerprint that is no text, or of a model that was wrapped or loaded before.
     """
+    if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint.strip()):
+        raise UsageError(
+            f"fingerprint={fingerprint!r} is no text; give one that stands for the model's code."
+        )
     if isinstance(model, LanguageModel):
+        if fingerprint is not None:
+            raise UsageError(
+                f"{model.name} is a model of catjac already; give fingerprint= where the model itself is "
+                "wrapped."
+            )
         return model
     families = installed_families().usable
     fitting = [family for family in families if family.wraps(model, alphabet)]
@@ -133,7 +163,9 @@ def wrap(model: Any, alphabet: Any = None, *, name: str | None = None) -> Langua
     if len(fitting) > 1:
         both = " and ".join(family.name for family in fitting)
         raise ModelError(f"The families {both} both take a {type(model).__name__}; uninstall one of them.")
-    return fitting[0].wrap(model, alphabet, name=name or "")
+    # Families of other packages need not know of fingerprints.
+    vouched = {} if fingerprint is None else {"fingerprint": fingerprint}
+    return fitting[0].wrap(model, alphabet, name=name or "", **vouched)
 
 
 def resolve_model(model: Any) -> LanguageModel:
@@ -152,7 +184,7 @@ def resolve_model(model: Any) -> LanguageModel:
     if isinstance(model, LanguageModel):
         return model
     if isinstance(model, str | Path):
-        return load_model(model)
+        return _load(model, None, None, hand_out=False)
     if isinstance(model, tuple):
         if len(model) != 2:
             raise ModelError(f"A model in memory is given as (model, alphabet), not as {len(model)} things.")
@@ -205,7 +237,7 @@ class _Registry:
         return _family_of(name).source(name, self)
 
     def load(self, name: str | Path, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-        return load_model(name, device=device, dtype=dtype)
+        return _load(name, device, dtype, hand_out=False)
 
 
 _LOADER = _Registry()

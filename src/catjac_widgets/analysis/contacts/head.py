@@ -54,7 +54,7 @@ def contact_head(
     Raises
     ------
     ModelError
-        If the model has no fitted contact head.
+        If the model has no fitted contact head, or gives numbers that are not finite.
     DeviceError
         If the sequence is too much for the device, or the device is lost.
     SequenceError, MaskError
@@ -121,11 +121,17 @@ def contact_probability_maps(model: LanguageModel, residues: str, masks: list[Ma
     Raises
     ------
     ModelError
-        If the model gives no contact probabilities.
+        If the model gives no contact probabilities, or some that are no numbers.
     """
     if not isinstance(model, ContactHead):
         raise ModelError(f"{model.name} gives no contact probabilities; use contacts of its Jacobian.")
-    return np.ascontiguousarray(model.contact_probabilities(residues, masks), dtype=np.float32)
+    maps = np.ascontiguousarray(model.contact_probabilities(residues, masks), dtype=np.float32)
+    if not np.isfinite(maps).all():
+        raise ModelError(
+            f"{model.name} gives contact probabilities that are not finite; its weights or its number type "
+            "cannot be used."
+        )
+    return maps
 
 
 def _scanned(model: LanguageModel, sequence: Sequence, masks: list[Mask | None]) -> np.ndarray:

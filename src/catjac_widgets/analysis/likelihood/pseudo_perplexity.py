@@ -82,7 +82,7 @@ def pseudo_perplexity(
     Raises
     ------
     ModelError
-        If the model does not tell the logits of its whole vocabulary.
+        If the model does not tell the logits of its whole vocabulary, or gives some that are not finite.
     UsageError
         For another number of letters, for the approximate method over the whole vocabulary (it is derived for
         20 letters), or under a mask that hides everything.
@@ -147,6 +147,11 @@ def _whole_vocabulary(
 
     def run(part: slice) -> np.ndarray:
         logits = model.vocabulary_logits(inputs[part]).double().cpu().numpy()
+        if not np.isfinite(logits[:, places]).all():
+            raise ModelError(
+                f"{plan.model} gives logits that are not finite; its weights or its number type cannot be "
+                "used."
+            )
         if method == "wild_type":
             return log_softmax(logits[0, places])[np.arange(len(places)), columns]
         rows = np.arange(len(logits))

@@ -145,11 +145,15 @@ class Frames:
         ).add_done_callback(done)
 
     def _resolve(self) -> LanguageModel:
-        """Take the model as it was found before: resolving a name may read all its weights."""
+        """Take the model as it was found before, unless somebody altered what a name stands for.
+
+        Resolving a name may read all weights, which is too much for each frame.
+        """
         from catjac_widgets.language_models.registry import resolve_model
 
         model = None if self._loaded is None else self._loaded()
-        if model is None:
+        by_name = isinstance(self._model, str | Path)
+        if model is None or (by_name and model.changed):
             model = resolve_model(self._model)
             self._loaded = weakref.ref(model)
         return model

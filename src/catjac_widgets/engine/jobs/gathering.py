@@ -7,7 +7,7 @@ priorities; a job drives it on a worker's thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.compute.error_check import estimated_error
 from catjac_widgets.engine.compute.sweep import batches, wild_type_logits
-from catjac_widgets.engine.jobs.loading import load_for
+from catjac_widgets.engine.jobs.loading import AlteredModelCheck, load_for
 from catjac_widgets.engine.jobs.rows import Rows
 from catjac_widgets.language_models.progress import watched
 
@@ -132,20 +132,31 @@ class Gathering:
         self.seconds_a_row = resources.check_time(plan, len(missing), model) / max(1, len(missing))
         self.message = f"preparing {plan.model}"
         yield
+        check = AlteredModelCheck(model, plan.model, plan.fingerprint, self.rows.forget)
         runner = model.prepare(plan.model_residues, plan.model_mask, plan.numerics.name)
         if rows.baseline is None:
-            rows.baseline = wild_type_logits(runner, plan)
+            baseline = wild_type_logits(runner, plan)
+            # What is kept beside rows cannot be taken back.
+            check.now()
+            rows.baseline = baseline
             rows.keep_beside("wild_type_logits", rows.baseline)
         batch_size = resources.choose_batch_size(plan, model, self.request.batch_size)
-        if missing:
-            rows.add_device(str(model.device))
-            self.message = "computing"
-            yield
-            yield from self._sweep(runner, missing, batch_size)
-        if plan.is_approximate and rows.numerics_error is None:
-            yield from self._estimate_error(runner, batch_size)
+        with check:
+            if missing:
+                rows.add_device(str(model.device))
+                self.message = "computing"
+                yield
+                yield from self._sweep(runner, missing, batch_size, check)
+            error = None
+            if plan.is_approximate and rows.numerics_error is None:
+                error = yield from self._estimated_error(runner, batch_size)
+        if error is not None:
+            rows.numerics_error = error
+            rows.keep_beside("numerics_error", np.array([error], dtype=plan.dtype))
 
-    def _sweep(self, runner: Any, missing: list[int], batch_size: int) -> Iterator[None]:
+    def _sweep(
+        self, runner: Any, missing: list[int], batch_size: int, check: AlteredModelCheck
+    ) -> Iterator[None]:
         rows_in_batches = batches(
             runner,
             self.request.plan,
@@ -172,9 +183,11 @@ class Gathering:
                 continue
             for index, row in made:
                 cache.count(rows_computed=1)
+                check.made.append(index)
                 self.rows.put(index, row)
                 self._on_row(index, row)
             self.rows.give_back(index for index, _ in made)
+            check.now_and_then()
             # What ran between two batches of ours was more urgent, and is not our time.
             spent += time.monotonic() - started
             if made:
@@ -183,17 +196,16 @@ class Gathering:
                 self.seconds_a_row, measured = 0.7 * (known or latest) + 0.3 * latest, True
             yield
 
-    def _estimate_error(self, runner: Any, batch_size: int) -> Iterator[None]:
+    def _estimated_error(self, runner: Any, batch_size: int) -> Generator[None, None, float | None]:
         """Compute a few of the rows exactly, once a protein, to say how far the approximate ones are."""
         sample = self.rows.error_sample
         if not sample:
-            return
+            return None
         self.message = "comparing a few rows with exact ones"
-        plan = self.request.plan
-        for error in estimated_error(runner.exact, plan, sample, self.rows.row, batch_size):
+        last: float | None = None
+        for last in estimated_error(runner.exact, self.request.plan, sample, self.rows.row, batch_size):  # noqa: B007 - the last is wanted
             yield
-            self.rows.numerics_error = error
-        self.rows.keep_beside("numerics_error", np.array([self.rows.numerics_error], dtype=plan.dtype))
+        return last
 
     def _still_missing(self, index: int) -> bool:
         """Whether a row is still to be computed; another process or job may have made it meanwhile."""

@@ -13,12 +13,13 @@ from catjac_widgets.engine.backends.threads import worker_for, worker_of
 from catjac_widgets.engine.cache.store import cache as the_cache
 from catjac_widgets.engine.compute.passes import batches_that_fit
 from catjac_widgets.engine.jobs.kept_rows import KeptRows
-from catjac_widgets.engine.jobs.loading import load_for
+from catjac_widgets.engine.jobs.loading import AlteredModelCheck, load_for
 from catjac_widgets.engine.jobs.waiting import INTERRUPT_SECONDS, wait_for
 from catjac_widgets.engine.jobs.work import Work
 from catjac_widgets.engine.plans.mask_scan import MapKind, MaskScanPlan
 from catjac_widgets.engine.priorities import Priority
 from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.identity import not_kept
 from catjac_widgets.progress import progress_bar
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
@@ -122,6 +123,7 @@ class MaskScan(Work):
         maps = np.concatenate(parts)
         if not np.isfinite(maps).all():
             raise ModelError(f"{plan.model} gives maps that are not finite.")
+        AlteredModelCheck(model, plan.model, plan.fingerprint).now()
         maps = np.ascontiguousarray(maps, dtype=plan.dtype)
         the_cache.count(rows_computed=len(maps))
         self._rows.write(index, maps, str(model.device))
@@ -197,7 +199,9 @@ def scan_masks(
             f"{identity.max_residues}; cut it into domains or choose a model that takes more."
         )
     plan = MaskScanPlan(sequence, np.asarray(masks), identity.name, identity.fingerprint, maps)
-    scan = MaskScan(plan, resolved, on_block, use_cache=cache, priority=priority)
+    scan = MaskScan(plan, resolved, on_block, use_cache=cache and not identity.unseen, priority=priority)
+    if cache and identity.unseen:
+        scan.note(not_kept(identity))
     if stop is not None and stop.is_set():
         scan.cancel()  # A short scan could be over before anybody looks again.
     name = sequence.name or f"{len(sequence)} residues"

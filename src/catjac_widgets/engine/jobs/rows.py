@@ -16,6 +16,7 @@ from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.engine.labels import in_dask, label_jacobian
 from catjac_widgets.errors import CacheError, UsageError
+from catjac_widgets.language_models.identity import not_kept
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -78,7 +79,7 @@ class Rows:
     def in_cache(self) -> set[int]:
         """0-based positions that were asked for and whose row the cache had when it was looked at first."""
         if self._in_cache is None:
-            self.found = cache.find(self.plan) if self.request.cache else None
+            self.found = cache.find(self.plan) if self.request.uses_cache else None
             self._in_cache = set() if self.found is None else self.found.done() & set(self.plan.wanted)
         return self._in_cache
 
@@ -117,9 +118,13 @@ class Rows:
 
     def _decide_lazy(self, lazy: bool | str) -> bool:
         plan = self.plan
-        store = cache.store if self.request.cache else None
+        store = cache.store if self.request.uses_cache else None
         can = store is not None and store.reads_lazily
         lazy = True if lazy == "dask" else lazy
+        if lazy is True and not self.request.uses_cache and self.request.cache:
+            raise UsageError(
+                f"{not_kept(self.request.identity)} Leave out lazy=True, which reads from the cache."
+            )
         if lazy is True and not can:
             raise UsageError(
                 "lazy=True reads the Jacobian from the cache folder, but there is none; "
@@ -141,7 +146,9 @@ class Rows:
     def open(self) -> None:
         """Open the entry, and take from it what lies beside the rows."""
         plan, known = self.plan, self.in_cache
-        entry = cache.open(plan, self._on_note, self.found) if self.request.cache else None
+        if self.request.cache and not self.request.uses_cache:
+            self._on_note(not_kept(self.request.identity))
+        entry = cache.open(plan, self._on_note, self.found) if self.request.uses_cache else None
         if entry is not None:
             for note in entry.notes:
                 self._on_note(note)
@@ -237,6 +244,14 @@ class Rows:
             self._data[self._slots[index]] = row
         with self._lock:
             self.done.add(index)
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """Take back rows of some positions that turned out to be wrong, also from the entry."""
+        with self._lock:
+            for index in indices:
+                self.done.discard(index)
+                if self._entry is not None:
+                    self._entry.discard(index)
 
     def missing(self, index: int) -> bool:
         """Whether a row is neither here nor in the entry, where others may put it too."""

@@ -46,7 +46,7 @@ class JacobianRequest:
     batch_size
         Sequences a batch, None to have it chosen.
     cache
-        Whether rows are taken from the cache and kept there.
+        Whether rows are to be taken from the cache and kept there; see also `uses_cache`.
     lazy
         True, False or "auto": whether rows stay in the cache until they are used; or "stored": they do where
         the cache has them all.
@@ -95,6 +95,11 @@ class JacobianRequest:
             linker=self.linker,
         )
         object.__setattr__(self, "plan", plan)
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether rows are taken from the cache and kept there: never where the key cannot tell the model."""
+        return self.cache and not self.identity.unseen
 
 
 def make_request(

@@ -11,10 +11,11 @@ from catjac_widgets.errors import ModelError, SequenceError
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.base import LanguageModel, Runner, choose_numerics
 from catjac_widgets.language_models.esm import model_fingerprint
+from catjac_widgets.language_models.esm.alterations import alterations
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS, make_runner
 from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
 from catjac_widgets.language_models.esm.prepared import PreparedInput
-from catjac_widgets.language_models.esm.stock import altered_modules, fair_esm, regression_is_fitted
+from catjac_widgets.language_models.esm.stock import fair_esm, regression_is_fitted
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class FairEsm(LanguageModel):
         The fingerprint of the file that it was loaded from; holds while no weight and no setting changes.
     contact_head
         Whether the contact head's regression was loaded; None looks at its weights.
+    fingerprint
+        The owner's text for what cannot be seen of the model, see `catjac.wrap`.
     """
 
     numerics = NUMERICS
@@ -60,6 +63,7 @@ class FairEsm(LanguageModel):
         name: str = "",
         file_fingerprint: str | None = None,
         contact_head: bool | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         esm = fair_esm()
         if not all(
@@ -87,35 +91,62 @@ class FairEsm(LanguageModel):
         self.max_residues = (
             None if positions is None else positions - self._first - int(bool(model.append_eos))
         )
-        #: What the argument said.
-        self.contact_head_loaded = contact_head
+        #: What the arguments said.
+        self.contact_head_loaded, self.vouched = contact_head, fingerprint
         self._file_fingerprint = file_fingerprint
-        self._loaded_as = self._state() if file_fingerprint else None
+        self._as_made = self._lightly()
+        self._loaded_as = fingerprints.weights_stamp(model) if file_fingerprint else None
         self._watch = fingerprints.WeightsWatch(model)
-        self._settings = self._policies()
         self._altered = False
 
     # -- what it is
 
     @property
     def fingerprint(self) -> str:
-        """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it."""
-        known = self.file_fingerprint
-        return model_fingerprint.of_model(self.model) if known is None else f"{known}{self._precision()}"
+        """See `LanguageModel.fingerprint`; a changed weight, policy, class or hook changes it.
+
+        All weights are read for it.
+        """
+        found = alterations(self.model)
+        file = self.file_fingerprint
+        if found.hidden and self.vouched is None:
+            if file is not None and not found.unseen:
+                return model_fingerprint.of_patched(file + self._precision())
+            return model_fingerprint.of_unseen(self.model, self._policies(), found)
+        if file is not None:
+            known = file + self._precision()
+        else:
+            known = model_fingerprint.of_model(self.model, self._policies(), found)
+        if self.vouched is None:
+            return known
+        return model_fingerprint.of_vouched(self.vouched, known, found)
+
+    @property
+    def unseen(self) -> str:
+        """See `LanguageModel.unseen`."""
+        return "" if self.vouched is not None else ", ".join(alterations(self.model).hidden[:1])
 
     @property
     def file_fingerprint(self) -> str | None:
-        """Of the file that it was loaded from; None without one, or where it was altered since."""
+        """Of the file that it was loaded from; None without one, or where it was altered since.
+
+        Functions that were replaced for all models of this process do not count here.
+        """
         if self._file_fingerprint is None or self.changed:
             return None
         # All weights are read for it: a change through `parameter.data` shows nowhere else.
-        self._altered = self._loaded_as != self._state()
+        self._altered = self._loaded_as != fingerprints.weights_stamp(self.model)
         return None if self._altered else self._file_fingerprint
 
     @property
     def changed(self) -> bool:
         """See `LanguageModel.changed`; also once the fingerprint has found more than this does."""
-        return self._altered or self._watch.moved() or self._settings != self._policies()
+        return self._altered or self._watch.moved() or self._as_made != self._lightly()
+
+    @property
+    def altered_with(self) -> object:
+        """See `LanguageModel.altered_with`; models whose ends are masked share it with the plain one."""
+        return self.model
 
     @property
     def device(self) -> torch.device:
@@ -149,7 +180,7 @@ class FairEsm(LanguageModel):
         # Residual, norm, queries, keys, values, mixture; and the wide hidden layer before and after GELU.
         dense = tokens * (8 * layer.embed_dim + 2 * layer.ffn_embed_dim) * size
         # The model's own forward returns every head's attention as float32, before and after softmax.
-        maps = 3 * 4 * layer.attention_heads * tokens**2 if altered_modules(self.model) else 0
+        maps = 3 * 4 * layer.attention_heads * tokens**2 if alterations(self.model) else 0
         return dense + maps + 4 * length * len(self.letters)
 
     def seconds_per_sequence(self, length: int) -> float:
@@ -215,7 +246,7 @@ class FairEsm(LanguageModel):
             self.model, self.name, tokens, self._residues(tokens), self._tokens, self.alphabet.mask_idx
         )
         runner = make_runner(chosen, prepared)
-        if self.device.type != "cuda" or chosen.dtype == "float64" or altered_modules(self.model):
+        if self.device.type != "cuda" or chosen.dtype == "float64" or alterations(self.model):
             return runner
         from catjac_widgets.language_models.esm.cuda.streams import streams_of
         from catjac_widgets.language_models.esm.launched import LaunchedPasses
@@ -258,7 +289,7 @@ class FairEsm(LanguageModel):
 
         from catjac_widgets.language_models.esm.first_order.approximation import first_order_jacobians
 
-        if altered_modules(self.model) or self.dtype not in (torch.float32, torch.float64):
+        if alterations(self.model) or self.dtype not in (torch.float32, torch.float64):
             raise ModelError(
                 f"{self.name} is altered or in 16-bit floats, and previews know fair-esm's own layers in "
                 "float32 only."
@@ -282,9 +313,10 @@ class FairEsm(LanguageModel):
 
         return "" if self.dtype == torch.float32 else f"+{str(self.dtype).removeprefix('torch.')}"
 
-    def _policies(self) -> tuple[Any, ...]:
-        settings = tuple(model_fingerprint.policies(self.model).items())
-        return settings, tuple(model_fingerprint.code_identity(self.model))
+    def _policies(self) -> dict[str, Any]:
+        return model_fingerprint.policies(self.model, self.alphabet)
 
-    def _state(self) -> tuple[Any, ...]:
-        return fingerprints.weights_stamp(self.model), self._policies()
+    def _lightly(self) -> tuple[Any, ...]:
+        """Tell what can be said of it without reading a weight, but for what holds for all models."""
+        found = alterations(self.model)
+        return self._policies(), found.own, found.marks

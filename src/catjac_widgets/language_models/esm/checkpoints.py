@@ -58,12 +58,10 @@ def facts_of(path: Path) -> CheckpointFacts:
         If it is missing, truncated, unsafe or of another format.
     """
     files = _files(path)
-    known = file_memory.get(files)
+    known = _facts(file_memory.get(files))
     if known is not None:
-        try:
-            return CheckpointFacts(**known)
-        except TypeError:
-            pass  # written by another version: look again
+        return known
+    seen = file_memory.seen(files)
     # The arrays that are looked at are small, and numpy is there long before torch.
     contents = _read_safetensors(path, "np") if path.suffix == ".safetensors" else _read(path)
     positions = next(
@@ -78,17 +76,27 @@ def facts_of(path: Path) -> CheckpointFacts:
         max_residues=None if positions is None else positions - 4,
         contact_head=_has_fitted_regression(contents),
     )
-    file_memory.put(files, vars(facts))
+    file_memory.put(files, vars(facts), seen)
     return facts
 
 
 def last_facts_of(path: Path) -> CheckpointFacts | None:
     """Tell what was known of a checkpoint, and of its regression, before its file was taken away."""
     known = file_memory.last([path, regression_file(path)]) or file_memory.last([path])
+    return _facts(known)
+
+
+def _facts(known: dict[str, Any] | None) -> CheckpointFacts | None:
+    """Make facts of what was remembered; None where another version remembered something else."""
     try:
-        return CheckpointFacts(**known) if known else None
+        facts = None if known is None else CheckpointFacts(**known)
     except TypeError:
         return None
+    if facts is None:
+        return None
+    types = {"fingerprint": str, "letters": str, "max_residues": int | None, "contact_head": bool}
+    sound = all(isinstance(getattr(facts, name), kind) for name, kind in types.items())
+    return facts if sound else None
 
 
 def sizes_of(path: Path) -> dict[str, Any]:

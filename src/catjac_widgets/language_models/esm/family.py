@@ -53,11 +53,13 @@ class FairEsmFamily(ModelFamily):
             hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")
         )
 
-    def wrap(self, model: Any, alphabet: Any = None, *, name: str = "") -> LanguageModel:
+    def wrap(
+        self, model: Any, alphabet: Any = None, *, name: str = "", fingerprint: str | None = None
+    ) -> LanguageModel:
         """See `ModelFamily`."""
         from catjac_widgets.language_models.esm.adapter import FairEsm
 
-        return FairEsm(model, alphabet, name=name)
+        return FairEsm(model, alphabet, name=name, fingerprint=fingerprint)
 
 
 class MaskedEndsFamily(ModelFamily):

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.esm.cuda.streams import Streams
 from catjac_widgets.language_models.esm.passes import running
 from catjac_widgets.language_models.esm.prepared import PreparedInput, with_changes
@@ -98,11 +97,8 @@ class LaunchedPasses:
         number = len(substitutions)
         filled = size if 2 * number > size else number
         changes = self.prepared.changes(substitutions)
-        with running(self.prepared.model) as altered, torch.inference_mode():
-            if altered:
-                raise ModelError(
-                    "The model was altered while its Jacobian was computed; call again for the altered one."
-                )
+        with running(self.prepared.model, contents=False) as altered, torch.inference_mode():
+            self._runner.as_found.check(altered)
             try:
                 baseline_there = self._use(baseline, residues)
                 slot = self._free_slot(max(size, number), baseline_there)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -142,27 +143,30 @@ _GUARD = threading.Lock()
 def fast_layers(model: Any) -> LinearLayers:
     """Return the fastest exact strategy for a model where it is, packing its weights at the first call.
 
-    What is packed is kept as long as the model lives and its weights stay the same.
+    What is packed is kept as long as the model lives and its weights, which are read for it, stay the same.
     """
+    make = _fastest(model)
+    if make is LinearLayers:
+        return make()
     with _GUARD:
         stamp = fingerprints.weights_stamp(model)
         known = _PACKED.get(model)
         if known is not None and known[0] == stamp:
             return known[1]
-        layers = _fastest(model)
+        layers = make(model)
         _PACKED[model] = stamp, layers
         return layers
 
 
-def _fastest(model: Any) -> LinearLayers:
+def _fastest(model: Any) -> Callable[..., LinearLayers]:
     if _can_pack(model):
-        return PackedLayers(model)
+        return PackedLayers
     weight = model.embed_tokens.weight
     if weight.device.type == "cuda":
         fused = sum(3 * layer.embed_dim**2 for layer in model.layers) * weight.dtype.itemsize
         if fused <= MOST_FUSED_SHARE * torch.cuda.get_device_properties(weight.device).total_memory:
-            return FusedLayers(model)
-    return LinearLayers()
+            return FusedLayers
+    return LinearLayers
 
 
 def _can_pack(model: Any) -> bool:

@@ -29,6 +29,7 @@ class MaskedEnds(FairEsm):
             name=f"{MASKED_ENDS}:{plain.name}",
             file_fingerprint=plain.file_fingerprint,
             contact_head=plain.contact_head_loaded,
+            fingerprint=plain.vouched,
         )
 
     @property

@@ -8,7 +8,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.esm.stock import altered_modules, evaluating, full_float32
+from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.esm.alterations import Alterations, alterations
+from catjac_widgets.language_models.esm.stock import evaluating, full_float32
+from catjac_widgets.language_models.fingerprints import WeightsWatch
 
 if TYPE_CHECKING:
     import torch
@@ -16,12 +19,55 @@ if TYPE_CHECKING:
     from catjac_widgets.language_models.esm.linear_layers import LinearLayers
 
 
+class AsFound:
+    """A model as it was when somebody began with it, whose passes are not to be mixed with those of another.
+
+    Parameters
+    ----------
+    model
+        fair-esm's, altered or not. Of one that is altered in ways that cannot be seen, weights are not looked
+        after: its own code may bring them from elsewhere for each pass.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._found = alterations(model)
+        self._watch = None if self._found.hidden else WeightsWatch(model)
+
+    def check(self, now: Alterations) -> None:
+        """Compare with what was found just now.
+
+        Raises
+        ------
+        ModelError
+            If the model was altered meanwhile, as far as that shows without reading a weight.
+        """
+        if now != self._found or (self._watch is not None and self._watch.moved()):
+            raise ModelError(
+                "The model was altered while its Jacobian was computed; call again for the altered one."
+            )
+
+
 def letter_pass(
-    model: Any, tokens: torch.Tensor, residues: slice, columns: list[int], linear: LinearLayers | None = None
+    model: Any,
+    tokens: torch.Tensor,
+    residues: slice,
+    columns: list[int],
+    linear: LinearLayers | None = None,
+    as_found: AsFound | None = None,
 ) -> torch.Tensor:
     """Logits (B, L, A) of tokens (B, T) at `residues` for the vocabulary's `columns`, on the model's device.
 
-    `linear` says how dense layers are multiplied, as they are by default.
+    Parameters
+    ----------
+    linear
+        How dense layers are multiplied; as they are by default.
+    as_found
+        What the model has to be like still.
+
+    Raises
+    ------
+    ModelError
+        If it is not.
     """
     import torch
 
@@ -30,6 +76,8 @@ def letter_pass(
     device = model.embed_tokens.weight.device
     letters = torch.tensor(columns, device=device)
     with running(model) as altered:
+        if as_found is not None:
+            as_found.check(altered)
         if not altered and not bool((tokens == model.padding_idx).any()):
             with torch.inference_mode():
                 given = () if linear is None else (linear,)
@@ -58,16 +106,21 @@ def contact_pass(model: Any, tokens: torch.Tensor, residues: slice) -> torch.Ten
 class running:
     """Around a pass: evaluation mode, full float32, one thread a model.
 
-    Entering it says whether the model's own forward must run.
+    Entering it says what is altered; if anything is, the model's own forward must run.
+
+    Parameters
+    ----------
+    contents
+        See `alterations`.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model, self._stack = model, ExitStack()
+    def __init__(self, model: Any, *, contents: bool = True) -> None:
+        self._model, self._contents, self._stack = model, contents, ExitStack()
 
-    def __enter__(self) -> bool:
+    def __enter__(self) -> Alterations:
         self._stack.enter_context(evaluating(self._model))
         self._stack.enter_context(full_float32)
-        return bool(altered_modules(self._model))
+        return alterations(self._model, contents=self._contents)
 
     def __exit__(self, *failure: Any) -> None:
         self._stack.__exit__(*failure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.language_models.esm.passes import letter_pass, running
+from catjac_widgets.language_models.esm.passes import AsFound, letter_pass, running
 from catjac_widgets.language_models.esm.prepared import PreparedInput, with_changes
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class FairEsmRunner:
     ----------
     prepared
         The model and its input.
+    as_found
+        What the model was like when it was made.
     exact
         For approximate numerics, the exact runner of the same input.
     in_float32
@@ -39,6 +41,7 @@ class FairEsmRunner:
 
     def __init__(self, prepared: PreparedInput) -> None:
         self.prepared = prepared
+        self.as_found = AsFound(prepared.model)
         self.exact: FairEsmRunner | None = None
         self.in_float32: list[str] = []
         self.not_compiled: str | None = "the model is altered, or runs in float64"
@@ -78,8 +81,9 @@ class FairEsmRunner:
 
         given = self.prepared
         if self._compiled is not None:
-            with running(given.model), torch.inference_mode():
+            with running(given.model) as altered, torch.inference_mode():
+                self.as_found.check(altered)
                 return self._compiled(tokens).numpy()
-        logits = letter_pass(given.model, tokens, given.residues, given.columns, self._linear)
+        logits = letter_pass(given.model, tokens, given.residues, given.columns, self._linear, self.as_found)
         # By way of torch: numpy knows no bfloat16.
         return logits.to(torch.float64 if self.output is np.float64 else torch.float32).cpu().numpy()

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catjac_widgets.errors import CheckpointError
 from catjac_widgets.language_models.esm.checkpoints import CheckpointFacts, facts_of, last_facts_of
+from catjac_widgets.language_models.esm.model_fingerprint import of_patched
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS
 from catjac_widgets.language_models.esm.published import (
     ENDS_MASKED,
@@ -14,6 +16,7 @@ from catjac_widgets.language_models.esm.published import (
     PublishedModel,
     hub_folder,
 )
+from catjac_widgets.language_models.esm.stock_code import patches
 from catjac_widgets.language_models.identity import ModelIdentity
 
 if TYPE_CHECKING:
@@ -38,13 +41,16 @@ class FileSource:
         return self._identity(facts_of(self.file()))
 
     def _identity(self, facts: CheckpointFacts) -> ModelIdentity:
+        # Functions that were replaced for all of fair-esm's models were so for the one that is loaded, too.
+        patched = patches()
         return ModelIdentity(
             self.name,
-            facts.fingerprint,
+            of_patched(facts.fingerprint) if patched else facts.fingerprint,
             facts.letters,
             facts.max_residues,
             facts.contact_head,
             NUMERICS,
+            patched[0] if patched else "",
         )
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
@@ -53,14 +59,16 @@ class FileSource:
         from catjac_widgets.language_models.esm.adapter import FairEsm
         from catjac_widgets.language_models.esm.checkpoints import load_checkpoint
 
-        identity = self.identity()
+        facts = facts_of(self.file())
         model, alphabet = load_checkpoint(self.file())
+        if facts_of(self.file()) != facts:
+            raise CheckpointError(f"{self.path.name} was changed while it was loaded; load it again.")
         return FairEsm(
             place(model, self.name, device, dtype),
             alphabet,
             name=self.name,
-            file_fingerprint=identity.fingerprint,
-            contact_head=identity.has_contact_head,
+            file_fingerprint=facts.fingerprint,
+            contact_head=facts.contact_head,
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether a model in memory is a stock model, fair-esm's own and unaltered; running any traceless."""
+"""The package fair-esm, settings of its models, and running one so that it is left as it was found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
 _LOCKS_GUARD = threading.Lock()
 
@@ -58,45 +57,6 @@ def regression_is_fitted(weight: torch.Tensor | np.ndarray, bias: torch.Tensor |
     """
     start = weight.shape[-1] ** -0.5
     return any(bool(part.max() > start or part.min() < -start) for part in (weight, bias))
-
-
-def altered_modules(model: torch.nn.Module) -> list[str]:
-    """Name what makes the model other than a stock model: foreign classes, hooks, replaced `forward`s.
-
-    An empty list means that our forward pass may stand in for the model's.
-    """
-    import torch
-
-    fair_esm()
-    from esm.model.esm1 import ProteinBertModel
-    from esm.model.esm2 import ESM2
-    from esm.modules import (
-        ContactPredictionHead,
-        ESM1bLayerNorm,
-        LearnedPositionalEmbedding,
-        RobertaLMHead,
-        TransformerLayer,
-    )
-    from esm.multihead_attention import MultiheadAttention
-    from esm.rotary_embedding import RotaryEmbedding
-
-    stock = {
-        ESM2, ProteinBertModel, ContactPredictionHead, ESM1bLayerNorm, LearnedPositionalEmbedding,
-        RobertaLMHead, TransformerLayer, MultiheadAttention, RotaryEmbedding, torch.nn.Embedding,
-        torch.nn.Linear, torch.nn.LayerNorm, torch.nn.ModuleList, torch.nn.Sigmoid,
-    }  # fmt: skip
-    found = []
-    if type(model) not in (ESM2, ProteinBertModel) or getattr(model, "model_version", "ESM-1b") != "ESM-1b":
-        found.append(f"{type(model).__module__}.{type(model).__qualname__}")
-    everywhere = torch.nn.modules.module
-    if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
-        found.append("global hooks")
-    for name, module in model.named_modules():
-        if type(module) not in stock:
-            found.append(f"{name}: {type(module).__module__}.{type(module).__qualname__}")
-        elif "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS):
-            found.append(f"{name}: hooked")
-    return found
 
 
 def lock_of(model: torch.nn.Module) -> threading.RLock:

@@ -9,6 +9,7 @@ import numpy as np
 
 from catjac_widgets.errors import ModelError, SequenceError
 from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution, choose_numerics
+from catjac_widgets.language_models.fingerprints import content_hash
 from catjac_widgets.language_models.potts.parameters import PottsParameters
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
@@ -62,11 +63,20 @@ class Potts(LanguageModel):
         self._fields = torch.from_numpy(fields).to(self._device)
         self._couplings = torch.from_numpy(couplings).to(self._device)
         self._digest = fingerprint or fingerprint_of(parameters)
+        self._made_of = self._contents()
 
     @property
     def fingerprint(self) -> str:
-        """See `LanguageModel`."""
-        return self._digest
+        """See `LanguageModel`; all parameters are read for it, since somebody may have changed them."""
+        if self._contents() == self._made_of:
+            return self._digest
+        digest = hashlib.sha256(self._digest.encode())
+        for values in (self._fields, self._couplings):
+            digest.update(values.cpu().contiguous().numpy().tobytes())
+        return f"altered:{digest.hexdigest()}"
+
+    def _contents(self) -> tuple[int, int]:
+        return content_hash(self._fields), content_hash(self._couplings)
 
     @property
     def device(self) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from catjac_widgets.errors import ModelError
 from catjac_widgets.language_models.base import LanguageModel
@@ -49,7 +49,8 @@ class PottsSource:
 
     def _facts_of_parameters(self) -> dict[str, Any]:
         facts = file_memory.get([self.path])
-        if facts is None or facts.get("read") != _READ:
+        if not _are_facts(facts, read=_READ):
+            seen = file_memory.seen([self.path])
             model = Potts(read_potts(self.path), name=self.name)
             facts = {
                 "read": _READ,
@@ -57,14 +58,15 @@ class PottsSource:
                 "letters": model.letters,
                 "length": model.max_residues,
             }
-            file_memory.put([self.path], facts)
+            file_memory.put([self.path], facts, seen)
         return facts
 
     def _facts_of_alignment(self) -> dict[str, Any]:
         facts = file_memory.get([self.path])
-        if facts is None or facts.get("fit") != _FIT or facts.get("read") != _READ:
+        if not _are_facts(facts, fit=_FIT, read=_READ):
             from catjac_widgets.language_models.potts.fit import query_of
 
+            seen = file_memory.seen([self.path])
             alignment = read_alignment(self.path)
             query = query_of(alignment)
             # Version 0.1 left the columns' numbers out where a residue of the query was not known.
@@ -76,7 +78,7 @@ class PottsSource:
                 "letters": alignment.letters[: alignment.gap],
                 "length": alignment.length if query else len(alignment.columns_below()),
             }
-            file_memory.put([self.path], facts)
+            file_memory.put([self.path], facts, seen)
         return facts
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
@@ -108,3 +110,13 @@ class PottsSource:
         if not self.path.is_file():
             what = "an alignment" if self._is_alignment() else "a Potts model"
             raise ModelError(f"There is no file {self.path} with {what}; check the path.")
+
+
+def _are_facts(known: dict[str, Any] | None, **made_by: str) -> TypeGuard[dict[str, Any]]:
+    """Whether what was remembered of a file is what this version remembers."""
+    types = {"fingerprint": str, "letters": str, "length": int | None}
+    return (
+        known is not None
+        and all(known.get(name) == text for name, text in made_by.items())
+        and all(name in known and isinstance(known[name], kind) for name, kind in types.items())
+    )

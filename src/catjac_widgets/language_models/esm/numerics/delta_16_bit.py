@@ -58,5 +58,6 @@ class Delta16BitRunner(FairEsmRunner):
         return self._pass(tokens)
 
     def _run(self, tokens: torch.Tensor) -> np.ndarray:
-        with running(self.prepared.model), torch.inference_mode():
+        with running(self.prepared.model) as altered, torch.inference_mode():
+            self.as_found.check(altered)
             return self.logits(tokens.to(self._letters.device)).cpu().numpy()

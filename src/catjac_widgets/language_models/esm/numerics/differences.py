@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.esm.alterations import alterations
 from catjac_widgets.language_models.esm.prepared import PreparedInput, with_changes
-from catjac_widgets.language_models.esm.stock import altered_modules
 
 #: A layer stays in float32 if its product of a difference is off by more than this share, root mean square.
 LARGEST_LAYER_ERROR = 0.05
@@ -28,7 +28,7 @@ def check_model(prepared: PreparedInput) -> None:
         If the model is altered, or not in float32.
     """
     model = prepared.model
-    if altered_modules(model) or model.embed_tokens.weight.dtype != torch.float32:
+    if alterations(model) or model.embed_tokens.weight.dtype != torch.float32:
         raise ModelError(
             f"{prepared.name} is altered or not in float32, and numerics='delta' knows fair-esm's own "
             "layers in float32 only; use numerics='exact'."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from catjac_widgets.language_models.esm.alterations import alterations
 from catjac_widgets.language_models.esm.cpu_kernels.exact import CompiledPasses, why_not
 from catjac_widgets.language_models.esm.linear_layers import fast_layers
 from catjac_widgets.language_models.esm.prepared import PreparedInput
 from catjac_widgets.language_models.esm.runner import FairEsmRunner
-from catjac_widgets.language_models.esm.stock import altered_modules
 
 
 class ExactRunner(FairEsmRunner):
@@ -17,7 +17,7 @@ class ExactRunner(FairEsmRunner):
     def __init__(self, prepared: PreparedInput) -> None:
         super().__init__(prepared)
         model = prepared.model
-        if altered_modules(model):
+        if alterations(model):
             return
         self.not_compiled = why_not(model)
         if self.not_compiled is None:
