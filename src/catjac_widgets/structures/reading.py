@@ -15,14 +15,15 @@ import numpy as np
 
 from catjac_widgets.errors import StructureError
 from catjac_widgets.input_files import read_file, reason, shown
+from catjac_widgets.structures.binary_cif import unpack
 
 if TYPE_CHECKING:
     from biotite.structure import AtomArray
 
 _FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif", ".bcif": "bcif"}
 
-#: Bytes of a structure that are read at most, unpacked; the largest entries of the PDB have half of it.
-LARGEST_STRUCTURE = 512 * 2**20
+#: Bytes of a structure that are read at most, unpacked; the largest entries of the PDB have about as much.
+LARGEST_STRUCTURE = 256 * 2**20
 _PDB_ID = re.compile(r"(pdb_0000)?[1-9][A-Za-z0-9]{3}")
 
 
@@ -75,7 +76,7 @@ def parse_atoms(content: bytes, kind: str, name: str) -> AtomArray:
                 atoms = pdbx.get_structure(cif, model=1, altloc="first")
             else:
                 atoms = pdbx.get_structure(
-                    pdbx.BinaryCIFFile.read(io.BytesIO(content)), model=1, altloc="first"
+                    pdbx.BinaryCIFFile.deserialize(unpack(content)), model=1, altloc="first"
                 )
         except Exception as error:  # biotite raises whatever its parsers stumble over
             raise StructureError(
