@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_checked
 from catjac_widgets.errors import UsageError
+from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
@@ -72,13 +74,9 @@ class JacobianRequest:
     plan: Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        size = self.batch_size
-        if size is not None and (isinstance(size, bool) or int(size) != size or size < 1):
-            raise UsageError(
-                f"batch_size={size!r} is not a number of sequences; leave it out or give 1 or more."
-            )
-        if self.lazy not in (True, False, "auto", "stored"):
-            raise UsageError(f"lazy={self.lazy!r} is unknown; use 'auto', True or False.")
+        object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
+        if not isinstance(self.lazy, bool) and self.lazy not in ("auto", "stored"):
+            raise UsageError(f"lazy={shown(repr(self.lazy))} is unknown; use 'auto', True or False.")
         plan = plan_of_checked(
             self.sequence,
             self.mask,
@@ -92,6 +90,27 @@ class JacobianRequest:
             linker=self.linker,
         )
         object.__setattr__(self, "plan", plan)
+
+
+def check_batch_size(size: Any) -> int | None:
+    """Return how many sequences are run at once, None to have it chosen.
+
+    Raises
+    ------
+    UsageError
+        If it is no whole number above 0.
+    """
+    if size is None:
+        return None
+    try:
+        whole = 0 if isinstance(size, bool) else operator.index(size)
+    except TypeError:
+        whole = 0
+    if whole < 1:
+        raise UsageError(
+            f"batch_size={shown(repr(size))} is not a number of sequences; leave it out or give 1 or more."
+        )
+    return whole
 
 
 def make_request(
