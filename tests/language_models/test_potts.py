@@ -151,7 +151,7 @@ def test_an_alignment_named_as_a_model(tmp_path, own_cache, monkeypatch):
     path.write_text(FAMILY + ">more\nARNDCQEG\n")
     assert identify(name).fingerprint != known.fingerprint
     path.unlink()
-    with pytest.raises(ModelError, match="with an alignment"):
+    with pytest.raises(ModelError, match="There is no alignment"):
         identify(name)
 
 

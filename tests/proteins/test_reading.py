@@ -122,9 +122,9 @@ def test_words_with_two_meanings_are_asked_about(elsewhere: Path) -> None:
         ("gfpx", "is no example, file or sequence .examples: bpti"),
         ("1ubq", "looks like a PDB id; write pdb:1UBQ"),
         ("P00974", "looks like a UniProt accession; write uniprot:P00974"),
-        ("missing.fasta", "There is no file missing.fasta"),
+        ("missing.fasta", "There is no FASTA file missing.fasta"),
         ("folder/missing", "There is no file"),
-        ("file:missing", "There is no file missing"),
+        ("file:missing", "There is no FASTA file missing"),
         ("pdb:", "nothing after 'pdb:'; write pdb:1UBQ"),
         ("pdb:ubiquitin", "no PDB id"),
         ("uniprot:bpti", "no UniProt accession"),
@@ -205,7 +205,7 @@ def test_a_path_as_text_is_a_path_for_many_proteins_too(elsewhere: Path) -> None
     assert [record.name for record in read_records("two.fasta")] == ["first", "second"]
     found = catjac.jacobians("two.fasta", progress=False)
     assert [J.attrs["sequence_name"] for J in found] == ["first", "second"]
-    with pytest.raises(SequenceError, match=r"no file missing\.fasta"):
+    with pytest.raises(SequenceError, match=r"no FASTA file missing\.fasta"):
         catjac.as_sequence("missing.fasta")
 
 

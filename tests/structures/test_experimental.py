@@ -250,13 +250,21 @@ def test_files_that_cannot_be_read(tmp_path):
         ("broken.cif", b"data_x\nloop_\n_atom_site.id\n", "broken.cif"),
         ("broken.bcif", b"\x00\x01", "not a readable bcif file"),
         ("cut.pdb.gz", gzip.compress(as_pdb(chain(A)))[:-20], "not a whole gzip file"),
-        ("plain.pdb.gz", as_pdb(chain(A)), "cannot be read"),
         ("water.pdb", as_pdb(ligand("HOH", [("O", "O")], 1)), "no protein residue"),
     ):
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(StructureError, match=sentence):
             structure(path)
+
+
+def test_a_file_is_unpacked_by_its_content(tmp_path):
+    for name, content in (
+        ("plain.pdb.gz", as_pdb(chain(A))),
+        ("packed.pdb", gzip.compress(as_pdb(chain(A)))),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert structure(tmp_path / name).sequence.residues == structure(chain(A)).sequence.residues
 
 
 # --- the Protein Data Bank, without a network

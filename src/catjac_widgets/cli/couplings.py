@@ -55,7 +55,8 @@ def couplings_command(
         from catjac_widgets.plots.couplings import plot_couplings
         from catjac_widgets.plots.style import save_html
 
-        save_html(plot_couplings(table), plot)
+        with replacing(plot) as page:
+            save_html(plot_couplings(table), page)
     for family, error in table.loc[table["error"] != "", ["family", "error"]].itertuples(index=False):
         click.echo(f"catjac: {family}: {error}", err=True)
     if "spearman" not in table:

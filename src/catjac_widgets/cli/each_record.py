@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.export.files import check_folder
+from catjac_widgets.export.files import LONGEST_NAME, check_folder
+from catjac_widgets.input_files import shown, user_path
 
 if TYPE_CHECKING:
     from catjac_widgets.proteins.sequences import Sequence
@@ -42,10 +43,11 @@ def paths_for(output: Path, what: str) -> tuple[list[Sequence], dict[str, Path]]
     """
     from catjac_widgets.proteins.reading import read_records
 
-    path = Path(os.path.expanduser(what))
+    path = user_path(what)
     if not path.is_file():
-        raise UsageError(f"{output} asks for each record of a FASTA file, and {what} is no file; name one.")
-    check_folder(output)
+        raise UsageError(
+            f"{output} asks for each record of a FASTA file, and {shown(what)} is no file; name one."
+        )
     records = [
         record if record.name else replace(record, name=str(number))
         for number, record in enumerate(read_records(path), start=1)
@@ -54,11 +56,18 @@ def paths_for(output: Path, what: str) -> tuple[list[Sequence], dict[str, Path]]
     taken: dict[str, str] = {}
     for record in records:
         plain = re.sub(r"[^\w.+-]+", "_", record.name).lstrip(".") or "_"
+        made = output.with_name(output.name.replace(_NAME, plain))
+        if len(os.fsencode(made.name)) > LONGEST_NAME:
+            raise UsageError(
+                f"The record {shown(record.name)} of {shown(path.name)} has a name of {len(plain)} letters, "
+                "too long for a file's name; shorten it."
+            )
+        check_folder(made)
         if plain.lower() in taken:
             raise UsageError(
-                f"The records {taken[plain.lower()]} and {record.name} of {path.name} would both be written "
-                f"to {output.name.replace(_NAME, plain)}; rename one."
+                f"The records {shown(taken[plain.lower()])} and {shown(record.name)} of {shown(path.name)} "
+                f"would both be written to {output.name.replace(_NAME, plain)}; rename one."
             )
         taken[plain.lower()] = record.name
-        paths[record.name] = output.with_name(output.name.replace(_NAME, plain))
+        paths[record.name] = made
     return records, paths

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from catjac_widgets.errors import UsageError
-from catjac_widgets.export.files import check_output
+from catjac_widgets.export.files import check_output, replacing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,7 +81,8 @@ def evaluate_command(
         from catjac_widgets.plots.evaluation import plot_evaluation
         from catjac_widgets.plots.style import save_html
 
-        save_html(plot_evaluation(table), plot, "Precision of contact maps")
+        with replacing(plot) as page:
+            save_html(plot_evaluation(table), page, "Precision of contact maps")
     click.echo(summary(table))
     click.echo(f"{output}: {table.sizes['protein']} proteins" + (f"; {plot}" if plot else ""))
 

@@ -51,14 +51,14 @@ def _with_options(function: Function) -> Function:
 @click.option("--positions", metavar="RANGES", help="Only rows of these positions: 1-20,35.")
 def jacobian_command(output: Path, positions: str | None, force: bool, **options: Any) -> None:
     """Compute the categorical Jacobian of WHAT and write it as zarr or netCDF."""
-    write = format_of(output, "jacobian").write
+    made = format_of(output, "jacobian")
     if is_for_each(output):
-        write_each(output, write, force=force, positions=positions, **options)
+        write_each(output, made.write, made.is_store, force=force, positions=positions, **options)
         return
-    check_output(output, force)
+    check_output(output, force, is_store=made.is_store)
     J = _jacobian(positions=positions, **options)
     with replacing(output) as path:
-        write(J, path)
+        made.write(J, path)
     click.echo(f"{output}: {' × '.join(map(str, J.shape))}, {J.attrs['model']}")
 
 
@@ -85,7 +85,11 @@ def contacts_command(
 
     pairs: dict[str, Any] = {"top": top, "separation": separation}
     if output is not None and made is not None and for_each:
-        write_each(output, lambda J, path: made.write(contacts(J), path, **pairs), force=force, **options)
+
+        def write(J: xr.DataArray, path: Path) -> None:
+            made.write(contacts(J), path, **pairs)
+
+        write_each(output, write, made.is_store, force=force, **options)
         return
     C = contacts(_jacobian(positions=None, **options))
     if output is None or made is None:
@@ -135,6 +139,7 @@ def _jacobian(
 def write_each(
     output: Path,
     write: Callable[[xr.DataArray, Path], None],
+    is_store: bool,
     *,
     what: str,
     model: str,
@@ -160,6 +165,8 @@ def write_each(
 
     records, paths = paths_for(output, what)
     todo = {name: path for name, path in paths.items() if force or not path.exists()}
+    for path in todo.values():
+        check_output(path, force, is_store=is_store)
     found: Iterator[xr.DataArray] = iter(())
     if todo:
         found = jacobians(

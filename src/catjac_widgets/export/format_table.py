@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from catjac_widgets.errors import UsageError
 from catjac_widgets.export.files import check_output, replacing
+from catjac_widgets.input_files import shown, user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +36,15 @@ class Format:
         What it is, for a person.
     write
         (array, path, **options): writes the whole array to a path that does not exist yet.
+    is_store
+        Whether it is a zarr store, which is a folder.
     """
 
     content: Content
     ending: str
     title: str
     write: Callable[..., None]
+    is_store: bool = False
 
 
 _formats: dict[tuple[str, str], Format] = {}
@@ -88,8 +92,8 @@ def format_of(path: Path, content: Content) -> Format:
     except KeyError:
         known = endings(content)
         raise UsageError(
-            f"The output {path} ends in none of {', '.join(known)}, as which {_TITLES[content]} can be "
-            f"written; name it {path.stem or 'out'}{known[0]}."
+            f"The output {shown(path)} ends in none of {', '.join(known)}, as which {_TITLES[content]} can "
+            f"be written; name it {shown(path.stem) or 'out'}{known[0]}."
         ) from None
 
 
@@ -121,9 +125,9 @@ def write(array: xr.DataArray, path: str | Path, *, force: bool = False, **optio
     UsageError
         If the array or the ending is neither, or the file exists or cannot be written.
     """
-    output = Path(path).expanduser()
+    output = user_path(path)
     made = format_of(output, _content_of(array))
-    check_output(output, force)
+    check_output(output, force, is_store=made.is_store)
     with replacing(output) as partial:
         made.write(array, partial, **options)
     return output

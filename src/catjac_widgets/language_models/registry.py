@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import DeviceError, ModelError, ModelNotFoundError, UsageError
+from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.catalogue import ModelTable
 from catjac_widgets.language_models.discovery import Families, installed_families
@@ -265,6 +266,7 @@ def _family_of(name: str | Path) -> ModelFamily:
 
 
 def _not_found(name: str, families: Families) -> str:
+    name = shown(name)
     near = difflib.get_close_matches(name, list(_suggestions(families)), n=3, cutoff=0.4)
     guess = f"did you mean {', '.join(near)}?" if near else "catjac.models() lists them."
     forms = [family.forms for family in families.usable if family.forms]

@@ -53,7 +53,7 @@ class CatjacMagics(Magics):
         """Look inside protein language models with the categorical Jacobian."""
         try:
             # Intermixed, because options may stand before WHAT too.
-            words = arg_split(line, posix=os.name == "posix")
+            words = _words(line)
             return self._run(CatjacMagics.catjac.parser.parse_intermixed_args(words), cell)
         except CatjacError as error:
             # IPython prints a UsageError as one sentence, and `J = %catjac …` then leaves J alone.
@@ -145,6 +145,22 @@ class CatjacMagics(Magics):
         from catjac_widgets.notebook.variables import value_of
 
         return value_of(text, self._variables) if text.startswith("$") else text
+
+
+def _words(line: str) -> list[str]:
+    """Divide a line as a shell does.
+
+    Raises
+    ------
+    UsageError
+        If a quotation mark has no partner.
+    """
+    try:
+        return arg_split(line, posix=os.name == "posix")
+    except ValueError as error:
+        raise UsageError(
+            "A quotation mark or backslash in this line has no partner; close it or leave it out."
+        ) from error
 
 
 def help_text() -> str:

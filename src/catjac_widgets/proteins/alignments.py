@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import re
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from catjac_widgets.errors import SequenceError, UsageError
+from catjac_widgets.input_files import megabytes, read_file, shown, user_path
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, DNA_LETTERS, GAP, RNA_LETTERS
 
 #: Rows at least this alike count as one sequence together.
@@ -18,6 +19,12 @@ IDENTITY = 0.8
 
 #: Pairs of rows compared at a time, few enough for a processor's cache.
 _BLOCK = 2**16
+
+#: Bytes of an alignment that are read at most, unpacked.
+LARGEST_ALIGNMENT = 256 * 2**20
+
+#: Lines of an alignment that are read at most: a row is some hundred bytes of memory, however short.
+_MOST_LINES = 10**7
 
 #: What else stands in an alignment of nucleotides: unknown ones and gaps.
 _NUCLEOTIDES = frozenset(DNA_LETTERS + RNA_LETTERS + "N" + GAP)
@@ -171,17 +178,25 @@ def read_alignment(what: str | Path, *, letters: str | None = None) -> Alignment
     text = _text(what)
     names: list[str] = []
     rows: list[list[str]] = []
-    lines = text.splitlines()
-    if ">" not in text:
-        lines = [part for line in lines if line.strip() for part in (">", line)]
-    for line in lines:
+    if len(text) > LARGEST_ALIGNMENT or text.count("\n") + text.count("\r") > _MOST_LINES:
+        raise SequenceError(
+            f"The alignment has more than the {megabytes(LARGEST_ALIGNMENT)} or {_MOST_LINES:,} lines that "
+            "are read; cluster its sequences, or take a part of them."
+        )
+    without_headers = ">" not in text
+    for found in re.finditer(r"[^\r\n]+", text):  # never all lines at once
+        line = found[0]
         if line.startswith(">"):
-            names.append(line[1:].split()[0] if line[1:].split() else "")
+            words = line[1:].split(maxsplit=1)
+            names.append(words[0] if words else "")
             rows.append([])
-        elif line.strip() and not line.startswith(("#", ";")):
-            if not rows:
+        elif (plain := line.strip()) and not line.startswith(("#", ";")):
+            if without_headers:
+                names.append("")
+                rows.append([])
+            elif not rows:
                 raise SequenceError("The alignment does not begin with a '>' header; give FASTA or A3M.")
-            rows[-1].append(line.strip())
+            rows[-1].append(plain)
     if not rows:
         raise SequenceError("The alignment holds no sequence; give FASTA or A3M.")
     insertions = str.maketrans("", "", "abcdefghijklmnopqrstuvwxyz.*")
@@ -190,8 +205,8 @@ def read_alignment(what: str | Path, *, letters: str | None = None) -> Alignment
     for number, row in enumerate(joined, start=1):
         if len(row) != length or not length:
             raise SequenceError(
-                f"Row {number} of the alignment ({names[number - 1] or 'no name'}) has {len(row)} columns, "
-                f"the first {length}; give all rows aligned."
+                f"Row {number} of the alignment ({shown(names[number - 1]) or 'no name'}) has {len(row)} "
+                f"columns, the first {length}; give all rows aligned."
             )
     if letters is None:
         letters = _alphabet_of(set().union(*joined))
@@ -216,11 +231,5 @@ def as_alignment(what: Alignment | str | Path) -> Alignment:
 def _text(what: str | Path) -> str:
     if isinstance(what, str) and ">" in what:
         return what
-    path = Path(what).expanduser()
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode(
-            "utf-8", "replace"
-        )
-    except (OSError, EOFError) as error:
-        raise SequenceError(f"The alignment {path.name} cannot be read ({error}); check the path.") from error
+    content = read_file(user_path(what), limit=LARGEST_ALIGNMENT, error=SequenceError, noun="alignment")
+    return content.decode("utf-8", "replace")

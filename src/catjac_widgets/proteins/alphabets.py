@@ -39,3 +39,13 @@ THREE_TO_ONE = {
     "GLH": "E", "HID": "H", "HIE": "H", "HIP": "H", "CYX": "C", "LYN": "K", "LRT": "K",
     "YPL": "C",
 }  # fmt: skip
+
+_TO_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def upper_case(text: str) -> str:
+    """Write the letters a to z as A to Z, and leave all else as it is.
+
+    `str.upper` makes SS of "ß", FI of the ligature "fi" and S of the long s: residues that nobody wrote.
+    """
+    return text.translate(_TO_UPPER)

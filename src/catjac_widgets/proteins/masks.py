@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from catjac_widgets.errors import MaskError
-from catjac_widgets.proteins.sequences import Sequence
+from catjac_widgets.input_files import shown
+from catjac_widgets.proteins.sequences import MOST_RESIDUES, Sequence
 
 Fragment = tuple[int, int]
+
+_FLAT = "A mask is a flat list of True (masked) and False, one a residue"
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class Mask:
     """
 
     masked: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.masked, tuple) or not set(map(type, self.masked)) <= {bool}:
+            raise MaskError(f"{_FLAT}, not {shown(repr(self.masked)[:1000])}.")
 
     @classmethod
     def none(cls, sequence: Sequence | str | int) -> Mask:
@@ -61,10 +70,17 @@ class Mask:
     @classmethod
     def from_array(cls, masked: Iterable[bool] | np.ndarray) -> Mask:
         """One bool a residue, True = masked."""
-        array = np.asarray(list(masked) if not isinstance(masked, np.ndarray) else masked)
-        if array.ndim != 1 or array.dtype != bool:
-            raise MaskError("A mask is a flat list of True (masked) and False, one a residue.")
-        return cls(tuple(bool(value) for value in array))
+        if isinstance(masked, np.ndarray):
+            flat = masked.tolist()
+        else:
+            try:
+                # An iterator may have no end.
+                flat = list(itertools.islice(iter(masked), MOST_RESIDUES + 1))
+            except TypeError:
+                flat = masked
+        if not isinstance(flat, list) or not flat:
+            raise MaskError(f"{_FLAT}, not {shown(repr(flat))}.")
+        return cls(tuple(bool(each) if isinstance(each, np.bool_) else each for each in flat))
 
     def _set(self, fragments: Iterable[Fragment], value: bool) -> Mask:
         masked = list(self.masked)
@@ -73,7 +89,7 @@ class Mask:
                 first, last = (operator.index(end) for end in fragment)
             except (TypeError, ValueError) as error:
                 raise MaskError(
-                    f"A fragment is a pair (first, last) of whole positions, not {fragment!r}."
+                    f"A fragment is a pair (first, last) of whole positions, not {shown(repr(fragment))}."
                 ) from error
             if not 1 <= first <= last <= len(masked):
                 raise MaskError(
@@ -138,8 +154,9 @@ class Mask:
         fragments = []
         for part in filter(None, (piece.strip() for piece in text.replace("–", "-").split(","))):
             first, dash, last = (end.strip() for end in part.partition("-"))
-            if not first.isdecimal() or (dash and not last.isdecimal()):
-                raise MaskError(f"{part!r} is not a fragment; write ranges such as 12-22,80-90.")
+            # The longest number that any position has; Python refuses to read very long ones.
+            if not re.fullmatch(r"[0-9]{1,9}", first) or (dash and not re.fullmatch(r"[0-9]{1,9}", last)):
+                raise MaskError(f"{shown(part)!r} is not a fragment; write ranges such as 12-22,80-90.")
             fragments.append((int(first), int(last or first)))
         return cls.showing(sequence, fragments)
 

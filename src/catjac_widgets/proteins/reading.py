@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.proteins.alphabets import ESM_LETTERS, RNA_LETTERS
-from catjac_widgets.proteins.sequences import CHAIN_NAMES, Chain, Sequence
-from catjac_widgets.proteins.spec import collection_reader, file_reader, nearest, parse
+from catjac_widgets.input_files import megabytes, read_file, shown, user_path
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, RNA_LETTERS, upper_case
+from catjac_widgets.proteins.sequences import CHAIN_NAMES, MOST_RESIDUES, Chain, Sequence
+from catjac_widgets.proteins.spec import LARGEST_FASTA, collection_reader, file_reader, nearest, parse
+
+#: Lines of FASTA that are read at most: every record is some hundred bytes of memory, however short.
+_MOST_LINES = 2 * 10**6
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def read_records(what: str | Path) -> list[Sequence]:
         if spec.kind == "fasta":
             return list(read_fasta(spec.text))
         if spec.kind == "file":
-            return read_records(Path(os.path.expanduser(spec.text)))
+            return read_records(user_path(spec.text))
     elif file_reader(what) is None:
         return list(read_fasta(what))
     return [_find(what, None, None, None, None)[0].sequence]
@@ -165,7 +166,7 @@ def _find(
     if isinstance(what, str):
         spec = parse(what, _every_letter(letters, unknown))
         if spec.kind == "file":
-            return _read_file(Path(os.path.expanduser(spec.text)), chain, record), False
+            return _read_file(user_path(spec.text), chain, record), False
         if spec.kind in ("residues", "fasta"):
             return Protein(_one_of(list(read_fasta(spec.text)), record, "The FASTA text")), False
         found = collection_reader(spec.kind)(spec.text, chain)
@@ -197,10 +198,10 @@ def _one_of(records: list[Sequence], record: str | None, source: str) -> Sequenc
     names = [sequence.name for sequence in records]
     if record is None:
         if len(records) > 1:
-            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            listed = ", ".join(map(shown, names[:5])) + (", …" if len(names) > 5 else "")
             raise SequenceError(
-                f"{source} holds {len(records)} records ({shown}); choose one with --record NAME (record= in "
-                "Python), or join chains of a complex with ':'."
+                f"{source} holds {len(records)} records ({listed}); choose one with --record NAME (record= "
+                "in Python), or join chains of a complex with ':'."
             )
         return records[0]
     if record in names:
@@ -208,13 +209,13 @@ def _one_of(records: list[Sequence], record: str | None, source: str) -> Sequenc
     if record.isdigit() and 1 <= int(record) <= len(records):
         return records[int(record) - 1]
     raise SequenceError(
-        f"{source} has no record {record!r}{nearest(record, names)} (there are {len(records)})."
+        f"{source} has no record {shown(record)!r}{nearest(record, names)} (there are {len(records)})."
     )
 
 
 def _every_letter(letters: str | None, unknown: Mapping[str, str] | None) -> str:
     """Join all letters that may stand in a text."""
-    return (letters or ESM_LETTERS + RNA_LETTERS) + "".join(unknown or ()).upper()
+    return (letters or ESM_LETTERS + RNA_LETTERS) + upper_case("".join(unknown or ()))
 
 
 def _is_rna(residues: str) -> bool:
@@ -241,43 +242,60 @@ def read_fasta(what: str | Path) -> Iterator[Sequence]:
     """
     if isinstance(what, Path):
         text = _text_of(what)
-        source = f"the FASTA file {what}"
+        source = f"the FASTA file {shown(what)}"
     else:
         text, source = what, "the sequence"
-    # Line ends of every system; ";" lines are comments in the old FASTA format.
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if not line.lstrip().startswith(";")]
-    text = "\n".join(lines).strip()
-    if not text:
+        if len(text) > LARGEST_FASTA:
+            raise SequenceError(
+                f"The text has more than the {megabytes(LARGEST_FASTA)} that are read; give a part of it."
+            )
+    lines = text.lstrip("\ufeff").splitlines()  # line ends of every system
+    if len(lines) > _MOST_LINES:
+        raise SequenceError(f"There are more than {_MOST_LINES:,} lines in {source}; give a part of it.")
+    header: str | None = None
+    body: list[str] = []
+    for line in map(str.strip, lines):
+        if line.startswith(">"):
+            if header is not None:
+                yield _record(header, body)
+            elif body:
+                raise SequenceError(
+                    f"There are residues before the first '>' header in {source}; remove them."
+                )
+            header, body = line[1:].strip(), []
+        elif line and not line.startswith(";"):  # a comment in the old FASTA format
+            body.append(line)
+    if header is None and not body:
         raise SequenceError(f"There is nothing in {source}; give at least two residues.")
-    blocks = re.split(r"^\s*>", text, flags=re.MULTILINE)
-    if blocks[0].strip():
-        if len(blocks) > 1:
-            raise SequenceError(f"There are residues before the first '>' header in {source}; remove them.")
-        yield _record("", blocks[0].splitlines())
-        return
-    for block in blocks[1:]:
-        header, _, body = block.partition("\n")
-        yield _record(header.strip(), body.splitlines())
+    yield _record(header or "", body)
 
 
 def _text_of(path: Path) -> str:
-    if not path.exists():
-        raise SequenceError(f"There is no file {path}; it cannot be read, check the path.")
+    content = read_file(path, limit=LARGEST_FASTA, error=SequenceError, noun="FASTA file")
     try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise SequenceError(f"The FASTA file {path} cannot be read ({error}); check the path.") from error
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SequenceError(
+            f"The FASTA file {shown(path)} cannot be read (byte {error.start + 1} is no text); "
+            "give a text file, also .gz."
+        ) from error
 
 
 def _record(header: str, lines: Iterable[str]) -> Sequence:
     name = header.split()[0] if header else ""
     # Digits and blanks come with listings pasted from databases.
     body = "".join(lines)
-    body = re.sub(r"[\s\d]", "", body).upper()
+    body = upper_case(re.sub(r"[\s0-9]", "", body))
+    if len(body) > MOST_RESIDUES:
+        raise SequenceError(
+            f"The record {shown(name)!r} has {len(body):,} letters, more than the {MOST_RESIDUES:,} residues "
+            "that are read; give the domain that you mean."
+        )
     parts = [part.removesuffix("*") for part in body.split(":")]
     if not any(parts):
-        raise SequenceError(f"The record {name!r} has no residues." if name else "The sequence is empty.")
+        raise SequenceError(
+            f"The record {shown(name)!r} has no residues." if name else "The sequence is empty."
+        )
     if len(parts) > len(CHAIN_NAMES):
         raise SequenceError(f"{len(parts)} chains are more than the {len(CHAIN_NAMES)} that can be named.")
     return Sequence(tuple(Chain(CHAIN_NAMES[k], part) for k, part in enumerate(parts)), name)

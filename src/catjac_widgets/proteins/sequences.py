@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from catjac_widgets.errors import SequenceError
-from catjac_widgets.proteins.alphabets import ESM_LETTERS
+from catjac_widgets.proteins.alphabets import ESM_LETTERS, upper_case
 
 CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+#: Residues of a protein or complex at most: the largest known protein has 45,000, a virus's shell 200,000.
+MOST_RESIDUES = 10**6
+
+
+@lru_cache(maxsize=1024)
+def _counted(length: int) -> tuple[str, ...]:
+    """Give the numbers 1 … L as text; proteins of a length share them, of which a FASTA file has many."""
+    return tuple(str(k + 1) for k in range(length))
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Chain:
 
     def __post_init__(self) -> None:
         if not self.numbers:
-            object.__setattr__(self, "numbers", tuple(str(k + 1) for k in range(len(self.residues))))
+            object.__setattr__(self, "numbers", _counted(len(self.residues)))
         if len(self.numbers) != len(self.residues):
             raise SequenceError(
                 f"Chain {self.name} has {len(self.residues)} residues but {len(self.numbers)} residue "
@@ -112,7 +122,7 @@ class Sequence:
         """
         if not self.chains or not len(self):
             raise SequenceError("The sequence is empty; give at least two residues.")
-        table = {key.upper(): value.upper() for key, value in (unknown or {}).items()}
+        table = {upper_case(key): upper_case(value) for key, value in (unknown or {}).items()}
         for key, value in table.items():
             if len(key) != 1 or len(value) != 1 or value not in letters:
                 raise SequenceError(

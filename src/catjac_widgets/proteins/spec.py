@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from catjac_widgets.errors import SequenceError
+from catjac_widgets.input_files import check_file, megabytes, shown, user_path
+from catjac_widgets.proteins.alphabets import upper_case
 
 #: File names by which FASTA and alignments are known.
 _FASTA_FILE = re.compile(r"\.(fasta|fas|fa|faa|fna|ffn|frn|seq|a3m|a2m|afa|aln)(\.gz)?$", re.IGNORECASE)
+
+#: Bytes of FASTA that are read at most, from a file (also unpacked) or pasted; 100,000 proteins have fewer.
+LARGEST_FASTA = 64 * 2**20
 
 # Shorter lower-case words are more likely a mistyped name than residues.
 _SHORTEST_LOWER_CASE = 10
@@ -140,6 +144,10 @@ def parse(text: str, letters: str) -> Spec:
     SequenceError
         If it means nothing, or more than one thing.
     """
+    if len(text) > LARGEST_FASTA:
+        raise SequenceError(
+            f"The text has more than the {megabytes(LARGEST_FASTA)} that are read; give a part of it."
+        )
     word = text.lstrip("\ufeff").strip()
     if not word:
         raise SequenceError(
@@ -155,8 +163,8 @@ def parse(text: str, letters: str) -> Spec:
         return Spec({"sequence": "residues"}.get(prefix.lower(), prefix.lower()), rest.strip())
     readings = [name for name in prefixes() if _could_be(name, word, letters)]
     if len(readings) > 1:
-        options = " or ".join(f"{name}:{word}" for name in readings)
-        raise SequenceError(f"{word!r} could be {_listed(map(_noun, readings))}; write {options}.")
+        options = " or ".join(f"{name}:{shown(word)}" for name in readings)
+        raise SequenceError(f"{shown(word)!r} could be {_listed(map(_noun, readings))}; write {options}.")
     if readings:
         return Spec({"sequence": "residues"}.get(readings[0], readings[0]), word)
     return _otherwise(word)
@@ -164,6 +172,8 @@ def parse(text: str, letters: str) -> Spec:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which of the known words a mistyped one may have meant: "; did you mean bpti?", or ""."""
+    if len(word) > 100:  # nobody's slip, and slow to compare
+        return ""
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(by_lower[name] for name in near)}?" if near else ""
@@ -180,7 +190,7 @@ def _could_be(reading: str, word: str, letters: str) -> bool:
         plain = re.sub(r"(?<!\S)\d+(?!\S)|[\s:*]", "", word)
         # Upper case is how sequences are written, so "WW" may be either while "ww" is the example.
         written = plain.isupper() or len(plain) >= _SHORTEST_LOWER_CASE
-        return bool(plain) and written and set(plain.upper()) <= set(letters)
+        return bool(plain) and written and set(upper_case(plain)) <= set(letters)
     return word.lower() in _collections[reading].known_names()
 
 
@@ -192,7 +202,7 @@ def _is_known_ending(word: str) -> bool:
 def _is_file(word: str) -> bool:
     """Whether a word is the path of a file that exists."""
     try:
-        return Path(os.path.expanduser(word)).is_file()
+        return user_path(word).is_file()
     except (OSError, ValueError):  # longer than a file's name may be, or not a name at all
         return False
 
@@ -205,15 +215,18 @@ def _otherwise(word: str) -> Spec:
                 f"{word!r} looks like {collection.noun}; write {collection.prefix}:{word.upper()}."
             )
     if "/" in word or "\\" in word or (Path(word).suffix and not word.isupper()):
-        raise SequenceError(f"There is no file {word}; check the path.")
+        check_file(user_path(word), error=SequenceError, noun="file")  # it says why it is none
+        raise SequenceError(f"There is no file {shown(word)}; check the path.")
     if word.startswith("$"):
-        raise SequenceError(f"There is no variable {word} here; give a name, a file or a sequence.")
+        raise SequenceError(f"There is no variable {shown(word)} here; give a name, a file or a sequence.")
     # No example, file or identifier has blanks or a stop: residues copied from elsewhere have.
     if word.isupper() or len(word.split()) > 1 or word.endswith("*"):
         return Spec("residues", word)
     names = known_words()
     hint = nearest(word, names) or (f" (examples: {', '.join(names)})" if names else "")
-    raise SequenceError(f"{word!r} is no example, file or sequence{hint}; as residues: sequence:{word}.")
+    raise SequenceError(
+        f"{shown(word)!r} is no example, file or sequence{hint}; as residues: sequence:{shown(word)}."
+    )
 
 
 def _noun(reading: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.errors import StructureError, UsageError
+from catjac_widgets.input_files import user_path
 from catjac_widgets.proteins.coordinates import residue_coordinates
 from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.structures.geometry import CUTOFF, Atoms, distance_matrix, representatives
@@ -340,12 +341,9 @@ def _atoms(what: AtomArray | str | Path) -> tuple[str, AtomArray]:
     if isinstance(what, str) and what.lower().startswith("pdb:"):
         pdb_id = what[4:].strip()
         return pdb_id.upper(), download(pdb_id)
-    path = Path(what).expanduser()
-    if not path.is_file():
-        hint = (
-            f'; did you mean "pdb:{what}"?' if re.fullmatch(r"[1-9]\w{3}", str(what)) else "; check the path."
-        )
-        raise StructureError(f"There is no structure file {what}{hint}")
+    path = user_path(what)
+    if re.fullmatch(r"[1-9]\w{3}", str(what)) and not path.is_file():
+        raise StructureError(f'There is no structure file {what}; did you mean "pdb:{what}"?')
     return re.sub(r"\.(pdb|ent|cif|mmcif|bcif)(\.gz)?$", "", path.name, flags=re.IGNORECASE), read_atoms(path)
 
 

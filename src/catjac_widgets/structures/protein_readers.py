@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from catjac_widgets.errors import SequenceError
+from catjac_widgets.input_files import shown
 from catjac_widgets.proteins.reading import Protein, as_sequence
 from catjac_widgets.proteins.spec import is_like
 
@@ -46,7 +47,7 @@ def read_pdb_entry(word: str, chain: str | None = None) -> Protein:
     """
     identifier, _, named = word.replace("_", ":", 0 if word.lower().startswith("pdb_") else 1).partition(":")
     if not is_like("pdb", identifier):
-        raise SequenceError(f"{identifier!r} is no PDB id; they look like pdb:1UBQ.")
+        raise SequenceError(f"{shown(identifier)!r} is no PDB id; they look like pdb:1UBQ.")
     return _with_structure(f"pdb:{identifier.upper()}", named or chain)
 
 
@@ -58,8 +59,6 @@ def read_structure_file(path: Path, chain: str | None = None) -> Protein:
     StructureError
         If it cannot be read, or has several chains and none was named.
     """
-    if not path.is_file():
-        raise SequenceError(f"There is no file {path}; check the path.")
     return _with_structure(os.fspath(path), chain)
 
 

@@ -11,12 +11,19 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from catjac_widgets.errors import StructureError
+from catjac_widgets.input_files import read_file, reason, shown
+from catjac_widgets.structures.binary_cif import unpack
 
 if TYPE_CHECKING:
     from biotite.structure import AtomArray
 
 _FORMATS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif", ".bcif": "bcif"}
+
+#: Bytes of a structure that are read at most, unpacked; the largest entries of the PDB have about as much.
+LARGEST_STRUCTURE = 256 * 2**20
 _PDB_ID = re.compile(r"(pdb_0000)?[1-9][A-Za-z0-9]{3}")
 
 
@@ -34,21 +41,16 @@ def read_atoms(path: Path) -> AtomArray:
         If the file is missing, of another kind, or not what its name says.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = bool(suffixes) and suffixes[-1] == ".gz"
-    ending = suffixes[-2] if packed and len(suffixes) > 1 else suffixes[-1] if suffixes else ""
-    kind = _FORMATS.get(ending)
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    kind = _FORMATS.get(suffixes[-1]) if suffixes else None
     if kind is None:
         raise StructureError(
-            f"{path.name} is no structure file by its name; give a .pdb, .cif or .bcif file (.gz as well), "
-            'or "pdb:" and an id.'
+            f"{shown(path.name)} is no structure file by its name; give a .pdb, .cif or .bcif file (.gz as "
+            'well), or "pdb:" and an id.'
         )
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if packed else content
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a whole gzip file"
-        raise StructureError(f"The structure file {path} cannot be read ({reason}); check it.") from error
-    return parse_atoms(content, kind, path.name)
+    content = read_file(path, limit=LARGEST_STRUCTURE, error=StructureError, noun="structure file")
+    return parse_atoms(content, kind, shown(path.name))
 
 
 def parse_atoms(content: bytes, kind: str, name: str) -> AtomArray:
@@ -74,12 +76,14 @@ def parse_atoms(content: bytes, kind: str, name: str) -> AtomArray:
                 atoms = pdbx.get_structure(cif, model=1, altloc="first")
             else:
                 atoms = pdbx.get_structure(
-                    pdbx.BinaryCIFFile.read(io.BytesIO(content)), model=1, altloc="first"
+                    pdbx.BinaryCIFFile.deserialize(unpack(content)), model=1, altloc="first"
                 )
         except Exception as error:  # biotite raises whatever its parsers stumble over
             raise StructureError(
-                f"{name} is not a readable {kind} file ({_short(error)}); get it anew."
+                f"{name} is not a readable {kind} file ({reason(error)}); get it anew."
             ) from error
+    # What has no coordinates is not resolved.
+    atoms = atoms[np.isfinite(atoms.coord).all(axis=1)]
     if not len(atoms):
         raise StructureError(f"{name} holds no atoms; get it anew.")
     return atoms
@@ -96,7 +100,7 @@ def download(pdb_id: str) -> AtomArray:
     from catjac_widgets.engine.cache.store import cache
 
     if not _PDB_ID.fullmatch(pdb_id):
-        raise StructureError(f"{pdb_id!r} is no PDB id; an id has four characters, as in pdb:1A3A.")
+        raise StructureError(f"{shown(pdb_id)!r} is no PDB id; an id has four characters, as in pdb:1A3A.")
     name = pdb_id.lower()
     folder = None if cache.folder is None else cache.folder / "structures"
     kept = None if folder is None else folder / f"{name}.cif.gz"
@@ -137,8 +141,3 @@ def _keep(path: Path, content: bytes) -> None:
         os.replace(part.name, path)
     except OSError:
         return
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 100 else text[:97] + "…"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from catjac_widgets.errors import StructureError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, THREE_TO_ONE
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ BOND = 2.0
 
 #: The letter of a residue that is part of the chain but stands for none of the 20.
 UNKNOWN = "X"
+
+#: Chains of a structure at most; the largest of the PDB have some thousand.
+MOST_CHAINS = 10_000
 
 #: Longest stretch of missing residues that a jump in the numbering is believed to mean.
 LONGEST_GAP = 1000
@@ -75,14 +79,18 @@ def resolved_chains(atoms: AtomArray) -> list[ResolvedChain]:
 
     A residue belongs to a chain if it is an amino acid with a Cα; where the file marks it as a hetero group,
     it must also be bonded to a neighbour, so that a free amino acid is a ligand and selenomethionine is not.
+
+    Raises
+    ------
+    StructureError
+        If there are more than `MOST_CHAINS`.
     """
     from biotite.structure import filter_heavy, get_residue_starts
 
     atoms = atoms[filter_heavy(atoms)]
     chains = []
-    # A chain's ligands and water follow after all chains, so it may come in several pieces.
-    for name in dict.fromkeys(str(chain) for chain in atoms.chain_id):
-        part = atoms[atoms.chain_id == name]
+    for name, places in _by_chain(atoms):
+        part = atoms[places]
         edges = get_residue_starts(part, add_exclusive_stop=True) if len(part) else np.zeros(1, int)
         kept = _polymer(part, edges)
         if not kept:
@@ -105,6 +113,18 @@ def resolved_chains(atoms: AtomArray) -> list[ResolvedChain]:
             )
         )
     return chains
+
+
+def _by_chain(atoms: AtomArray) -> list[tuple[str, np.ndarray]]:
+    """Give each chain's name and the indices of its atoms, chains in the order in which they begin.
+
+    A chain's ligands and water follow after all chains, so it may come in several pieces.
+    """
+    names, first, chain_of = np.unique(atoms.chain_id, return_index=True, return_inverse=True)
+    if len(names) > MOST_CHAINS:
+        raise StructureError(f"The structure has {len(names)} chains; give one with at most {MOST_CHAINS}.")
+    places = np.split(np.argsort(chain_of, kind="stable"), np.cumsum(np.bincount(chain_of))[:-1])
+    return [(str(names[k]), places[k]) for k in np.argsort(first)]
 
 
 def _polymer(atoms: AtomArray, edges: np.ndarray) -> list[int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.errors import ResourceError
+from catjac_widgets.errors import ResourceError, UsageError
+from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.devices import physical_memory
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
     """
     sequences = rows * plan.substitutions_per_row
     seconds = sequences * model.seconds_per_sequence(len(plan.model_residues))
-    allowed = float(os.environ.get(HOURS_VARIABLE, "") or DEFAULT_MAX_HOURS)
+    allowed = allowed_hours()
     if seconds > allowed * 3600:
         raise ResourceError(
             f"The Jacobian needs about {seconds / 3600:.0f} hours with {plan.model} on {model.device} "
@@ -117,6 +119,26 @@ def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
             f"more with {HOURS_VARIABLE}."
         )
     return seconds
+
+
+def allowed_hours() -> float:
+    """Tell how many hours a Jacobian may be estimated to take.
+
+    Raises
+    ------
+    UsageError
+        If the environment variable is no number above 0 ("inf" is one).
+    """
+    setting = os.environ.get(HOURS_VARIABLE, "").strip()
+    try:
+        hours = float(setting or DEFAULT_MAX_HOURS)
+    except ValueError:
+        hours = math.nan
+    if not hours > 0:
+        raise UsageError(
+            f"{HOURS_VARIABLE}={shown(setting)!r} is no number of hours; write for instance 48, or unset it."
+        )
+    return hours
 
 
 def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from catjac_widgets.engine.compute.memory import LARGEST_BATCH
 from catjac_widgets.engine.compute.passes import batches_that_fit
 from catjac_widgets.engine.jobs.steps import results_of
+from catjac_widgets.engine.plans.request import check_batch_size
 from catjac_widgets.errors import Cancelled, UsageError
 from catjac_widgets.progress import progress_bar
 
@@ -63,8 +64,7 @@ def in_batches(
     DeviceError
         If one input is too much for the device, or the device is lost.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"batch_size={batch_size!r} is not a number of sequences; give 1 or more.")
+    batch_size = check_batch_size(batch_size)
     if count < 1:
         raise UsageError("There is nothing to run through the model.")
     size = batch_size or max(1, min(LARGEST_BATCH, _BATCH_BYTES // max(1, model.row_bytes(length))))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +16,9 @@ import numpy as np
 
 from catjac_widgets.block_math.summaries import summary_shapes
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
+from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import EXACT, Numerics
-from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.alphabets import MASK_LETTER, upper_case
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
@@ -308,7 +311,7 @@ def plan_of_checked(
     if variant not in VARIANTS:
         allowed = " or ".join(repr(word) for word in VARIANTS)
         raise UsageError(f"variant={variant!r} is unknown; use {allowed}.")
-    linker = str(linker or "").upper()
+    linker = upper_case(str(linker or ""))
     wrong = next((letter for letter in linker if letter not in letters), None)
     if wrong is not None:
         raise UsageError(
@@ -348,18 +351,28 @@ def check_positions(positions: Iterable[int] | int | None, length: int) -> tuple
     Raises
     ------
     UsageError
-        If there is none, one is no whole number, lies outside 1 … L, or comes twice.
+        If it is no list of them or empty, one is no whole number, lies outside 1 … L, or comes twice.
     """
     if positions is None:
         return tuple(range(1, length + 1))
-    listed = [positions] if isinstance(positions, int | np.integer) else list(positions)
+    if isinstance(positions, int | np.integer):
+        listed: list[Any] = [positions]
+    else:
+        try:
+            # An iterator may have no end.
+            listed = list(itertools.islice(iter(positions), length + 1))
+        except TypeError as error:
+            raise UsageError(
+                f"positions={shown(repr(positions))} is no list of positions; give whole 1-based ones such "
+                "as range(1, 21)."
+            ) from error
     if not listed:
         raise UsageError("positions is empty; give 1-based positions, or leave it out for all of them.")
     made = []
     for position in listed:
         if isinstance(position, bool | np.bool_) or not isinstance(position, int | np.integer):
             raise UsageError(
-                f"positions holds {position!r}; give whole 1-based positions such as range(1, 21)."
+                f"positions holds {shown(repr(position))}; give whole 1-based positions such as range(1, 21)."
             )
         if not 1 <= position <= length:
             raise UsageError(
@@ -367,6 +380,6 @@ def check_positions(positions: Iterable[int] | int | None, length: int) -> tuple
             )
         made.append(int(position))
     if len(set(made)) < len(made):
-        twice = next(position for position in made if made.count(position) > 1)
+        twice = next(position for position, times in Counter(made).items() if times > 1)
         raise UsageError(f"Position {twice} was asked for twice; give each position once.")
     return tuple(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_checked
 from catjac_widgets.errors import UsageError
+from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
@@ -73,13 +75,9 @@ class JacobianRequest:
     plan: Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        size = self.batch_size
-        if size is not None and (isinstance(size, bool) or int(size) != size or size < 1):
-            raise UsageError(
-                f"batch_size={size!r} is not a number of sequences; leave it out or give 1 or more."
-            )
-        if self.lazy not in (True, False, "auto", "stored", "dask"):
-            raise UsageError(f"lazy={self.lazy!r} is unknown; use 'auto', True, False or 'dask'.")
+        object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
+        if not isinstance(self.lazy, bool) and self.lazy not in ("auto", "stored", "dask"):
+            raise UsageError(f"lazy={shown(repr(self.lazy))} is unknown; use 'auto', True, False or 'dask'.")
         if self.lazy == "dask" and find_spec("dask") is None:
             raise UsageError("lazy='dask' needs dask, which is not installed; run: pip install 'dask[array]'")
         plan = plan_of_checked(
@@ -100,6 +98,27 @@ class JacobianRequest:
     def uses_cache(self) -> bool:
         """Whether rows are taken from the cache and kept there: never where the key cannot tell the model."""
         return self.cache and not self.identity.unseen
+
+
+def check_batch_size(size: Any) -> int | None:
+    """Return how many sequences are run at once, None to have it chosen.
+
+    Raises
+    ------
+    UsageError
+        If it is no whole number above 0.
+    """
+    if size is None:
+        return None
+    try:
+        whole = 0 if isinstance(size, bool) else operator.index(size)
+    except TypeError:
+        whole = 0
+    if whole < 1:
+        raise UsageError(
+            f"batch_size={shown(repr(size))} is not a number of sequences; leave it out or give 1 or more."
+        )
+    return whole
 
 
 def make_request(

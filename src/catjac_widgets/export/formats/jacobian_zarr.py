@@ -34,4 +34,4 @@ def write_zarr(J: xr.DataArray, path: Path, *, part_bytes: int = PART_BYTES) -> 
                 J[rows].to_zarr(path, append_dim="pos_in")
 
 
-register_format(Format("jacobian", ".zarr", "zarr folder, one chunk a row", write_zarr))
+register_format(Format("jacobian", ".zarr", "zarr folder, one chunk a row", write_zarr, is_store=True))

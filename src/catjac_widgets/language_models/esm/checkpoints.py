@@ -9,15 +9,19 @@ import re
 import threading
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catjac_widgets.errors import CheckpointError
+from catjac_widgets.errors import CatjacError, CheckpointError
+from catjac_widgets.input_files import check_file, reason, shown
 from catjac_widgets.language_models.esm.stock import fair_esm, regression_is_fitted
 from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
+_LAYER = re.compile(r"\blayers\.(\d+)\.")
 _ALLOWING = threading.Lock()
 _REGRESSION = ("contact_head.regression.weight", "contact_head.regression.bias")
 
@@ -64,9 +68,12 @@ def facts_of(path: Path) -> CheckpointFacts:
     seen = file_memory.seen(files)
     # The arrays that are looked at are small, and numpy is there long before torch.
     contents = _read_safetensors(path, "np") if path.suffix == ".safetensors" else _read(path)
-    positions = next(
-        (v.shape[0] for k, v in contents.weights.items() if k.endswith("embed_positions.weight")), None
-    )
+    with _as_checkpoint_error(path):
+        _check_sizes(contents)
+        positions = next(
+            (v.shape[0] for k, v in contents.weights.items() if k.endswith("embed_positions.weight")), None
+        )
+        contact_head = _has_fitted_regression(contents)
     digest = ":".join(sha256_of_file(file) for file in files)
     facts = CheckpointFacts(
         fingerprint=f"file:{digest}",
@@ -74,7 +81,7 @@ def facts_of(path: Path) -> CheckpointFacts:
         letters=ESM_LETTERS,
         # Learned positions: two rows stand for padding, two more for the start and end tokens.
         max_residues=None if positions is None else positions - 4,
-        contact_head=_has_fitted_regression(contents),
+        contact_head=contact_head,
     )
     file_memory.put(files, vars(facts), seen)
     return facts
@@ -125,23 +132,33 @@ def load_checkpoint(path: Path) -> tuple[Any, Any]:
     """
     contents = _read(path)
     esm = fair_esm()
-    try:
-        with warnings.catch_warnings():
-            # fair-esm warns where there is no regression; we refuse the contact head instead.
-            warnings.simplefilter("ignore")
-            if contents.settings is not None:
-                model, alphabet = _from_settings(contents)
-            else:
-                regression = contents.regression
-                # fair-esm tells its two formats apart by the file's name; ours goes by the content.
-                stem = "esm2" if "cfg" in contents.data else "esm1"
-                model, alphabet = esm.pretrained.load_model_and_alphabet_core(stem, contents.data, regression)
-    except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{path.name} does not hold the weights that its settings describe ({reason})."
-        ) from error
+    # fair-esm warns where there is no regression; we refuse the contact head instead.
+    with _as_checkpoint_error(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _check_sizes(contents)
+        if contents.settings is not None:
+            model, alphabet = _from_settings(contents)
+        else:
+            # fair-esm tells its two formats apart by the file's name; ours goes by the content.
+            stem = "esm2" if "cfg" in contents.data else "esm1"
+            model, alphabet = esm.pretrained.load_model_and_alphabet_core(
+                stem, contents.data, contents.regression
+            )
     return model.eval().requires_grad_(True), alphabet
+
+
+@contextmanager
+def _as_checkpoint_error(path: Path) -> Iterator[None]:
+    """Turn whatever fails on the content of a file, which may be anything, into a `CheckpointError`."""
+    try:
+        yield
+    except CatjacError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{shown(path.name)} does not hold the weights that its settings describe ({reason(error)}); "
+            "use another file."
+        ) from error
 
 
 @dataclass
@@ -162,10 +179,8 @@ def _has_fitted_regression(contents: _Contents) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}; check the path.")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path.name} is empty; download it again.")
+    if check_file(path, error=CheckpointError, noun="checkpoint") == 0:
+        raise CheckpointError(f"{shown(path.name)} is empty; download it again.")
     beside = regression_file(path)
     return [path, beside] if path.suffix != ".safetensors" and beside.is_file() else [path]
 
@@ -178,19 +193,23 @@ def _read(path: Path) -> _Contents:
     weights = data.get("model") if isinstance(data, dict) else None
     if not isinstance(weights, dict) or not ({"cfg", "args"} & set(data)):
         raise CheckpointError(
-            f"{path.name} is not a checkpoint of fair-esm (an ESM-2, ESM-1b or ESM-1v file)."
+            f"{shown(path.name)} is not a checkpoint of fair-esm (an ESM-2, ESM-1b or ESM-1v file)."
         )
+    if not all(isinstance(name, str) and hasattr(each, "untyped_storage") for name, each in weights.items()):
+        raise CheckpointError(f"{shown(path.name)} holds something else than weights; use another file.")
     architecture = "ESM-1b" if "cfg" in data else str(getattr(data["args"], "arch", "unknown"))
     if architecture not in ("ESM-1b", "roberta_large", "protein_bert_base"):
         raise CheckpointError(
-            f"{path.name} holds a model of the kind {architecture!r}; "
+            f"{shown(path.name)} holds a model of the kind {shown(architecture)!r}; "
             "of fair-esm's models ESM-2, ESM-1b, ESM-1v and ESM-1 work."
         )
     regression = _weights_only(files[1]) if len(files) > 1 else None
     if regression is not None and not (
         isinstance(regression, dict) and isinstance(regression.get("model"), dict)
     ):
-        raise CheckpointError(f"{files[1].name} is not a contact regression of fair-esm; download it again.")
+        raise CheckpointError(
+            f"{shown(files[1].name)} is not a contact regression of fair-esm; download it again."
+        )
     return _Contents(weights, architecture, data, regression)
 
 
@@ -199,9 +218,16 @@ def _weights_only(path: Path) -> Any:
     import torch
 
     packed = zipfile.is_zipfile(path)
-    if not packed and path.open("rb").read(2) == b"PK":
-        raise CheckpointError(f"{path.name} is truncated; download it again.")
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not packed and start == b"PK":
+        raise CheckpointError(f"{shown(path.name)} is truncated; download it again.")
+    unreadable = CheckpointError(
+        f"{shown(path.name)} is truncated or not a checkpoint of fair-esm; download it again."
+    )
     try:
+        if packed:
+            _check_records(path)
         # torch keeps the list of allowed globals for the whole process.
         with _ALLOWING, torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
@@ -210,16 +236,91 @@ def _weights_only(path: Path) -> Any:
         if found and not str(error).startswith("invalid load key"):
             name = next(filter(None, found.groups()))
             raise CheckpointError(
-                f"{path.name} holds code ({name}) beside weights and was not opened; "
+                f"{shown(path.name)} holds code ({name}) beside weights and was not opened; "
                 "use a file from a source you trust."
             ) from error
-        raise CheckpointError(
-            f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path.name} is truncated or not a checkpoint of fair-esm; download it again."
-        ) from error
+        raise unreadable from error
+    except Exception as error:  # on random bytes, torch's reader raises whatever it stumbles over
+        raise unreadable from error
+
+
+def _check_records(path: Path) -> None:
+    """Refuse an archive whose records are larger than itself; torch packs none."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(record.file_size for record in archive.infolist()) > path.stat().st_size:
+            raise ValueError("packed records")
+
+
+def _check_sizes(contents: _Contents) -> None:
+    """Refuse weights that are not those which the settings describe, before a model of these sizes is built.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong with them.
+    """
+    weights, told = contents.weights, _told_sizes(contents)
+    count = 0
+    for name, tensor in weights.items():
+        size = math.prod(tensor.shape)
+        count += size
+        # One number of a file may be shown as many.
+        if hasattr(tensor, "untyped_storage") and size * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{shown(name)} claims to be larger than it is")
+    numbers = {int(found[1]) for name in weights if (found := _LAYER.search(name))}
+    layers, width = len(numbers), int(_ending(weights, "embed_tokens.weight").shape[1])
+    if numbers != set(range(layers)) or told.get("layers", layers) != layers:
+        raise ValueError(f"its settings and its {layers} layers disagree")
+    if told.get("width", width) != width:
+        raise ValueError(f"its settings and its embedding of width {width} disagree")
+    heads = told["heads"]
+    if heads < 1 or width % heads:
+        raise ValueError(f"a width of {width} cannot be divided among {heads} attention heads")
+    hidden = int(_ending(weights, "layers.0.fc1.weight").shape[0])
+    if told.get("hidden", hidden) != hidden:
+        raise ValueError(f"its settings and its hidden layers of width {hidden} disagree")
+    if "embed_positions.weight" in " ".join(weights):
+        positions = int(_ending(weights, "embed_positions.weight").shape[0])
+        if told.get("positions", positions) > positions:
+            raise ValueError(f"its settings and its {positions} positions disagree")
+    elif width // heads % 2 and contents.architecture == "ESM-1b":
+        raise ValueError(f"{heads} heads of {width // heads} channels cannot have rotary positions")
+    # What is built has at least the numbers of its layers.
+    described = layers * width * (4 * width + 2 * hidden)
+    if described > count:
+        raise ValueError(f"{described:,} numbers are described and {count:,} are there")
+
+
+def _told_sizes(contents: _Contents) -> dict[str, int]:
+    """Tell the sizes that the settings speak of."""
+    if contents.settings is not None:
+        settings: dict[str, Any] = contents.settings
+        names = {"layers": "num_layers", "width": "embed_dim", "heads": "attention_heads"}
+        if "attention_heads" not in settings:
+            raise ValueError("its header does not say attention_heads")
+    elif "cfg" in contents.data:
+        settings = vars(contents.data["cfg"]["model"])
+        names = {
+            "layers": "encoder_layers", "width": "encoder_embed_dim", "heads": "encoder_attention_heads",
+        }  # fmt: skip
+    else:
+        prefix = "decoder_" if contents.architecture == "protein_bert_base" else "encoder_"
+        told = vars(contents.data["args"])
+        # fair-esm takes the prefix away as well.
+        settings = {str(name).removeprefix(prefix): value for name, value in told.items()}
+        names = {
+            "layers": "layers", "width": "embed_dim", "heads": "attention_heads", "hidden": "ffn_embed_dim",
+            "positions": "max_positions",
+        }  # fmt: skip
+    return {size: int(settings[name]) for size, name in names.items() if name in settings}
+
+
+def _ending(weights: dict[str, Any], ending: str) -> Any:
+    """Find the tensor whose name ends so; formats differ in what stands before it."""
+    found = next((tensor for name, tensor in weights.items() if name.endswith(ending)), None)
+    if found is None or len(found.shape) < 2:
+        raise ValueError(f"there are no {ending}")
+    return found
 
 
 def _read_safetensors(path: Path, framework: str = "pt") -> _Contents:
@@ -233,13 +334,13 @@ def _read_safetensors(path: Path, framework: str = "pt") -> _Contents:
         if framework == "np":  # numpy knows no bfloat16
             return _read_safetensors(path)
         raise
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise CheckpointError(
-            f"{path.name} is truncated or not a safetensors file; download it again."
+            f"{shown(path.name)} is truncated or not a safetensors file; download it again."
         ) from error
     if "embed_tokens.weight" not in weights or "layers.0.fc1.weight" not in weights:
         raise CheckpointError(
-            f"{path.name} does not hold the weights of a fair-esm model (embed_tokens, layers …)."
+            f"{shown(path.name)} does not hold the weights of a fair-esm model (embed_tokens, layers …)."
         )
     return _Contents(weights, settings.get("alphabet", "ESM-1b"), {}, None, settings)
 
@@ -250,11 +351,7 @@ def _from_settings(contents: _Contents) -> tuple[Any, Any]:
     weights, settings = contents.weights, contents.settings or {}
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
     width = int(weights["embed_tokens.weight"].shape[1])
-    heads = settings.get("attention_heads")
-    if heads is None:
-        raise ValueError("its header does not say attention_heads")
-    if (int(settings.get("num_layers", layers)), int(settings.get("embed_dim", width))) != (layers, width):
-        raise ValueError(f"its header and its {layers} layers of width {width} disagree")
+    heads = settings["attention_heads"]
     alphabet = esm.Alphabet.from_architecture(contents.architecture)
     dropout = settings.get("token_dropout", "true").lower() in ("true", "1")
     if "embed_positions.weight" in weights:

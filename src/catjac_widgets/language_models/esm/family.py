@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catjac_widgets.input_files import user_path
 from catjac_widgets.language_models.esm.published import MASKED_ENDS, PUBLISHED
 from catjac_widgets.language_models.esm.sources import FileSource, HubSource, MaskedEndsSource
 from catjac_widgets.language_models.families import Loader, ModelFamily, Source
@@ -32,7 +33,7 @@ class FairEsmFamily(ModelFamily):
         """See `ModelFamily`; any path that is no folder is taken for a checkpoint."""
         if isinstance(name, Path):
             return not name.is_dir()
-        path = Path(name).expanduser()
+        path = user_path(name)
         if name in PUBLISHED or path.is_file():
             return True
         return path.suffix in _SUFFIXES and _PREFIXED.match(name) is None
@@ -41,7 +42,7 @@ class FairEsmFamily(ModelFamily):
         """See `ModelFamily`."""
         if isinstance(name, str) and name in PUBLISHED:
             return HubSource(PUBLISHED[name])
-        return FileSource(str(name), Path(name).expanduser())
+        return FileSource(str(name), user_path(name))
 
     def rows(self) -> list[dict[str, Any]]:
         """See `ModelFamily`."""

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from catjac_widgets.errors import CheckpointError
-from catjac_widgets.language_models.potts.parameters import ALIGNMENT_STATES, UNKNOWN, PottsParameters
+from catjac_widgets.errors import CatjacError, CheckpointError, ResourceError
+from catjac_widgets.input_files import check_file, read_file, reason, shown, user_path
+from catjac_widgets.language_models.devices import physical_memory
+from catjac_widgets.language_models.potts.parameters import (
+    ALIGNMENT_STATES,
+    UNKNOWN,
+    PottsParameters,
+    check_size,
+)
+from catjac_widgets.proteins.sequences import MOST_RESIDUES
+
+#: Bytes of a text of parameters that are read at most, unpacked; 1,000 columns of CCMpred have about as much.
+LARGEST_TEXT = 2 * 2**30
+
+#: States of a column at most; the largest alphabet that anybody fits has 64, of codons.
+_MOST_STATES = 65
 
 #: GREMLIN_CPP's alphabets, by their number of states.
 _GREMLIN_LETTERS = {21: ALIGNMENT_STATES, 5: "AUCG-", 3: "01-"}
@@ -30,9 +45,11 @@ def read_potts(path: str | Path) -> PottsParameters:
     Raises
     ------
     CheckpointError
-        If it cannot be read or is none of these.
+        If it cannot be read, is none of these, or holds numbers that are not finite.
+    ResourceError
+        If it would not fit into memory.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     readers: dict[str, Callable[[Path], PottsParameters]] = {
         ".npz": _read_npz,
         ".safetensors": _read_safetensors,
@@ -45,31 +62,69 @@ def read_potts(path: str | Path) -> PottsParameters:
     }
     ending = Path(path.name.removesuffix(".gz")).suffix
     if ending not in readers:
-        raise CheckpointError(f"{path.name} is no Potts model; give one of {', '.join(readers)}.")
+        raise CheckpointError(f"{shown(path.name)} is no Potts model; give one of {', '.join(readers)}.")
+    check_file(path, error=CheckpointError, noun="Potts model")
     try:
-        return readers[ending](path)
-    except CheckpointError:
+        made = readers[ending](path)
+    except CatjacError:
         raise
-    except Exception as error:
-        raise CheckpointError(f"{path.name} cannot be read as a Potts model ({error}).") from error
+    except MemoryError as error:
+        raise ResourceError(f"{shown(path.name)} does not fit into memory; give a smaller model.") from error
+    except Exception as error:  # whatever the parsers stumble over
+        raise CheckpointError(
+            f"{shown(path.name)} cannot be read as a Potts model ({reason(error)}); get it anew."
+        ) from error
+    if not (np.isfinite(made.fields).all() and np.isfinite(made.couplings).all()):
+        raise CheckpointError(f"{shown(path.name)} holds numbers that are not finite; get it anew.")
+    return made
+
+
+#: What our own files hold.
+_ARRAYS = ("fields", "couplings", "columns", "neff", "numbering")
 
 
 def _read_npz(path: Path) -> PottsParameters:
+    _check_archive(path)
     with np.load(path, allow_pickle=False) as stored:
-        return _from_arrays(
-            dict(stored), {"letters": str(stored["letters"]), "sequence": str(stored["sequence"])}
-        )
+        texts = {name: str(stored[name]) for name in ("letters", "sequence")}
+        return _from_arrays({name: stored[name] for name in _ARRAYS if name in stored}, texts)
+
+
+def _check_archive(path: Path) -> None:
+    """Look at what an archive's arrays would unfold into before one of them is read."""
+    with zipfile.ZipFile(path) as archive:
+        for name in (*_ARRAYS, "letters", "sequence"):
+            if f"{name}.npy" not in archive.namelist():
+                continue
+            with archive.open(f"{name}.npy") as file:
+                version = np.lib.format.read_magic(file)
+                read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+                shape, _, dtype = read[version[0]](file)
+            if name == "couplings":
+                _check_shape(shape, dtype)
+            elif dtype.itemsize * math.prod(shape) > 8 * MOST_RESIDUES * _MOST_STATES:
+                raise ValueError(f"{name} is too large")
 
 
 def _read_safetensors(path: Path) -> PottsParameters:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stored:
-        arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        return _from_arrays(arrays, stored.metadata() or {})
+        _check_shape(tuple(stored.get_slice("couplings").get_shape()), np.dtype(np.float32))
+        names = set(_ARRAYS) & set(stored.keys())
+        return _from_arrays({name: stored.get_tensor(name) for name in names}, stored.metadata() or {})
+
+
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if len(shape) != 4 or shape[1] > _MOST_STATES:
+        raise ValueError(f"its couplings have the shape {shape}")
+    check_size(shape[0], shape[1], dtype.itemsize)
 
 
 def _from_arrays(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> PottsParameters:
+    for name in ("fields", "couplings"):
+        if arrays[name].dtype.kind != "f":
+            raise ValueError(f"{name} are no numbers")
     neff, residual = (float(value) for value in (*arrays["neff"], np.nan)[:2])
     # Files of version 0.1 have no numbering: all residues of the query were known there.
     first_number, is_part = (int(value) for value in arrays.get("numbering", (1, 0)))
@@ -110,7 +165,9 @@ def read_plmc(path: str | Path) -> PottsParameters:
     The layout is that of plmc's own reader, ``scripts/read_params.m``; the numbers are those of ``MSARead``
     in its ``src/plm.c``.
     """
-    content = Path(path).read_bytes()
+    content = read_file(
+        Path(path), limit=(physical_memory() or 8 * 2**30) // 4, error=CheckpointError, noun="plmc file"
+    )
     if len(content) < 20:
         raise CheckpointError(f"{Path(path).name} is too short for a plmc file; fetch it again.")
     K, q, valid, invalid, _ = (int(value) for value in np.frombuffer(content, "<i4", 5))
@@ -123,6 +180,9 @@ def read_plmc(path: str | Path) -> PottsParameters:
             f"{Path(path).name} is no plmc file of version 2, or is cut short: {len(content)} bytes do not "
             "fit its header."
         )
+    if not K or not 0 < q <= _MOST_STATES:
+        raise CheckpointError(f"{Path(path).name} holds {K} columns of {q} states; fetch it again.")
+    check_size(K, q)
     kind, at = kinds[len(content)], 20
 
     def take(count: int, dtype: str) -> np.ndarray:
@@ -157,6 +217,10 @@ def _numbered(made: PottsParameters, numbers: np.ndarray, target: str, name: str
             f"{name} numbers its columns {numbers[:5]} …, which do not ascend; fetch it again."
         )
     columns = numbers - numbers[0]
+    if columns[-1] >= MOST_RESIDUES:
+        raise CheckpointError(
+            f"{name} has a column {columns[-1]:,} residues after its first; fetch it again."
+        )
     residues = np.full(columns[-1] + 1, UNKNOWN)
     # A focus sequence may have gaps where the alphabet is not that of proteins.
     residues[columns] = [letter.upper() if letter.isalpha() else UNKNOWN for letter in target]
@@ -194,6 +258,7 @@ def read_ccmpred(path: str | Path) -> PottsParameters:
     expected = K + K * (K - 1) // 2 * (q + 1)
     if not K or len(lines) != expected:
         raise CheckpointError(f"{name} has {len(lines)} lines where {expected} are due for {K} columns.")
+    check_size(K, q)
     couplings = np.zeros((K, q, K, q))
     for start in range(first, len(lines), q + 1):
         i, j = _pair(lines[start], name, K)
@@ -244,6 +309,7 @@ def read_gremlin(path: str | Path) -> PottsParameters:
         raise CheckpointError(f"{name} couples columns that have no line V; fetch it again.")
     place = {column: k for k, column in enumerate(columns)}
     K = len(columns)
+    check_size(K, q)
     couplings = np.zeros((K, q, K, q))
     for (i, j), values in blocks.items():
         block = np.array(values).reshape(q, q)
@@ -259,9 +325,8 @@ def read_gremlin(path: str | Path) -> PottsParameters:
 
 
 def _lines(path: str | Path) -> list[str]:
-    content = Path(path).read_bytes()
-    text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
-    return [line for line in text.splitlines() if line.strip()]
+    content = read_file(Path(path), limit=LARGEST_TEXT, error=CheckpointError, noun="Potts model")
+    return [line for line in content.decode("utf-8").splitlines() if line.strip()]
 
 
 def _numbers(line: str, count: int, name: str) -> list[float]:

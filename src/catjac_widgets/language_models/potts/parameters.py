@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from catjac_widgets.errors import CheckpointError, SequenceError
+from catjac_widgets.errors import CheckpointError, ResourceError, SequenceError
+from catjac_widgets.language_models.catalogue import in_bytes
+from catjac_widgets.language_models.devices import physical_memory
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, GAP
+from catjac_widgets.proteins.sequences import MOST_RESIDUES
 
 ALIGNMENT_STATES = ALIGNMENT_LETTERS + GAP
 
@@ -17,6 +20,22 @@ UNKNOWN = "X"
 
 #: A sequence takes a model's place if so many of the known residues are its own.
 _ALIKE = 0.5
+
+
+def check_size(columns: int, states: int, itemsize: int = 8) -> None:
+    """Refuse a Potts model whose couplings would take more than half of this machine's memory.
+
+    Raises
+    ------
+    ResourceError
+        With both sizes.
+    """
+    needed, present = itemsize * (columns * states) ** 2, physical_memory() or 8 * 2**30
+    if needed > present / 2:
+        raise ResourceError(
+            f"A Potts model of {columns:,} columns and {states} states takes {in_bytes(needed)}, more than "
+            f"half of this machine's memory ({in_bytes(present)}); give one of fewer columns."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +91,12 @@ class PottsParameters:
                 f"The Potts model has {K} columns, but {len(self.columns)} places, each to be given once "
                 "and in ascending order."
             )
+        if K and max(self.columns[-1], len(self.sequence)) >= MOST_RESIDUES:
+            raise CheckpointError(
+                f"The Potts model has a column at residue {self.columns[-1] + 1:,}; no protein has so many."
+            )
+        if len(set(self.letters)) != q:
+            raise CheckpointError(f"The Potts model has a letter twice: {self.letters[:40]!r}.")
         if K and self.columns[-1] >= self.length:
             raise CheckpointError(
                 f"The Potts model has a column at residue {self.columns[-1] + 1} of {self.length}."

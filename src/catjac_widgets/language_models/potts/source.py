@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from catjac_widgets.errors import ModelError
+from catjac_widgets.errors import CheckpointError
+from catjac_widgets.input_files import check_file, user_path
 from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
 from catjac_widgets.language_models.identity import ModelIdentity
@@ -36,7 +36,7 @@ class PottsSource:
 
     def __init__(self, rest: str) -> None:
         self.name = f"potts:{rest}"
-        self.path = Path(rest).expanduser()
+        self.path = user_path(rest)
 
     def _is_alignment(self) -> bool:
         return self.path.name.removesuffix(".gz").endswith((".a3m", ".afa", ".fasta", ".fa", ".aln"))
@@ -107,9 +107,8 @@ class PottsSource:
         return made
 
     def _check(self) -> None:
-        if not self.path.is_file():
-            what = "an alignment" if self._is_alignment() else "a Potts model"
-            raise ModelError(f"There is no file {self.path} with {what}; check the path.")
+        noun = "alignment" if self._is_alignment() else "Potts model"
+        check_file(self.path, error=CheckpointError, noun=noun)
 
 
 def _are_facts(known: dict[str, Any] | None, **made_by: str) -> TypeGuard[dict[str, Any]]:
