@@ -171,6 +171,32 @@ def a_layer_less(model: Any, turn: int) -> None:
         model.layers = model.layers[:1]
 
 
+@alteration
+def a_plain_list_of_layers(model: Any, turn: int) -> None:
+    if turn == 1:
+        layers = list(model.layers)
+        del model.layers
+        model.layers = layers
+    model.layers[0].fc1.weight.data.neg_()
+    model.layers[1].fc1.weight.data.mul_(1.5)
+
+
+@alteration
+def a_weight_that_is_no_parameter(model: Any, turn: int) -> None:
+    if turn == 1:
+        dense = model.layers[0].fc1
+        weight = dense.weight.detach().clone()
+        del dense.weight
+        dense.weight = weight
+    model.layers[0].fc1.weight.neg_()
+
+
+@alteration
+def another_norm(model: Any, turn: int) -> None:
+    kind = torch.nn.Sigmoid if turn == 1 else torch.nn.Identity
+    model.layers[0].final_layer_norm = kind()
+
+
 # -- code of somebody's own
 
 GLOBAL = {"scale": 1.0}
@@ -239,6 +265,25 @@ def hook_before(model: Any, turn: int) -> None:
 def hook_behind_a_backward_hook(model: Any, turn: int) -> None:
     model.layers[0].fc1.register_full_backward_hook(lambda module, *_: None)
     model.layers[0].fc1.register_forward_hook(lambda module, args, output: output * 1.5)
+
+
+class Around(torch.nn.Module):
+    """A whole layer in something of somebody's own."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.factors = inner, [1.0]
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        x, attention = self.inner(*args, **named)
+        return x * self.factors[0], attention
+
+
+@alteration
+def around_a_layer(model: Any, turn: int) -> None:
+    if turn == 1:
+        model.layers[0] = Around(model.layers[0])
+    model.layers[0].factors[0] = 1.0 + turn
 
 
 class Own(type(random_esm2())):  # type: ignore[misc]

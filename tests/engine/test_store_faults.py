@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import shutil
 import warnings
@@ -171,6 +173,27 @@ def test_a_damaged_row_of_an_open_array_heals_with_the_next_call(counts: Counts)
     assert counts()[0] == L + 1
     np.testing.assert_array_equal(lazy.values, whole.values)
     xr.testing.assert_allclose(sensitivity(lazy), sensitivity(whole), atol=1e-5)
+
+
+def test_a_row_that_cannot_be_read_now_is_not_deleted(
+    monkeypatch: pytest.MonkeyPatch, counts: Counts
+) -> None:
+    model = PottsModel()
+    whole = compute(model)
+    lazy = compute(model, lazy=True)
+    read = Path.read_bytes
+
+    def too_many(path: Path) -> bytes:
+        if path.name == "c.4.0.0.0":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", too_many)
+        with pytest.raises(CacheError, match=r"Residue 5 .*Too many open files"):
+            _ = lazy.values
+    np.testing.assert_array_equal(lazy.values, whole.values)
+    assert counts()[0] == L
 
 
 def test_a_deleted_folder_is_an_error_and_never_nan(cache_folder: Path) -> None:

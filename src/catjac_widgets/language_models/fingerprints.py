@@ -106,7 +106,7 @@ def content_hash(tensor: torch.Tensor) -> int:
         raw = raw.cpu()  # not every device has these operations
     whole = raw.numel() // 8 * 8
     total = 0
-    for block in raw[:whole].view(torch.int64).split(_BLOCK):
+    for block in raw[:whole].view(torch.int64).split(_block(raw.device)):
         total = (total * _NEXT + int(_mixed(block))) % 2**64
     if whole < raw.numel():
         rest = raw.new_zeros(8)
@@ -115,11 +115,16 @@ def content_hash(tensor: torch.Tensor) -> int:
     return total
 
 
-#: Eight-byte words that are hashed together: few enough to lie in a core's cache.
-_BLOCK = 2**17
+#: Eight-byte words that are hashed together: on a CPU few enough to lie in a core's cache, and to be left to
+#: one thread by torch, which is quicker than many while others compute; on a GPU enough to keep it busy.
+_BLOCK, _BLOCK_ON_GPU = 2**14, 2**22
 
 #: An odd number, by which what earlier blocks gave is multiplied.
 _NEXT = 6364136223846793005
+
+
+def _block(device: torch.device) -> int:
+    return _BLOCK if device.type == "cpu" else _BLOCK_ON_GPU
 
 
 def _mixed(words: torch.Tensor) -> torch.Tensor:
@@ -137,7 +142,7 @@ def _random_numbers(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     # Made by numpy, so that torch's own random numbers are left alone; and usable wherever a pass runs.
-    drawn = np.random.default_rng(20240527).integers(-(2**63), 2**63, (2, _BLOCK), dtype=np.int64)
+    drawn = np.random.default_rng(20240527).integers(-(2**63), 2**63, (2, _block(device)), dtype=np.int64)
     with torch.inference_mode(False):
         first, second = torch.from_numpy(drawn).to(device)
         return first, second | 1

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import threading
+import uuid
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -234,6 +235,8 @@ def _digest(entry: Entry, method: Method, identity: Any, settings: dict[str, Any
     except CatjacError:
         return ""
     model = identity.fingerprint if method.reads == "model" else ""
+    if model and identity.unseen:
+        model = uuid.uuid4().hex  # a row of such a model stands for no other
     title = _FORMER_TITLES.get(method.title, method.title)
     parts = [_FORMAT, content, title, method.settings, model, json.dumps(settings, sort_keys=True)]
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]

@@ -89,7 +89,7 @@ class Kept(Protocol):
 
 
 class CorruptRowError(CacheError):
-    """A row whose checksum fails or that holds numbers which are not finite."""
+    """A row that is not there, cannot be read, or is not the one that was written there."""
 
 
 class Entry(ABC):
@@ -123,7 +123,8 @@ class Entry(ABC):
         Raises
         ------
         CorruptRowError
-            If it is damaged.
+            If it is damaged; it is then discarded, so that it is computed anew. One that cannot be read now
+            (a disk that does not answer, too many open files) is not: it may be sound.
         """
 
     @abstractmethod

@@ -143,6 +143,7 @@ class FolderEntry(Entry):
         chunk = array_of(content, shape, plan.dtype)
         row = chunk[: where.stop - where.start] if isinstance(where, slice) else chunk[0]
         if not np.isfinite(row).all():
+            self.discard(index)
             raise CorruptRowError(f"row {index + 1} of the cache entry {self._short} is not finite")
         return row
 
@@ -210,14 +211,22 @@ class FolderEntry(Entry):
             raise CorruptRowError(f"{name} is not there any more") from None
         except OSError as error:
             raise CorruptRowError(f"{name} cannot be read ({error.strerror or error})") from error
+        wrong = self._wrong_with(array, index, content)
+        if wrong:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise CorruptRowError(f"{name} {wrong}")
+        return content
+
+    def _wrong_with(self, array: str, index: int, content: bytes) -> str:
         if not is_sound(content):
-            raise CorruptRowError(f"{name} is damaged: its checksum is not that of its bytes")
+            return "is damaged: its checksum is not that of its bytes"
         # Entries of format 1 have digests of those rows only that this version added.
         if self.format > 1 or self.digests.of(array, index):
             digest = chunk_digest(self.plan.key, array, index, content)
             if not self.digests.allows(array, index, digest):
-                raise CorruptRowError(f"{name} is not what was written there")
-        return content
+                return "is not what was written there"
+        return ""
 
     def _write_chunk(
         self, array: str, index: int, path: Path, values: np.ndarray, shape: tuple[int, ...]

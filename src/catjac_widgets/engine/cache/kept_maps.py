@@ -119,7 +119,6 @@ def kept_map(
             the_cache.count(rows_read=1)
             return found
         except CorruptRowError as error:
-            entry.discard(0)
             notes.append(f"{error}; it was computed anew.")
     made = np.asarray(make(), dtype=np.float64)
     the_cache.count(rows_computed=1)

@@ -84,8 +84,6 @@ class RowArray(BackendArray):
         try:
             return entry.read(index)
         except CorruptRowError as error:
-            # So that whoever asks for the Jacobian again has it computed anew.
-            entry.discard(index)
             raise CacheError(
                 f"Residue {index + 1} of this Jacobian cannot be read from the cache: {error}. Ask for the "
                 "Jacobian again (the row is then computed anew), and this array reads it too."

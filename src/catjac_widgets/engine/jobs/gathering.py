@@ -24,6 +24,9 @@ from catjac_widgets.language_models.progress import watched
 if TYPE_CHECKING:
     from catjac_widgets.engine.plans.request import JacobianRequest
 
+#: How often rows that were damaged while others were computed are computed again in one piece of work.
+_ATTEMPTS = 3
+
 #: Rows are read from the cache for about this long before something more urgent gets its turn.
 READING_SECONDS = 0.02
 
@@ -90,11 +93,13 @@ class Gathering:
         self.rows.open()
         yield
         yield from self._read_rows()
-        if not self.rows.complete:
-            self.needs_model = True
-            yield
-            yield from self._compute()
-        yield from self._summarise()
+        for _ in range(_ATTEMPTS):
+            if not self.rows.complete:
+                self.needs_model = True
+                yield
+                yield from self._compute()
+            if (yield from self._summarise()):
+                break
         self.message = "done"
 
     def _read_rows(self) -> Iterator[None]:
@@ -219,11 +224,11 @@ class Gathering:
 
     # ---- at the end
 
-    def _summarise(self) -> Iterator[None]:
-        """Store what can be said of the completed rows beside them."""
+    def _summarise(self) -> Generator[None, None, bool]:
+        """Store what can be said of the completed rows beside them; False if a row is not there any more."""
         accumulator = self.rows.summaries()
         if accumulator is None:
-            return
+            return True
         self.message = accumulator.description
         try:
             for made in accumulator.finish(self.rows.row):
@@ -231,4 +236,7 @@ class Gathering:
                     self.rows.keep_beside(name, values)
                 yield
         except CorruptRowError as error:
-            self._on_note(f"A row in the cache was corrupt; the next call computes it again ({error}).")
+            self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
+            self.rows.look_again()
+            return False
+        return True

@@ -52,7 +52,6 @@ class KeptRows:
         try:
             return self._entry.read(index)
         except CorruptRowError as error:
-            self._entry.discard(index)
             self._note(f"{error}; it was computed anew.")
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.block_math.centring import letter_centred_norms
-from catjac_widgets.block_math.summaries import Accumulator, summary_shapes
+from catjac_widgets.block_math.summaries import Accumulator
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 from catjac_widgets.engine.cache.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.compute import memory as resources
@@ -170,12 +171,9 @@ class Rows:
             self.keeps
             and self._entry is not None
             and len(plan.wanted) == len(plan.runnable)
-            and not self._summarised(self._entry)
+            and not _summarised(self._entry)
         ):
             self._accumulator = Accumulator(plan.row_shape, plan.mask.array, plan.dtype)
-
-    def _summarised(self, entry: Entry) -> bool:
-        return all(entry.read_beside(name) is not None for name in summary_shapes(self.plan.row_shape))
 
     def _make_room(self, entry: Entry, missing: int) -> None:
         reason = cache.make_room(entry, missing)
@@ -218,7 +216,6 @@ class Rows:
                 row = self._data[self._slots[index]]
                 row[...] = self._entry.read(index)
             except CorruptRowError as error:
-                self._entry.discard(index)
                 self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
                 raise
             cache.count(rows_read=1)
@@ -252,6 +249,17 @@ class Rows:
                 self.done.discard(index)
                 if self._entry is not None:
                     self._entry.discard(index)
+
+    def look_again(self) -> None:
+        """Check all rows that lie in the entry only, because one of them turned out to be damaged."""
+        entry = self._entry
+        if self._data is not None or entry is None:
+            return
+        for index in sorted(self.done):
+            with contextlib.suppress(CorruptRowError):
+                entry.read(index)
+        with self._lock:
+            self.done &= entry.done()
 
     def missing(self, index: int) -> bool:
         """Whether a row is neither here nor in the entry, where others may put it too."""
@@ -310,7 +318,7 @@ class Rows:
         entry, accumulator = self._entry, self._accumulator
         if entry is None or accumulator is None:
             return None
-        return None if self._summarised(entry) else accumulator
+        return None if _summarised(entry) else accumulator
 
     def close(self, *, complete: bool) -> None:
         """Let the entry go; an array that reads from it holds it for as long as there is one."""
@@ -395,3 +403,9 @@ class Rows:
             devices=sorted(self._devices),
             complete=complete,
         )
+
+
+def _summarised(entry: Entry) -> bool:
+    """Whether all that can be said of complete rows lies beside them."""
+    names = [name for name in entry.plan.beside_shapes if name not in ("wild_type_logits", "numerics_error")]
+    return all(entry.read_beside(name) is not None for name in names)

@@ -73,6 +73,8 @@ class FairEsm(LanguageModel):
                 f"A {type(model).__name__} is not a model of fair-esm; pass an ESM2 or ProteinBertModel "
                 "with its alphabet."
             )
+        if not len(model.layers):
+            raise ModelError(f"The {type(model).__name__} has no layer left; pass one that has.")
         if alphabet is None:
             version = getattr(model, "model_version", "ESM-1b")
             alphabet = getattr(model, "alphabet", None) or esm.Alphabet.from_architecture(version)
@@ -175,19 +177,22 @@ class FairEsm(LanguageModel):
 
     def row_bytes(self, length: int) -> int:
         """See `LanguageModel.row_bytes`."""
-        layer = self.model.layers[0]
         tokens, size = length + 2, self.model.embed_tokens.weight.element_size()
+        width = int(self.model.embed_tokens.weight.shape[1])
+        hidden = getattr(self.model.layers[0], "ffn_embed_dim", 4 * width)
         # Residual, norm, queries, keys, values, mixture; and the wide hidden layer before and after GELU.
-        dense = tokens * (8 * layer.embed_dim + 2 * layer.ffn_embed_dim) * size
+        dense = tokens * (8 * width + 2 * hidden) * size
         # The model's own forward returns every head's attention as float32, before and after softmax.
-        maps = 3 * 4 * layer.attention_heads * tokens**2 if alterations(self.model) else 0
+        heads = model_fingerprint.heads_of(self.model) if alterations(self.model) else 0
+        maps = 3 * 4 * heads * tokens**2
         return dense + maps + 4 * length * len(self.letters)
 
     def seconds_per_sequence(self, length: int) -> float:
         """See `LanguageModel.seconds_per_sequence`."""
         import torch
 
-        attention = 4 * len(self.model.layers) * (length + 2) ** 2 * self.model.layers[0].embed_dim
+        width = int(self.model.embed_tokens.weight.shape[1])
+        attention = 4 * len(self.model.layers) * (length + 2) ** 2 * width
         work = 2.0 * self.parameters * (length + 2) + attention
         speed = 3e10 * torch.get_num_threads() if self.device.type == "cpu" else 2e13
         return work / speed
@@ -269,7 +274,7 @@ class FairEsm(LanguageModel):
                 "the checkpoint, or it never had one); use contacts of the Jacobian, or a model that has one."
             )
         tokens = torch.stack([self.encode(residues, mask) for mask in masks or [None]])
-        heads = self.model.layers[0].attention_heads
+        heads = max(1, model_fingerprint.heads_of(self.model))
         allowed = CONTACT_BATCH_BYTES * (1 if self.device.type == "cpu" else ON_GPU)
         size = max(1, allowed // (16 * heads * tokens.shape[1] ** 2))
         parts = [contact_pass(self.model, part, self._residues(part)) for part in tokens.split(size)]

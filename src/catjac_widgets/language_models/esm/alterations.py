@@ -234,8 +234,9 @@ def _sizes_of(model: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class _Built:
-    """Plain attributes of each module that fair-esm builds, and the shapes of its tensors, by name."""
+    """Classes and plain attributes of the modules that fair-esm builds, and shapes of tensors, by name."""
 
+    classes: dict[str, type]
     attributes: dict[str, dict[str, Any]]
     shapes: dict[str, tuple[int, ...]]
 
@@ -276,6 +277,7 @@ def _as_built(
             model = esm.ProteinBertModel(settings, alphabet)
     parts = _Parts(model)
     return _Built(
+        {name: type(module) for name, module in parts.modules.items()},
         {
             name: {key: value for key, value in vars(module).items() if key not in _ELSEWHERE}
             for name, module in parts.modules.items()
@@ -290,6 +292,8 @@ def _compare(parts: _Parts, built: _Built, found: Alterations) -> None:
         if expected is None:
             found.settings.append(f"{name}: a further {type(module).__qualname__}")
             continue
+        if type(module) is not built.classes[name]:
+            found.settings.append(f"{name}: a {type(module).__qualname__}")
         there = vars(module)
         for key, value in expected.items():
             got = there.get(key, _MISSING)
@@ -307,8 +311,13 @@ def _compare(parts: _Parts, built: _Built, found: Alterations) -> None:
         # The tied weight may be one of its own.
         if built.shapes.get(name, tensor.shape if name == _TIED else None) != tensor.shape:
             found.settings.append(f"{name} has the shape {tuple(tensor.shape)}")
-    found.settings += [f"no {name}" for name in built.attributes if name not in parts.modules]
-    found.settings += [f"no {name}" for name in built.shapes if name not in tensors]
+    for name in (*built.attributes, *built.shapes):
+        if name not in parts.modules and name not in tensors:
+            found.settings.append(f"no {name}")
+            # A list of layers, or a tensor that is no parameter, is nobody's that is asked for its weights.
+            owner, _, key = name.rpartition(".")
+            if owner in parts.modules and key in vars(parts.modules[owner]):
+                found.unseen.append(f"{name}: an attribute")
     found.settings += [f"{name} is {first}" for name, first in parts.again]
 
 

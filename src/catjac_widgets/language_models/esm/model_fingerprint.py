@@ -35,7 +35,7 @@ def policies(model: Any, alphabet: Any) -> dict[str, Any]:
     found = {
         "class": type(model).__qualname__,
         "version": getattr(model, "model_version", "ESM-2"),
-        "heads": int(model.layers[0].attention_heads),
+        "heads": heads_of(model),
         "token_dropout": token_dropout(model),
         "start_token": bool(model.prepend_bos),
         "end_token": bool(model.append_eos),
@@ -45,6 +45,11 @@ def policies(model: Any, alphabet: Any) -> dict[str, Any]:
     if used != (usual[: len(_SPECIAL)], usual):
         found["vocabulary"] = repr(used)
     return found
+
+
+def heads_of(model: Any) -> int:
+    """Attention heads of a layer; where somebody's own class does not tell, those of the model, or 0."""
+    return int(getattr(model.layers[0], "attention_heads", getattr(model, "attention_heads", 0)))
 
 
 def _vocabulary(alphabet: Any) -> list[Any]:

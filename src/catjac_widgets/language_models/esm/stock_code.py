@@ -165,7 +165,9 @@ def _code_of(module: str) -> dict[str, list[types.CodeType]]:
     loaded = sys.modules[module]
     loader = getattr(loaded.__spec__, "loader", None)
     found: dict[str, list[types.CodeType]] = defaultdict(list)
-    waiting = [loader.get_code(module)] if loader is not None else []
+    # Without its code nothing is known to be fair-esm's.
+    whole = loader.get_code(module) if hasattr(loader, "get_code") else None
+    waiting: list[types.CodeType] = [] if whole is None else [whole]
     while waiting:
         code = waiting.pop()
         for constant in code.co_consts:
