@@ -166,7 +166,7 @@ def _code_of(module: str) -> dict[str, list[types.CodeType]]:
     loader = getattr(loaded.__spec__, "loader", None)
     found: dict[str, list[types.CodeType]] = defaultdict(list)
     # Without its code nothing is known to be fair-esm's.
-    whole = loader.get_code(module) if hasattr(loader, "get_code") else None
+    whole = loader.get_code(module) if loader is not None and hasattr(loader, "get_code") else None
     waiting: list[types.CodeType] = [] if whole is None else [whole]
     while waiting:
         code = waiting.pop()
