@@ -120,14 +120,20 @@ def test_its_thread_ends_when_idle_and_comes_back() -> None:
         wait_for(lambda: sending_threads() <= before)
 
 
-def test_one_mistake_does_not_silence_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    delivery, sent = Delivery(), []
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit()], ids=["error", "exit"])
+def test_one_mistake_does_not_silence_the_others(
+    caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    delivery, sent = Delivery(interval=0.01), list[object]()
     with caplog.at_level(logging.ERROR, logger="catjac.widgets"):
-        delivery.post("bad", lambda _: 1 / 0)
-        delivery.post("unprepared", sent.append, prepare=lambda: 1 / 0)
+        delivery.post("bad", fail)
+        delivery.post("unprepared", sent.append, prepare=fail)
         delivery.post("good", sent.append)
+        wait_for(lambda: sent == [None])
         assert delivery.flush(10)
-    assert sent == [None]
     assert "bad" in caplog.text
     assert "unprepared" in caplog.text
 

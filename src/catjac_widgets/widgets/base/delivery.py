@@ -14,6 +14,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from catjac_widgets.engine.telling import is_for_the_caller
+
 logger = logging.getLogger("catjac.widgets")
 
 #: Seconds between two rounds. A round sends up to three messages (rows, label, progress): about 20 a second.
@@ -213,6 +215,8 @@ class Delivery:
 def _try(key: Hashable, call: Callable[[], Any]) -> None:
     try:
         call()
-    except Exception:
+    except BaseException as error:
+        if is_for_the_caller(error):
+            raise
         # One view's mistake must not silence the others.
         logger.exception("could not deliver %s", key)
