@@ -315,7 +315,7 @@ def test_older_models_have_a_vocabulary_of_their_own_size():
 def test_requests_over_the_whole_vocabulary_that_make_no_sense(esm2):
     with pytest.raises(UsageError, match="approximate method is derived for 20"):
         pseudo_perplexity("ACDEF", esm2, letters=33, method="approximate")
-    with pytest.raises(UsageError, match="numerics= does not apply"):
+    with pytest.raises(UsageError, match="whole vocabulary has no option numerics="):
         pseudo_perplexity("ACDEF", esm2, letters=33, numerics="float64")
     with pytest.raises(UsageError, match="letters=21 is neither 20"):
         pseudo_perplexity("ACDEF", esm2, letters=21)
@@ -384,3 +384,40 @@ def test_the_normaliser_cancels_in_substitution_scores(esm2):
         for letter in "AWY":
             expected = log_p[alphabet.get_idx(letter)] - log_p[alphabet.get_idx(residues[k])]
             assert float(scores.sel(pos=k + 1, aa=letter)) == pytest.approx(expected, abs=2e-4)
+
+
+# ---- options that make no sense
+
+
+@pytest.mark.parametrize("function", [marginals, substitution_scores, pseudo_perplexity])
+@pytest.mark.parametrize("method", ["masked", "wild_type", "approximate"])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"positions": [5]}, "of all residues; leave out positions="),
+        ({"positions": 5}, "of all residues; leave out positions="),
+        ({"variant": "full"}, "no option variant="),
+        ({"lazy": True}, "no option lazy="),
+        ({"rows": "all"}, "no option rows="),
+        ({"sepration": 6}, "no option sepration="),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_before_anything_runs(function, method, option, said):
+    model = PottsModel(seed=3)
+    with pytest.raises(UsageError, match=said):
+        function(random_sequence(7), model, method=method, progress=False, **option)
+    assert model.prepared == 0
+
+
+def test_options_of_the_jacobian_that_make_sense_are_taken():
+    residues, model = random_sequence(7), PottsModel(seed=3)
+    expected = marginals(residues, model, progress=False)
+    for option in (
+        {"batch_size": 2},
+        {"cache": False},
+        {"numerics": "exact"},
+        {"linker": ""},
+        {"unknown": None},
+    ):
+        found = marginals(residues, model, progress=False, **option)
+        np.testing.assert_allclose(found["log_probability"], expected["log_probability"], atol=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,9 @@ from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
 Method = Literal["masked", "wild_type", "approximate"]
+
+#: Options of `jacobian` that make sense where all residues are asked for.
+OPTIONS = ("linker", "unknown", "batch_size", "numerics", "cache")
 
 
 def marginals(
@@ -53,10 +56,10 @@ def marginals(
     Raises
     ------
     UsageError
-        For a method that does not exist; otherwise as `jacobian`.
+        For a method or an option that does not exist; otherwise as `jacobian`.
     """
-    if method not in get_args(Method):
-        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
+    check_method(method)
+    check_options("marginals", options)
     # Without a row there is nothing to mask: one position is computed only because a Jacobian has at least
     # one.
     some: dict[str, Any] = {} if method == "masked" else {"positions": [_first_visible(mask)]}
@@ -121,10 +124,52 @@ def substitution_scores(
     Meier J. et al. (2021), Language models enable zero-shot prediction of the effects of mutations on protein
     function, NeurIPS (wild-type and masked marginals).
     """
+    check_method(method)
+    check_options("substitution_scores", options)
     table = marginals(sequence, model, method, mask=mask, progress=progress, **options)
     scores = table["score"].rename("substitution_score")
     kind = f"substitution scores, {method.replace('_', ' ')} marginals"
     return scores.assign_attrs({**table.attrs, "kind": kind, "units": "nats"})
+
+
+def check_method(method: Any) -> None:
+    """Refuse a method that does not exist.
+
+    Raises
+    ------
+    UsageError
+        With those that do.
+    """
+    if method not in get_args(Method):
+        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
+
+
+def check_options(function: str, options: Mapping[str, Any], allowed: Iterable[str] = OPTIONS) -> None:
+    """Refuse options that a function of all residues does not have.
+
+    Parameters
+    ----------
+    function
+        Its name, for the sentence.
+    options
+        What was given.
+    allowed
+        What there is.
+
+    Raises
+    ------
+    UsageError
+        Naming the first of the others.
+    """
+    allowed = tuple(allowed)
+    stray = next((name for name in options if name not in allowed), None)
+    if stray == "positions":
+        raise UsageError(
+            f"{function} is of all residues; leave out positions= and select from what it gives."
+        )
+    if stray is not None:
+        known = ", ".join(f"{name}=" for name in allowed)
+        raise UsageError(f"{function} has no option {stray}=; leave it out (beside its own it has {known}).")
 
 
 def without_kept_bias(log_q: np.ndarray, wild_type: np.ndarray) -> np.ndarray:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.likelihood.marginals import Method, marginals
+from catjac_widgets.analysis.likelihood.marginals import (
+    OPTIONS,
+    Method,
+    check_method,
+    check_options,
+    marginals,
+)
 from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.engine.plans.request import make_request
@@ -93,8 +99,8 @@ def pseudo_perplexity(
     .. [2] Lin Z. et al. (2023), Science 379:1123, supplement (over the whole vocabulary).
     .. [3] Zhang Z. et al. (2024), PNAS 121:e2406285121 (over the 20 amino acids).
     """
-    if method not in get_args(Method):
-        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
+    check_method(method)
+    check_options("pseudo_perplexity", options, ("mask", *OPTIONS))
     request = make_request(
         sequence, model, **{key: options[key] for key in ("mask", "linker", "unknown") if key in options}
     )
@@ -121,9 +127,11 @@ def pseudo_perplexity(
             f"The approximate method is derived for {own} letters; leave letters= out, or use "
             "method='masked'."
         )
-    unknown = set(options) - {"mask", "linker", "unknown", "batch_size", "cache"}
-    if unknown:
-        raise UsageError(f"{sorted(unknown)[0]}= does not apply over the whole vocabulary; leave it out.")
+    check_options(
+        "pseudo_perplexity over the whole vocabulary",
+        options,
+        ("mask", "linker", "unknown", "batch_size", "cache"),
+    )
     log_p = _whole_vocabulary(plan, loaded, method, options.get("batch_size"), progress)
     return PseudoPerplexity(float(log_p.sum()), len(log_p), letters, method)
 
