@@ -17,6 +17,7 @@ from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.structures.example_proteins import examples
 from catjac_widgets.widgets.contact_map.view import native_contacts
 from catjac_widgets.widgets.explorer.launch import explore
 from catjac_widgets.widgets.explorer.view import Explorer
@@ -169,6 +170,21 @@ def test_observe_link_and_unknown_options(wire: Wire, job: StagedJob) -> None:
         explorer_of(StagedJob(plan_of(SEQUENCE)), colour="ember")
     with pytest.raises(TypeError):
         explore(RESIDUES, colors="ember")  # type: ignore[call-arg]
+
+
+def test_a_closed_explorer_with_a_structure_leaves_no_comm(wire: Wire, own_cache: Path) -> None:
+    from ipywidgets.widgets import widget as registry
+
+    protein = examples()["ww"]
+    # nglview keeps a registry of colours, once a process.
+    explore(protein, variant="fast").wait(60).close()
+    held = set(registry._instances)
+    for panels in (None, ["structure"], ["map"]):
+        ex = explore(protein, variant="fast", panels=panels).wait(60)
+        ex.panels = ["map", "structure"]
+        ex.panels = ["map"]
+        ex.close()
+    assert set(registry._instances) == held
 
 
 def test_close_lets_go_of_everything(wire: Wire) -> None:

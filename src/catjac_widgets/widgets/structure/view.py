@@ -162,9 +162,10 @@ class StructureView(SharedState, ipywidgets.VBox):
         self._links = []
         if not self._follows:
             self.delivery.close()
-        for child in self.children:
-            child.layout.close()
-            child.close()
+        self.head.layout.close()
+        self.head.close()
+        if self.view is not None:
+            _close_with_parts(self.view)
         self.layout.close()
         super().close()
 
@@ -264,6 +265,24 @@ def _viewer(width: int, height: int) -> Any:
                 self.on_msg(self._handle_nglview_custom_msg)
                 self._remote_call_thread = SimpleNamespace(q=_Calls(self))
 
+        def _create_player(self) -> None:
+            """Make no player, which is for trajectories, with its slider and the links between them."""
+
     # A layout that is set later is one more call.
     layout = ipywidgets.Layout(width="100%", height=f"{height}px")
     return Viewer(width=f"{width}px", height=f"{height}px", layout=layout)
+
+
+def _close_with_parts(view: Any) -> None:
+    """Close nglview's widget and all that it made for itself: a button, an image, layouts."""
+    parts: dict[str, ipywidgets.Widget] = {}
+    waiting = [view]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, ipywidgets.Widget) and part.model_id and part.model_id not in parts:
+            parts[part.model_id] = part
+            waiting += [*part._trait_values.values(), *vars(part).values()]
+    for part in parts.values():
+        part.close()
