@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import random_esm1b, random_esm2
+from checkpoints import random_esm1, random_esm1b, random_esm2
 
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.esm import forward as fair_esm_forward
 from catjac_widgets.language_models.esm.alterations import alterations
 from catjac_widgets.language_models.esm.stock import full_float32
+from catjac_widgets.language_models.fingerprints import content_hash
 from catjac_widgets.language_models.registry import resolve_model, wrap
 
 RESIDUES = "MKTAYIAKQRQISFVK"
@@ -161,6 +162,42 @@ def test_equal_models_have_equal_fingerprints_whatever_their_names() -> None:
     assert wrap(random_esm2(), name="one").fingerprint == wrap(random_esm2(), name="two").fingerprint
     assert wrap(random_esm2(seed=1)).fingerprint != wrap(random_esm2(seed=2)).fingerprint
     assert wrap(random_esm2()).fingerprint != wrap(random_esm2().half()).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("make", "fingerprint"),
+    [
+        (random_esm2, "0dcbbae8a91605e3cc26b03887a65a36dc057f29338c74f96b4b20fa17a4816b"),
+        (random_esm1b, "1c911bb6017ef2cb6c8bcb602d86c7cae3f9bcf841c57fc88fe5a83b77a7daa6"),
+        (random_esm1, "545ffa3ffdf449e89fa43cd2535d627373b9472d88242ff9c0b8d6e18cc251a8"),
+    ],
+)
+def test_fingerprints_of_stock_models_stay_what_version_0_1_made(
+    make: Callable[[], Any], fingerprint: str
+) -> None:
+    model = make()
+    with torch.no_grad():
+        for index, values in enumerate(model.parameters()):
+            numbers = torch.arange(values.numel()) * (index + 3) % 64 / 32 - 1
+            values.copy_(numbers.view(values.shape))
+        for values in model.buffers():
+            values.copy_((torch.arange(values.numel()) % 64 / 64).view(values.shape))
+    assert wrap(model).fingerprint == f"memory:{fingerprint}"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int8])
+@pytest.mark.parametrize("size", [3, 64, 100_001])
+def test_a_hash_of_contents_depends_on_where_each_value_stands(dtype: torch.dtype, size: int) -> None:
+    values = (torch.arange(size) % 101 - 50).to(dtype)
+    first, last = values.clone(), values.clone()
+    first[0], last[-1] = 77, 77
+    exchanged = values.clone()
+    exchanged[[0, -1]] = values[[-1, 0]]
+    others = [values.flip(0), values.roll(1), -values, first, last, exchanged, values + 1]
+    hashes = [content_hash(other) for other in (values, *others)]
+    assert len(set(hashes)) == len({tuple(other.tolist()) for other in (values, *others)})
+    assert content_hash(values.clone()) == hashes[0]
+    assert content_hash(values.view(1, -1).t()) == hashes[0]
 
 
 def test_a_fine_tuned_model_has_a_new_fingerprint() -> None:

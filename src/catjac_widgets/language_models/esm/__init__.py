@@ -5,8 +5,8 @@ Where to look:
 * `adapter`: what the engine sees of a model. `masked_ends` and `checkpoints` make such models, `mini` is one.
 * `model_fingerprint`: what a cache may be keyed by for a model in memory; `alterations`: in what it differs
   from a stock model; `stock_code`: whether fair-esm's functions are its own in this process.
-* `stock`: whether a model is a stock model, fair-esm's own and unaltered. Only those run through the pass of
-  `forward`; all others run through the model's own, by `passes`.
+  Only stock models run through the pass of `forward`; all others run through the model's own, by `passes`.
+* `stock`: running a model so that it is left as it was found.
 * `forward`: one pass in torch, as in the papers; `linear_layers` says how its dense layers are multiplied.
 * `numerics`: the table of what ``numerics=`` may be, and the runners. `runner` and `prepared` are what these
   have in common. Whoever adds a mode works in that folder alone.

@@ -163,7 +163,7 @@ def _function(value: Any) -> types.FunctionType | None:
 def _code_of(module: str) -> dict[str, list[types.CodeType]]:
     """Code of all functions that a module's file defines, by qualified name."""
     loaded = sys.modules[module]
-    loader = getattr(loaded.__spec__, "loader", None)
+    loader: Any = getattr(loaded.__spec__, "loader", None)
     found: dict[str, list[types.CodeType]] = defaultdict(list)
     # Without its code nothing is known to be fair-esm's.
     whole = loader.get_code(module) if loader is not None and hasattr(loader, "get_code") else None
