@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -69,11 +70,11 @@ def couplings_command(
 def _files(given: tuple[Path, ...]) -> list[Path]:
     found: list[Path] = []
     for path in given:
-        if path.is_dir():
+        if os.path.isdir(path):
             found += sorted(
                 each for each in path.iterdir() if each.name.removesuffix(".gz").endswith(_ENDINGS)
             )
-        elif path.is_file():
+        elif os.path.isfile(path):
             found.append(path)
         else:
             raise UsageError(f"There is no file or folder {path}; check the path.")

@@ -44,7 +44,7 @@ def paths_for(output: Path, what: str) -> tuple[list[Sequence], dict[str, Path]]
     from catjac_widgets.proteins.reading import read_records
 
     path = user_path(what)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(
             f"{output} asks for each record of a FASTA file, and {shown(what)} is no file; name one."
         )

@@ -23,7 +23,7 @@ _PATIENCE = 60.0  # seconds until the server must have come up
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
 def lab_command(path: Path | None, port: int | None, no_browser: bool) -> None:
     """Start JupyterLab on PATH (a notebook or a folder; here by default) and print its address."""
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):
         raise UsageError(f"There is no {path}; give a notebook or a folder.")
     if importlib.util.find_spec("jupyterlab") is None:
         raise DependencyError("JupyterLab is not installed here; pip install 'catjac-widgets[lab]'.")

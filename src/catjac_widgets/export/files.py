@@ -88,7 +88,7 @@ def check_folder(output: Path) -> None:
             f"{shown(output.name)} cannot be a file's name, which has at most {LONGEST_NAME} bytes; "
             "name another."
         )
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(
             f"There is no folder {shown(folder)} to write {shown(output.name)} into; make it first."
         )

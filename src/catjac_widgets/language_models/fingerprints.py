@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catjac_widgets.input_files import user_path
+
 if TYPE_CHECKING:
     import torch
 
@@ -189,7 +191,7 @@ class FileMemory:
         chosen = os.environ.get("CATJAC_CACHE", "").strip()
         if chosen.lower() in ("off", "memory"):
             return None
-        folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("catjac", False))
+        folder = user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("catjac", False))
         return folder / "model-files.json"
 
     def get(self, paths: list[Path]) -> dict[str, Any] | None:

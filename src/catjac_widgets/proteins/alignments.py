@@ -24,7 +24,7 @@ _BLOCK = 2**16
 LARGEST_ALIGNMENT = 256 * 2**20
 
 #: Lines of an alignment that are read at most: a row is some hundred bytes of memory, however short.
-_MOST_LINES = 10**7
+_MOST_LINES = 4 * 10**6
 
 #: What else stands in an alignment of nucleotides: unknown ones and gaps.
 _NUCLEOTIDES = frozenset(DNA_LETTERS + RNA_LETTERS + "N" + GAP)

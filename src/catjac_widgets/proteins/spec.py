@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -201,10 +202,7 @@ def _is_known_ending(word: str) -> bool:
 
 def _is_file(word: str) -> bool:
     """Whether a word is the path of a file that exists."""
-    try:
-        return user_path(word).is_file()
-    except (OSError, ValueError):  # longer than a file's name may be, or not a name at all
-        return False
+    return os.path.isfile(user_path(word))
 
 
 def _otherwise(word: str) -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,13 +15,18 @@ from typing import Any
 import numpy as np
 
 from catjac_widgets.errors import SequenceError, StructureError, UsageError
-from catjac_widgets.proteins.alignments import GAP, Alignment, read_alignment
+from catjac_widgets.input_files import read_file, reason, user_path
+from catjac_widgets.proteins.alignments import GAP, LARGEST_ALIGNMENT, Alignment, read_alignment
 from catjac_widgets.proteins.reading import as_sequence, read_records
 from catjac_widgets.proteins.sequences import Chain, Sequence
 from catjac_widgets.structures.experimental import Structure, structure
+from catjac_widgets.structures.reading import LARGEST_STRUCTURE
 
 #: File names that list the proteins of a folder.
 INDICES = ("families.json", "index.json")
+
+#: Bytes of an index that are read at most.
+_LARGEST_INDEX = 64 * 2**20
 
 _ENDING = re.compile(
     r"\.(?:(?P<alignment>a3m|a2m|aln|afa)|(?P<sequence>fasta|fa|faa|fas)|"
@@ -122,7 +128,7 @@ def find_entries(what: Any) -> tuple[list[Entry], list[str]]:
         If there is no folder, no pair in it, or an entry is nothing of the above.
     """
     if isinstance(what, str | Path):
-        return _in_folder(Path(what).expanduser())
+        return _in_folder(user_path(what))
     if isinstance(what, Mapping):
         named = list(what.items())
     elif isinstance(what, Iterable):
@@ -153,7 +159,7 @@ def _given(name: str, value: Any) -> Entry:
 
 
 def _in_folder(folder: Path) -> tuple[list[Entry], list[str]]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(f"There is no folder {folder}; check the path.")
     files: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
@@ -180,12 +186,13 @@ def _in_folder(folder: Path) -> tuple[list[Entry], list[str]]:
 
 def _indexed(index: Path, files: dict[str, dict[str, Path]]) -> list[Entry]:
     try:
-        records = json.loads(index.read_text(encoding="utf-8"))
+        content = read_file(index, limit=_LARGEST_INDEX, error=UsageError, noun="index")
+        records = json.loads(content)
         made = []
         for record in records:
             found = dict(files.get(record["id"], {}))
             for listed in (record.get("files") or {}).values():
-                path = index.parent / (listed["path"] if isinstance(listed, Mapping) else listed)
+                path = _beside(index, listed["path"] if isinstance(listed, Mapping) else listed)
                 kind = _kind(path)
                 if kind:
                     found[kind] = path
@@ -194,17 +201,33 @@ def _indexed(index: Path, files: dict[str, dict[str, Path]]) -> list[Entry]:
                     str(record["id"]),
                     found.get("sequence"),
                     found.get("alignment"),
-                    found.get("structure", index.parent / f"{record['id']}.pdb"),
-                    record.get("chain"),
+                    found.get("structure") or _beside(index, f"{record['id']}.pdb"),
+                    _text_or_none(record.get("chain")),
                 )
             )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(
-            f"The index {index.name} cannot be read ({error}); it is a list of objects with an 'id'."
+            f"The index {index.name} cannot be read ({reason(error)}); it is a list of objects with an 'id'."
         ) from error
     if not made:
         raise UsageError(f"The index {index.name} lists no protein.")
     return made
+
+
+def _beside(index: Path, name: str) -> Path:
+    """Find a file that an index names: one of its own folder, since it may be somebody else's index."""
+    path = index.parent / name
+    if "\0" in name or not path.resolve().is_relative_to(index.parent.resolve()):
+        raise ValueError(f"{name!r} is not in its folder")
+    return path
+
+
+def _text_or_none(what: Any) -> str | None:
+    if what is not None and not isinstance(what, str):
+        raise TypeError(f"{what!r} is no name")
+    return what
 
 
 def _kind(what: Any) -> str | None:
@@ -240,8 +263,6 @@ def _content(part: Any) -> bytes:
     path = Path(part) if isinstance(part, Path) or _kind(part) else None
     if path is None:
         return str(part).encode()
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        kind = StructureError if _kind(path) == "structure" else SequenceError
-        raise kind(f"{path.name} cannot be read ({error.strerror or error}).") from error
+    if _kind(path) == "structure":
+        return read_file(path, limit=LARGEST_STRUCTURE, error=StructureError, noun="structure file")
+    return read_file(path, limit=LARGEST_ALIGNMENT, error=SequenceError, noun="FASTA file or alignment")

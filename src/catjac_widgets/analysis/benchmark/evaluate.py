@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import threading
 import uuid
@@ -28,6 +29,7 @@ from catjac_widgets.analysis.benchmark.scored_pairs import Pairs
 from catjac_widgets.analysis.sources import as_source, present_word
 from catjac_widgets.analysis.statistics import CONFIDENCE, DRAWS
 from catjac_widgets.errors import Cancelled, CatjacError, UsageError
+from catjac_widgets.input_files import user_path
 from catjac_widgets.progress import with_progress
 from catjac_widgets.structures.geometry import CUTOFF, Atoms
 
@@ -110,7 +112,7 @@ def evaluate(
         "atoms": atoms,
         "interval": f"{100 * CONFIDENCE:.0f} %, bootstrap over the protein's residues, {DRAWS} draws",
     }
-    path = None if output is None else Path(output).expanduser()
+    path = None if output is None else user_path(output)
     rows, commands = _kept_rows(path, settings)
     said = (
         command or f"catjac.benchmark.evaluate({_shown(what)}, model={_name(identity)!r}, methods={names!r})"
@@ -283,7 +285,7 @@ def _identity(model: Any) -> Any:
 
 
 def _kept_rows(path: Path | None, settings: dict[str, Any]) -> tuple[list[Row], list[str]]:
-    if path is None or not path.exists():
+    if path is None or not os.path.exists(path):
         return [], []
     rows, before, commands = read_rows(path)
     if before != settings:

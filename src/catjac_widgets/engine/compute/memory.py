@@ -102,13 +102,14 @@ def check_disk(plan: Plan, there: int, missing: int, limit: int, free: int | Non
 
 
 def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
-    """Estimate the seconds that `rows` rows take, and refuse more than is sensible.
+    """Estimate the seconds that `rows` rows take; refuse more time, or memory for a pass, than is sensible.
 
     Raises
     ------
     ResourceError
         With the estimate, and what to do.
     """
+    _check_pass(plan, model)
     sequences = rows * plan.substitutions_per_row
     seconds = sequences * model.seconds_per_sequence(len(plan.model_residues))
     allowed = allowed_hours()
@@ -119,6 +120,18 @@ def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
             f"more with {HOURS_VARIABLE}."
         )
     return seconds
+
+
+def _check_pass(plan: Plan, model: LanguageModel) -> None:
+    """Refuse a sequence of which not even one would fit through the model."""
+    length = len(plan.model_residues)
+    needed = model.row_bytes(length)
+    present = _gpu_memory(model.device) if model.device.type == "cuda" else available_memory()
+    if needed > present:
+        raise ResourceError(
+            f"One pass of {length:,} residues through {plan.model} takes {_gigabytes(needed)} of memory and "
+            f"{model.device} has {_gigabytes(present)}; cut the sequence into domains."
+        )
 
 
 def allowed_hours() -> float:

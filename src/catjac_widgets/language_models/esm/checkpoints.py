@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import pickle
 import re
 import threading
@@ -182,7 +183,7 @@ def _files(path: Path) -> list[Path]:
     if check_file(path, error=CheckpointError, noun="checkpoint") == 0:
         raise CheckpointError(f"{shown(path.name)} is empty; download it again.")
     beside = regression_file(path)
-    return [path, beside] if path.suffix != ".safetensors" and beside.is_file() else [path]
+    return [path, beside] if path.suffix != ".safetensors" and os.path.isfile(beside) else [path]
 
 
 def _read(path: Path) -> _Contents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,9 +33,9 @@ class FairEsmFamily(ModelFamily):
     def claims(self, name: str | Path) -> bool:
         """See `ModelFamily`; any path that is no folder is taken for a checkpoint."""
         if isinstance(name, Path):
-            return not name.is_dir()
+            return not os.path.isdir(name)
         path = user_path(name)
-        if name in PUBLISHED or path.is_file():
+        if name in PUBLISHED or os.path.isfile(path):
             return True
         return path.suffix in _SUFFIXES and _PREFIXED.match(name) is None
 
