@@ -85,7 +85,8 @@ def test_what_is_posted_while_the_same_is_prepared_is_prepared_next() -> None:
     assert not begun.acquire(timeout=0.1)  # one at a time
     go.set()
     assert delivery.flush(10)
-    assert sent == [1, 4]
+    # The first may be overtaken before it is sent, by the last and no other.
+    assert sent in ([1, 4], [4])
 
 
 def test_rounds_are_spaced_but_urgent_posts_are_not() -> None:
