@@ -181,16 +181,17 @@ class Cache:
                 return f"finds no room in the cache ({readable_size(limit)}), because what is in it is in use"
             return ""
 
-    def where_message(self, plan: Kept) -> str | None:
-        """Say, before the first large write of this process, where it goes and how much it is."""
+    def where_message(self, plan: Kept, missing: int) -> str | None:
+        """Say, before the first large write of this process, where these rows go and how much they are."""
+        size = missing * plan.row_bytes
         store = self.store
         if store is None or store.free() is None or store in self._said_where:
             return None
-        if plan.store_bytes < _LARGE_BYTES:
+        if size < _LARGE_BYTES:
             return None
         self._said_where.add(store)
         return (
-            f"Writing {readable_size(plan.store_bytes)} of rows to {store.name} (limit "
+            f"Writing {readable_size(size)} of rows to {store.name} (limit "
             f"{readable_size(self.limit)}; {FOLDER_VARIABLE} and {LIMIT_VARIABLE} change this)."
         )
 

@@ -20,6 +20,9 @@ LAZY_BYTES = 10**9
 HOURS_VARIABLE = "CATJAC_MAX_HOURS"
 DEFAULT_MAX_HOURS = 24.0
 
+#: A single pass that is expected to take longer is run only for those who say how long all may take.
+LONGEST_PASS_SECONDS = 300.0
+
 #: Sequences a batch at most where the device is no GPU; beyond it small models gain nothing.
 LARGEST_BATCH = 128
 
@@ -111,7 +114,14 @@ def check_time(plan: Plan, rows: int, model: LanguageModel) -> float:
     """
     _check_pass(plan, model)
     sequences = rows * plan.substitutions_per_row
-    seconds = sequences * model.seconds_per_sequence(len(plan.model_residues))
+    one = model.seconds_per_sequence(len(plan.model_residues))
+    seconds = sequences * one
+    if rows and one > LONGEST_PASS_SECONDS and not os.environ.get(HOURS_VARIABLE, "").strip():
+        raise ResourceError(
+            f"One pass over {plan.length} residues takes about {one / 60:.0f} minutes with {plan.model} on "
+            f"{model.device}, and cannot be stopped in between; use a part of the sequence or a smaller "
+            f"model, or set {HOURS_VARIABLE} to the hours that all may take."
+        )
     allowed = allowed_hours()
     if seconds > allowed * 3600:
         raise ResourceError(

@@ -178,7 +178,7 @@ class Rows:
     def _make_room(self, entry: Entry, missing: int) -> None:
         reason = cache.make_room(entry, missing)
         if not reason:
-            message = cache.where_message(self.plan)
+            message = cache.where_message(self.plan, missing)
             if message is not None:
                 self._on_note(message)
             return
