@@ -258,7 +258,8 @@ def test_bad_input_is_named_before_anything_runs(esm2, monkeypatch):
             ({"band": "normal"}, "neither 'bootstrap' nor 'wilson'"),
             ({"pattern": "flank"}, "is none of"),
             ({"source": "head"}, "neither 'contact_head' nor 'jacobian'"),
-            ({"sise": 3}, "'sise' is no constant of the protocols"),
+            ({"sise": 3}, "recovery_curves has no option sise="),
+            ({"fragments": {"one": [(3, 9)]}, "margin": 3}, "no option margin= with fragments="),
             ({"fragments": {"four": [(3, 9)]}}, "'four', which is none of the proteins"),
         ):
             with pytest.raises(UsageError, match=words):

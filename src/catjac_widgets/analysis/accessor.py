@@ -10,6 +10,7 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels, summaries
 from catjac_widgets.analysis.contacts import maps as contact_maps
+from catjac_widgets.analysis.options import check_options, options_of
 from catjac_widgets.errors import JacobianError, SequenceError
 from catjac_widgets.proteins.sequences import Sequence
 
@@ -95,12 +96,17 @@ class JacobianAccessor:
 
         Raises
         ------
+        UsageError
+            For an indexer that is none of the array's axes.
         SequenceError
-            If no residue bears that number, or residues of several chains do.
+            If no residue bears that number, or residues of several chains do; or there is no such position or
+            letter.
         JacobianError
             If the array has no such axis or its residue labels are gone.
         """
         array = self._array
+        own = ("chain", "number", "chain_out", "number_out")
+        check_options("J.catjac.sel", indexers, (*own, *map(str, array.xindexes)))
         sides = ("in", "out") if not set(array.dims) & {"pos_i", "pos_j"} else ("i", "j")
         for side, wanted_chain, wanted in (
             (sides[0], chain, number),
@@ -109,14 +115,18 @@ class JacobianAccessor:
             if wanted_chain is None and wanted is None:
                 continue
             array = array.isel({f"pos_{side}": _find(array, side, wanted_chain, wanted)})
-        return array.sel(indexers) if indexers else array
+        for axis, wanted in indexers.items():
+            array = _select(array, axis, wanted)
+        return array
 
     def contacts(self, **options: Any) -> xr.DataArray:
         """Contact map; see `catjac.contacts`."""
+        check_options("J.catjac.contacts", options, options_of(contact_maps.contacts, "J"))
         return contact_maps.contacts(self._array, **options)
 
     def sensitivity(self, **options: Any) -> xr.Dataset:
         """Summaries by residue; see `catjac.sensitivity`."""
+        check_options("J.catjac.sensitivity", options, options_of(summaries.sensitivity, "J"))
         return summaries.sensitivity(self._array, **options)
 
     def epistasis(self) -> xr.DataArray:
@@ -173,6 +183,20 @@ class JacobianAccessor:
         centred = row - row.mean("aa_out")
         norm = (centred**2).sum("aa_out", skipna=False) ** 0.5
         return norm.rename("profile").assign_attrs(labels.provenance(J))
+
+
+def _select(array: xr.DataArray, axis: str, wanted: Any) -> xr.DataArray:
+    """Select by the labels of one axis."""
+    if axis not in array.xindexes:
+        raise JacobianError(
+            f"The array has no axis {axis} left to select on; give its number or chain, or {axis}=, not both."
+        )
+    try:
+        return array.sel({axis: wanted})
+    except (KeyError, TypeError, ValueError) as error:
+        there = array[axis].values
+        labels_there = f"{there[0]} to {there[-1]}" if there.dtype.kind in "iu" else " ".join(map(str, there))
+        raise SequenceError(f"There is no {axis}={wanted!r}; there is {labels_there}.") from error
 
 
 def _find(

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from catjac_widgets.errors import UsageError
+
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
 
@@ -52,12 +54,20 @@ def figure(
     -------
     bokeh.plotting.figure
         Give it a caption with `add_note`, and a legend with ``legend_label=`` and `tidy_legend`.
+
+    Raises
+    ------
+    UsageError
+        For an option that bokeh's figures have not, or one of a wrong kind.
     """
     from bokeh.plotting import figure as bokeh_figure
 
-    made = bokeh_figure(
-        title=title or None, width=width, height=height, tools=tools, toolbar_location="right", **options
-    )
+    chosen = {"toolbar_location": "right"} | options
+    try:
+        made = bokeh_figure(title=title or None, width=width, height=height, tools=tools, **chosen)
+    except (AttributeError, TypeError, ValueError) as error:
+        # bokeh names the option, and the possible or similar ones.
+        raise UsageError(f"bokeh makes no such figure: {str(error).splitlines()[0]}.") from error
     made.toolbar.logo, made.toolbar.autohide = None, True
     made.background_fill_color = made.border_fill_color = None
     made.outline_line_color = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,16 +11,18 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis import labels
+from catjac_widgets.analysis.options import check_options
 from catjac_widgets.analysis.probabilities import entropy, log_softmax
-from catjac_widgets.engine.api import jacobian
+from catjac_widgets.engine.api import run_request
+from catjac_widgets.engine.plans.request import JacobianRequest, make_request
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
 Method = Literal["masked", "wild_type", "approximate"]
 
-#: Options of `jacobian` that make sense where all residues are asked for.
-OPTIONS = ("linker", "unknown", "batch_size", "numerics", "cache")
+#: Options of the Jacobian that change what is computed, or how, without changing what it is read for.
+PASSED_ON = ("linker", "unknown", "batch_size", "numerics", "cache", "lazy")
 
 
 def marginals(
@@ -27,6 +30,7 @@ def marginals(
     model: Any = "mini",
     method: Method = "masked",
     *,
+    positions: Iterable[int] | int | None = None,
     mask: Mask | np.ndarray | Iterable[bool] | None = None,
     progress: bool = True,
     **options: Any,
@@ -43,15 +47,18 @@ def marginals(
         towards the wild type, because a tenth of the training targets was left visible. "approximate": the
         latter with that bias taken out, p(w) = q(w) / (21 − 20 q(w)) and p(b) = q(b) (1 + 20 p(w)), which is
         exact for a perfect model trained with 10 % kept and 10 % random residues.
+    positions
+        1-based positions of the residues asked about, all by default. Each has the numbers that it has among
+        all; with "masked" one pass a position is run.
     options
-        Further options of `jacobian`: `linker`, `unknown`, `batch_size`, `numerics`, `cache`.
+        Further options of `jacobian`: `linker`, `unknown`, `batch_size`, `numerics`, `cache`, `lazy`.
 
     Returns
     -------
     xr.Dataset
-        By `pos` (and `aa`, in the model's order, normalised over these letters): log_probability; score, the
-        log-odds against the wild-type letter; and by residue entropy (nats), effective_letters (e^entropy)
-        and conservation (ln A − entropy).
+        By `pos`, in the order asked (and `aa`, in the model's order, normalised over these letters):
+        log_probability; score, the log-odds against the wild-type letter; and by residue entropy (nats),
+        effective_letters (e^entropy) and conservation (ln A − entropy).
 
     Raises
     ------
@@ -59,22 +66,39 @@ def marginals(
         For a method or an option that does not exist; otherwise as `jacobian`.
     """
     check_method(method)
-    check_options("marginals", options)
-    # Without a row there is nothing to mask: one position is computed only because a Jacobian has at least
-    # one.
-    some: dict[str, Any] = {} if method == "masked" else {"positions": [_first_visible(mask)]}
-    J = jacobian(sequence, model, variant="fast", mask=mask, progress=progress, **some, **options)
+    check_options("marginals", options, ("method", "positions", "mask", "progress", *PASSED_ON))
+    request = make_request(sequence, model, positions=positions, mask=mask, variant="fast", **options)
+    return marginals_of(request, method, progress=progress)
+
+
+def check_method(method: Any) -> None:
+    """Refuse a method that does not exist."""
+    if method not in get_args(Method):
+        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
+
+
+def marginals_of(request: JacobianRequest, method: Method, *, progress: bool = True) -> xr.Dataset:
+    """Compute the marginals of the positions of a request for a fast Jacobian; see `marginals`."""
+    plan = request.plan
+    if method == "masked" and plan.wanted:
+        J = run_request(request, progress=progress)
+    else:
+        # Without a row there is nothing to mask: one position is computed only because a Jacobian has at
+        # least one.
+        J = run_request(dataclasses.replace(request, positions=(plan.runnable[0] + 1,)), progress=progress)
     baseline = J["wild_type_logits"].transpose("pos_out", "aa_out").values.astype(np.float64)
-    logits = _masked_logits(J, baseline) if method == "masked" else baseline
+    asked = np.array(request.positions) - 1
+    logits = baseline[asked]
+    if method == "masked" and plan.wanted:
+        logits += _effects_of_masking(J, asked)
     letters = labels.letters(J, "aa_out")
-    wild_type = np.array([letters.index(str(letter)) for letter in J["wild_type_out"].values])
+    wild_type = np.array([letters.index(str(letter)) for letter in J["wild_type_out"].values[asked]])
     log_p = log_softmax(logits)
-    hidden = np.ones(len(wild_type), dtype=bool)
-    hidden[[position - 1 for position in labels.visible_positions(J) or ()]] = False
     if method == "approximate":
-        log_p[~hidden] = without_kept_bias(log_p[~hidden], wild_type[~hidden])
+        shown = ~plan.mask.array[asked]
+        log_p[shown] = without_kept_bias(log_p[shown], wild_type[shown])
     every = np.arange(len(wild_type))
-    coords = labels.map_coordinates(J, [""])
+    coords = labels.map_coordinates(J, [""], index=asked)
     coords["aa"] = ("aa", np.array(letters, dtype=str))
     H = entropy(log_p)
     return xr.Dataset(
@@ -95,6 +119,7 @@ def substitution_scores(
     model: Any = "mini",
     method: Method = "masked",
     *,
+    positions: Iterable[int] | int | None = None,
     mask: Mask | np.ndarray | Iterable[bool] | None = None,
     progress: bool = True,
     **options: Any,
@@ -103,7 +128,7 @@ def substitution_scores(
 
     Parameters
     ----------
-    sequence, model, method, mask, progress, options
+    sequence, model, method, positions, mask, progress, options
         See `marginals`.
 
     Returns
@@ -125,51 +150,11 @@ def substitution_scores(
     function, NeurIPS (wild-type and masked marginals).
     """
     check_method(method)
-    check_options("substitution_scores", options)
-    table = marginals(sequence, model, method, mask=mask, progress=progress, **options)
+    check_options("substitution_scores", options, ("method", "positions", "mask", "progress", *PASSED_ON))
+    table = marginals(sequence, model, method, positions=positions, mask=mask, progress=progress, **options)
     scores = table["score"].rename("substitution_score")
     kind = f"substitution scores, {method.replace('_', ' ')} marginals"
     return scores.assign_attrs({**table.attrs, "kind": kind, "units": "nats"})
-
-
-def check_method(method: Any) -> None:
-    """Refuse a method that does not exist.
-
-    Raises
-    ------
-    UsageError
-        With those that do.
-    """
-    if method not in get_args(Method):
-        raise UsageError(f"method={method!r} is none of {', '.join(map(repr, get_args(Method)))}.")
-
-
-def check_options(function: str, options: Mapping[str, Any], allowed: Iterable[str] = OPTIONS) -> None:
-    """Refuse options that a function of all residues does not have.
-
-    Parameters
-    ----------
-    function
-        Its name, for the sentence.
-    options
-        What was given.
-    allowed
-        What there is.
-
-    Raises
-    ------
-    UsageError
-        Naming the first of the others.
-    """
-    allowed = tuple(allowed)
-    stray = next((name for name in options if name not in allowed), None)
-    if stray == "positions":
-        raise UsageError(
-            f"{function} is of all residues; leave out positions= and select from what it gives."
-        )
-    if stray is not None:
-        known = ", ".join(f"{name}=" for name in allowed)
-        raise UsageError(f"{function} has no option {stray}=; leave it out (beside its own it has {known}).")
 
 
 def without_kept_bias(log_q: np.ndarray, wild_type: np.ndarray) -> np.ndarray:
@@ -190,14 +175,9 @@ def without_kept_bias(log_q: np.ndarray, wild_type: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def _masked_logits(J: xr.DataArray, baseline: np.ndarray) -> np.ndarray:
-    """Logits of each residue while it is masked: J_f[i, 0, i] + z[i]; of hidden residues, the baseline's."""
-    logits = baseline.copy()
+def _effects_of_masking(J: xr.DataArray, asked: np.ndarray) -> np.ndarray:
+    """Find what masking a residue does to its own logits, J_f[i, 0, i]; 0 if it is hidden already."""
+    effects = np.zeros((len(asked), J.sizes["aa_out"]))
     for k in np.flatnonzero(labels.rows_present(J)):
-        logits[k] += J.isel(pos_in=k, aa_in=0, pos_out=k).values
-    return logits
-
-
-def _first_visible(mask: Any) -> int:
-    masked = np.asarray(mask.array if isinstance(mask, Mask) else mask if mask is not None else [False])
-    return int(np.argmin(masked)) + 1
+        effects[k] = J.isel(pos_in=k, aa_in=0, pos_out=asked[k]).values
+    return effects

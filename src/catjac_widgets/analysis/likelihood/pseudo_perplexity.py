@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.likelihood.marginals import (
-    OPTIONS,
-    Method,
-    check_method,
-    check_options,
-    marginals,
-)
+from catjac_widgets.analysis.likelihood.marginals import PASSED_ON, Method, check_method, marginals_of
+from catjac_widgets.analysis.options import check_options
 from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.engine.jobs.passes import in_batches
 from catjac_widgets.engine.plans.request import make_request
@@ -23,6 +19,9 @@ from catjac_widgets.language_models.base import WholeVocabulary
 from catjac_widgets.language_models.registry import resolve_model
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
+
+#: Options that make sense where the logits of the whole vocabulary are run anew.
+_WHOLE_VOCABULARY = ("linker", "unknown", "batch_size", "cache")
 
 
 class PseudoPerplexity(float):
@@ -63,6 +62,8 @@ def pseudo_perplexity(
     *,
     letters: int | None = None,
     method: Method = "masked",
+    positions: Iterable[int] | int | None = None,
+    mask: Mask | np.ndarray | Iterable[bool] | None = None,
     progress: bool = True,
     **options: Any,
 ) -> PseudoPerplexity:
@@ -76,8 +77,12 @@ def pseudo_perplexity(
         ESM-1); these logits are not kept in the cache.
     method
         As for `marginals`; other than "masked" it is a pseudo-perplexity in name only.
-    sequence, model, progress, options
-        As for `marginals`; over the whole vocabulary `mask`, `linker`, `unknown` and `batch_size`.
+    positions
+        1-based positions of the residues that are scored, each given all others; all by default. Hidden ones
+        are not scored.
+    sequence, model, mask, progress, options
+        As for `marginals`; over the whole vocabulary the options are `linker`, `unknown`, `batch_size` and
+        `cache` (nothing of it is kept).
 
     Returns
     -------
@@ -88,10 +93,10 @@ def pseudo_perplexity(
     Raises
     ------
     ModelError
-        If the model does not tell the logits of its whole vocabulary, or gives some that are not finite.
+        If the model does not tell the logits of its whole vocabulary.
     UsageError
         For another number of letters, for the approximate method over the whole vocabulary (it is derived for
-        20 letters), or under a mask that hides everything.
+        20 letters), for an option that does not apply, or if all positions asked for are hidden.
 
     References
     ----------
@@ -100,19 +105,33 @@ def pseudo_perplexity(
     .. [3] Zhang Z. et al. (2024), PNAS 121:e2406285121 (over the 20 amino acids).
     """
     check_method(method)
-    check_options("pseudo_perplexity", options, ("mask", *OPTIONS))
-    request = make_request(
-        sequence, model, **{key: options[key] for key in ("mask", "linker", "unknown") if key in options}
-    )
-    plan, resolved = request.plan, request.model
+    own_options = ("letters", "method", "positions", "mask", "progress")
+    check_options("pseudo_perplexity", options, (*own_options, *PASSED_ON))
+    request = make_request(sequence, model, positions=positions, mask=mask, variant="fast", **options)
+    plan = request.plan
     own = len(plan.letters)
+    if not plan.wanted:
+        raise UsageError(
+            "The mask hides every residue that positions= asks for, so none is scored; ask for visible ones."
+        )
     if letters is None or letters == own:
-        table = marginals(sequence, model, method, progress=progress, **options)
+        table = marginals_of(request, method, progress=progress)
         wild_type = table["wild_type"].values
         log_p = table["log_probability"].sel(aa=xr.DataArray(wild_type, dims="pos")).values
-        log_p = log_p[~plan.mask.array]
+        log_p = log_p[~plan.mask.array[table["pos"].values - 1]]
         return PseudoPerplexity(float(log_p.sum()), len(log_p), own, method)
-    loaded = resolve_model(resolved)
+    if method == "approximate":
+        raise UsageError(
+            f"The approximate method is derived for {own} letters; leave letters= out, or use "
+            "method='masked'."
+        )
+    check_options(
+        "pseudo_perplexity",
+        options,
+        (*own_options, *_WHOLE_VOCABULARY),
+        f"over another number of letters than {own}",
+    )
+    loaded = resolve_model(request.model)
     if not isinstance(loaded, WholeVocabulary):
         raise ModelError(
             f"{loaded.name} tells the logits of its {own} letters only, not of {letters}; leave letters= out."
@@ -122,17 +141,7 @@ def pseudo_perplexity(
             f"letters={letters!r} is neither {own}, the letters of {loaded.name}, nor "
             f"{len(loaded.vocabulary)}, its whole vocabulary."
         )
-    if method == "approximate":
-        raise UsageError(
-            f"The approximate method is derived for {own} letters; leave letters= out, or use "
-            "method='masked'."
-        )
-    check_options(
-        "pseudo_perplexity over the whole vocabulary",
-        options,
-        ("mask", "linker", "unknown", "batch_size", "cache"),
-    )
-    log_p = _whole_vocabulary(plan, loaded, method, options.get("batch_size"), progress)
+    log_p = _whole_vocabulary(plan, loaded, method, request.batch_size, progress)
     return PseudoPerplexity(float(log_p.sum()), len(log_p), letters, method)
 
 
@@ -143,7 +152,7 @@ def _whole_vocabulary(
     import torch
 
     residues, hidden = plan.model_residues, plan.model_mask
-    visible = np.flatnonzero(~plan.mask.array)
+    visible = np.array(plan.wanted)
     places = plan.kept[visible]
     columns = np.array([model.vocabulary.index(plan.sequence.residues[k]) for k in visible])
     masked = hidden.array if hidden is not None else np.zeros(len(residues), dtype=bool)
@@ -155,11 +164,6 @@ def _whole_vocabulary(
 
     def run(part: slice) -> np.ndarray:
         logits = model.vocabulary_logits(inputs[part]).double().cpu().numpy()
-        if not np.isfinite(logits[:, places]).all():
-            raise ModelError(
-                f"{plan.model} gives logits that are not finite; its weights or its number type cannot be "
-                "used."
-            )
         if method == "wild_type":
             return log_softmax(logits[0, places])[np.arange(len(places)), columns]
         rows = np.arange(len(logits))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from catjac_widgets.analysis.options import check_options, options_of
 from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.targets import target_of
 from catjac_widgets.errors import UsageError
@@ -65,12 +68,18 @@ def find_jump(
     threshold, rise, window, exceptions, drop
         As published by default.
 
+    Raises
+    ------
+    UsageError
+        For a constant that makes no sense.
+
     References
     ----------
     Zhang Z. et al. (2024), Protein language models learn evolutionary statistics of interacting sequence
     motifs, PNAS 121:e2406285121; ``find_stable_jumps`` of the
     authors' notebook contact_recovery/14_catch_jumps.
     """
+    _check_constants(threshold, rise, window, exceptions, drop)
     y = np.asarray(list(curve) if not isinstance(curve, np.ndarray) else curve, dtype=np.float64)
     gaps = np.flatnonzero(np.isnan(y))
     y = y[: gaps[0]] if len(gaps) else y
@@ -89,6 +98,15 @@ def find_jump(
         first=int(rises[0]) if len(rises) else None,
         stable=stable,
     )
+
+
+def _check_constants(threshold: Any, rise: Any, window: Any, exceptions: Any, drop: Any) -> None:
+    for name, value in (("threshold", threshold), ("rise", rise), ("drop", drop)):
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise UsageError(f"{name}={value!r} is no number; give one on the scale of R, for instance 0.5.")
+    for name, value, least in (("window", window, 1), ("exceptions", exceptions, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise UsageError(f"{name}={value!r} is no number of flank lengths; give {least} or more.")
 
 
 @dataclass(frozen=True)
@@ -141,6 +159,7 @@ def minimum_segment(
     motifs, PNAS 121:e2406285121; the authors' notebook
     contact_recovery/15_minimum_seg.
     """
+    check_options("minimum_segment", jump, ("size", *options_of(find_jump, "curve")))
     t = find_jump(both, **jump).stable  # type: ignore[arg-type]
     if t is None:
         return MinimumSegment(None, None, None, None, "")
@@ -176,9 +195,12 @@ def recovery_jumps(found: xr.Dataset, *, threshold: float | None = None, **const
     Raises
     ------
     UsageError
-        If the flank lengths are not 0, 1, 2, … (a jump is a rise in one step), or there is no threshold.
+        If the flank lengths are not 0, 1, 2, … (a jump is a rise in one step), there is no threshold, or a
+        constant does not exist or makes no sense.
     """
+    check_options("recovery_jumps", constants, options_of(find_jump, "curve"))
     limit = _threshold(found, threshold)
+    find_jump([], threshold=limit, **constants)  # There may be no curve that would refuse them.
     axis = _checked(found)
     R = found["R"].transpose("pattern", axis, "step").values
     jumps = [[find_jump(curve, threshold=limit, **constants) for curve in curves] for curves in R]
@@ -239,7 +261,9 @@ def minimum_segments(found: xr.Dataset, *, threshold: float | None = None, **con
     UsageError
         As `recovery_jumps`, and if a pattern is missing.
     """
+    check_options("minimum_segments", constants, options_of(find_jump, "curve"))
     limit = _threshold(found, threshold)
+    find_jump([], threshold=limit, **constants)  # There may be no curve that would refuse them.
     axis = _checked(found)
     missing = [name for name in _SIDES if name not in found["pattern"].values]
     if missing:
@@ -284,4 +308,4 @@ def _threshold(found: Any, threshold: float | None) -> float:
     attrs = getattr(found, "attrs", {})
     if threshold is None and attrs.get("source") == "jacobian" and "threshold" not in attrs:
         raise UsageError("R of a Jacobian is on no calibrated scale; give the threshold= that you mean.")
-    return float(attrs.get("threshold", RECOVERED) if threshold is None else threshold)
+    return attrs.get("threshold", RECOVERED) if threshold is None else threshold

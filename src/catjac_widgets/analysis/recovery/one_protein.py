@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.contacts.head import CONTACT_HEAD_MAPS, check_contact_head
+from catjac_widgets.analysis.options import check_options, options_of
 from catjac_widgets.analysis.recovery.measures import RECOVERED
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
-from catjac_widgets.analysis.recovery.protocols import Protocol, choose_targets
+from catjac_widgets.analysis.recovery.protocols import CONSTANTS, Protocol, choose_targets
 from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
 from catjac_widgets.analysis.recovery.target_scan import run_targets
 from catjac_widgets.analysis.recovery.targets import as_target
@@ -188,8 +189,10 @@ def recovery_scan(
     Raises
     ------
     CatjacError
-        As `recovery`, and if eligibility cannot be judged.
+        As `recovery`, if eligibility cannot be judged, and for a constant that has no use: the protocol does
+        not go by it, or the targets are given, for which only masked_ends matters.
     """  # noqa: E501
+    check_constants(recovery_scan, protocol, fragments, constants)
     rules = make_protocol(protocol, **constants)
     identity, resolved, parsed = _prepare(sequence, model, source, unknown, rules.masked_ends)
     patterns = check_patterns(pattern)
@@ -221,6 +224,27 @@ def recovery_scan(
         stop=stop,
     )
     return found.assign_attrs(chosen)
+
+
+def check_constants(
+    function: Callable[..., Any], protocol: Any, fragments: Any, constants: Mapping[str, Any]
+) -> None:
+    """Refuse options that are none of a function's own, and no constants that its targets are chosen by.
+
+    Raises
+    ------
+    UsageError
+        Names the option, and those that are possible.
+    """
+    name = protocol.name if isinstance(protocol, Protocol) else protocol
+    used = CONSTANTS.get(name, ()) if isinstance(name, str) else ()
+    why = f"with protocol={name!r}"
+    if fragments is not None:
+        used, why = ("masked_ends",), "with fragments="
+    elif not used:
+        return  # There is no such protocol, which is said by itself.
+    own = options_of(function, "sequence", "proteins", "model")
+    check_options(function.__name__, constants, (*own, *used), why)
 
 
 def _prepare(

@@ -11,7 +11,7 @@ import xarray as xr
 
 from catjac_widgets.analysis.recovery.bands import BANDS, bootstrap, wilson
 from catjac_widgets.analysis.recovery.measures import RECOVERED
-from catjac_widgets.analysis.recovery.one_protein import check_source, recovery_scan
+from catjac_widgets.analysis.recovery.one_protein import check_constants, check_source, recovery_scan
 from catjac_widgets.analysis.recovery.patterns import AVOIDED, PUBLISHED_PATTERNS, check_patterns
 from catjac_widgets.analysis.recovery.protocols import protocol as make_protocol
 from catjac_widgets.analysis.statistics import DRAWS
@@ -102,6 +102,7 @@ def recovery_curves(
     if band not in BANDS:
         raise UsageError(f"band={band!r} is neither 'bootstrap' nor 'wilson'.")
     patterns = check_patterns(pattern)
+    check_constants(recovery_curves, protocol, fragments, constants)
     rules = make_protocol(protocol, **constants)
     listed = steps if steps is None or isinstance(steps, int) else list(steps)
     named = _named(proteins)

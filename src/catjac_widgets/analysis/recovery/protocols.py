@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, groupby
+from numbers import Integral, Real
 
 import numpy as np
 
+from catjac_widgets.analysis.options import check_options
 from catjac_widgets.analysis.recovery.targets import Target
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.sequences import Sequence
 
 PROTOCOLS = ("segment", "pair", "nearby")
+
+#: The constants that each protocol goes by.
+CONSTANTS = {
+    "segment": ("size", "minimum_contacts", "margin", "picks", "masked_ends"),
+    "pair": ("size", "minimum_contacts", "margin", "distance", "strand", "helix", "picks", "masked_ends"),
+    "nearby": ("size", "minimum_contacts", "gap", "picks", "masked_ends"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
             raise UsageError(f"protocol={self.name!r} is none of {', '.join(map(repr, PROTOCOLS))}.")
+        self._check_kinds()
         if self.size < 2 or self.margin < 0 or self.gap < 0 or (self.picks is not None and self.picks < 1):
             raise UsageError("size must be 2 or more, margin and gap 0 or more, picks 1 or more (or None).")
         nearest, farthest = self.distance
@@ -66,14 +77,30 @@ class Protocol:
                 f"distance={self.distance!r} holds no pair; give for instance (50, 100) or (100, None)."
             )
 
+    def _check_kinds(self) -> None:
+        counts = {name: getattr(self, name) for name in ("size", "margin", "strand", "helix", "gap")}
+        if self.picks is not None:
+            counts["picks"] = self.picks
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise UsageError(f"{name}={value!r} is no whole number; give for instance {name}=5.")
+        least = self.minimum_contacts
+        if isinstance(least, bool) or not isinstance(least, Real) or math.isnan(least):
+            raise UsageError(f"minimum_contacts={least!r} is no number; give for instance 15.")
+        ends = self.distance if isinstance(self.distance, tuple | list) else ()
+        if len(ends) != 2 or not all(
+            isinstance(end, Integral) or (end is None and k == 1) for k, end in enumerate(ends)
+        ):
+            raise UsageError(f"distance={self.distance!r} is no range; give for instance (50, 100).")
 
-def protocol(name: str | Protocol = "segment", **changes: object) -> Protocol:
+
+def protocol(name: str | Protocol = "segment", /, **changes: object) -> Protocol:
     """Give a published protocol with some of its constants changed; a `Protocol` as it is.
 
     Raises
     ------
     UsageError
-        For a protocol or a constant that does not exist or makes no sense.
+        For a protocol that does not exist, a constant that it does not go by, or one that makes no sense.
     """
     if isinstance(name, Protocol):
         if changes:
@@ -84,14 +111,9 @@ def protocol(name: str | Protocol = "segment", **changes: object) -> Protocol:
         "pair": (11, 10.0, False),
         "nearby": (11, 10.0, True),
     }
-    if name not in published:
+    if not isinstance(name, str) or name not in published:
         raise UsageError(f"protocol={name!r} is none of {', '.join(map(repr, PROTOCOLS))}.")
-    unknown = set(changes) - set(Protocol.__dataclass_fields__)
-    if unknown:
-        raise UsageError(
-            f"{sorted(unknown)[0]!r} is no constant of the protocols; they have "
-            f"{', '.join(list(Protocol.__dataclass_fields__)[1:])}."
-        )
+    check_options(f"The protocol {name!r}", changes, CONSTANTS[name])
     size, minimum, masked_ends = published[name]
     constants = {"name": name, "size": size, "minimum_contacts": minimum, "masked_ends": masked_ends}
     return Protocol(**(constants | changes))  # type: ignore[arg-type]
