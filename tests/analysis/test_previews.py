@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 import catjac
 from catjac_widgets.analysis.previews import preview as previews
 from catjac_widgets.engine.backends.threads import Priority, worker_for
+from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.jobs.job import Job
 from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
@@ -162,7 +163,8 @@ def test_potts_models_give_exact_rows_and_say_why() -> None:
 def test_altered_models_give_exact_rows_and_say_why() -> None:
     altered = random_esm2(2)
     altered.layers[1].register_forward_hook(lambda *_: None)
-    frames = list(catjac.preview("ACDEFGHIK", catjac.wrap(altered)))
+    with pytest.warns(CacheWarning, match="cannot be seen through"):
+        frames = list(catjac.preview("ACDEFGHIK", catjac.wrap(altered)))
     assert labels_of(frames)[0] == "contact head"
     assert all(label.startswith("Jacobian") for label in labels_of(frames)[1:])
     assert "altered" in frames[-1].attrs["note"]

@@ -14,7 +14,7 @@ from stubs import PottsModel, SlowModel
 import catjac_widgets
 from catjac_widgets.analysis.contacts import maps as contact_maps
 from catjac_widgets.engine.cache import stored
-from catjac_widgets.errors import JacobianError
+from catjac_widgets.errors import CacheError, JacobianError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 from catjac_widgets.proteins.masks import Mask
 
@@ -61,7 +61,7 @@ def test_the_sensitivity_of_a_stored_jacobian_needs_no_row(own_cache, variant, h
     read = catjac_widgets.cache.info().rows_read
     for row in own_cache.rglob("jacobian/c.*"):
         row.write_bytes(b"x" * row.stat().st_size)  # whoever reads one finds out
-    with pytest.raises(ValueError, match="checksum"):
+    with pytest.raises(CacheError, match="checksum"):
         lazy[0].load()
     found = catjac_widgets.sensitivity(lazy)
     assert catjac_widgets.cache.info().rows_read == read

@@ -164,6 +164,11 @@ def _whole_vocabulary(
 
     def run(part: slice) -> np.ndarray:
         logits = model.vocabulary_logits(inputs[part]).double().cpu().numpy()
+        if not np.isfinite(logits[:, places]).all():
+            raise ModelError(
+                f"{plan.model} gives logits that are not finite; its weights or its number type cannot be "
+                "used."
+            )
         if method == "wild_type":
             return log_softmax(logits[0, places])[np.arange(len(places)), columns]
         rows = np.arange(len(logits))
