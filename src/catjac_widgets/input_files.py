@@ -13,6 +13,7 @@ import os
 import stat
 import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from catjac_widgets.errors import CatjacError
 
@@ -100,9 +101,9 @@ def read_file(path: Path, *, limit: int, error: type[CatjacError], noun: str) ->
         raise too_large
     try:
         with _opened(path) as file:
-            content = file.read(limit + 1)
+            content = _read_part(file, limit + 1)
         if content[:2] == b"\x1f\x8b":
-            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(limit + 1)
+            content = _read_part(cast(BinaryIO, gzip.GzipFile(fileobj=io.BytesIO(content))), limit + 1)
     except MemoryError as problem:
         raise error(
             f"The {noun} {shown(path.name)} does not fit into memory; give a part of it."
@@ -121,6 +122,15 @@ def read_file(path: Path, *, limit: int, error: type[CatjacError], noun: str) ->
 def megabytes(size: int) -> str:
     """Write a number of bytes as people do."""
     return f"{size / 2**20:,.0f} MB"
+
+
+def _read_part(file: BinaryIO, most: int) -> bytes:
+    """Read at most so many bytes; asked for all at once, Python sets aside memory for all of them."""
+    parts: list[bytes] = []
+    while most > 0 and (part := file.read(min(most, 2**20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def _opened(path: Path) -> io.BufferedReader:

@@ -8,11 +8,13 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Literal
+
+from catjac_widgets.errors import CatjacError
 
 #: The front ends that must lie where the Jupyter *server* finds them, by the package that brings them.
 FRONT_ENDS = {
@@ -78,7 +80,8 @@ class Report:
 
 def examine() -> Report:
     """Look at everything: versions, devices, models, cache and front ends."""
-    return Report([*versions(), *devices(), *embedded(), *cache_folder(), *front_ends(), *kernels()])
+    parts = (versions, environment, devices, embedded, cache_folder, front_ends, kernels)
+    return Report([finding for part in parts for finding in part()])
 
 
 def versions() -> Iterator[Finding]:
@@ -109,6 +112,23 @@ def versions() -> Iterator[Finding]:
             "problem",
             "pip uninstall esm, then pip install --force-reinstall --no-deps fair-esm",
         )
+
+
+def environment() -> Iterator[Finding]:
+    """List the environment variables whose value makes no sense."""
+    from catjac_widgets.engine.cache.store import cache
+    from catjac_widgets.engine.compute.memory import allowed_hours
+
+    def limit() -> object:
+        return cache.limit
+
+    checks: tuple[Callable[[], object], ...] = (allowed_hours, limit)
+    for check in checks:
+        try:
+            check()
+        except CatjacError as error:
+            name, _, said = str(error).partition("=")
+            yield Finding(name, said, "problem", f"unset {name}, or give it another value")
 
 
 def devices() -> Iterator[Finding]:
@@ -183,13 +203,17 @@ def cache_folder() -> Iterator[Finding]:
     if folder is None:
         yield Finding("cache", "off" if cache.is_off else "in memory", "note", "CATJAC_CACHE says so")
         return
-    nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
-    if not os.access(nearest, os.W_OK):
+    nearest = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), Path("/"))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         yield Finding(
             "cache", f"{folder} cannot be written to", "problem", "set CATJAC_CACHE to a folder of yours"
         )
         return
-    lines = str(cache.info()).splitlines()
+    try:
+        lines = str(cache.info()).splitlines()
+    except CatjacError as error:
+        yield Finding("cache", str(error), "problem")
+        return
     yield Finding("cache", "; ".join(" ".join(line.split()) for line in lines[:3]).removeprefix("where "))
 
 

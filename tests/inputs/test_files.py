@@ -61,7 +61,7 @@ def bound_socket(path: Path) -> None:
         made.bind(str(path))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("make", [fifo, folder, device, loop, bound_socket])
 def test_what_is_no_regular_file_is_refused_unopened(

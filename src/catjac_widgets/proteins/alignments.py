@@ -100,7 +100,7 @@ class Alignment:
         rows = ("".join(letters[row]) for row in self.states)
         names = [self.name or "1", *map(str, range(2, len(self) + 1))]
         text = "".join(f">{name}\n{row}\n" for name, row in zip(names, rows, strict=True))
-        Path(path).write_text(text, encoding="ascii")
+        Path(path).write_text(text, encoding="utf-8")
 
     def weights(self, identity: float = IDENTITY) -> np.ndarray:
         """Give each row 1 / (number of rows at least so identical, itself included), float64 (N,).

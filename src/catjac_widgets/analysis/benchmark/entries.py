@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from catjac_widgets.errors import SequenceError, StructureError, UsageError
-from catjac_widgets.input_files import read_file, reason, user_path
+from catjac_widgets.input_files import read_file, reason, shown, user_path
 from catjac_widgets.proteins.alignments import GAP, LARGEST_ALIGNMENT, Alignment, read_alignment
 from catjac_widgets.proteins.reading import as_sequence, read_records
 from catjac_widgets.proteins.sequences import Chain, Sequence
@@ -89,7 +89,10 @@ class Entry:
         """
         if self.sequence is not None:
             return _read_sequence(self.sequence, self.name)
-        assert self.aligned is not None
+        if self.aligned is None:
+            raise SequenceError(
+                f"{shown(self.name)} has neither a sequence (.fasta) nor an alignment (.a3m); add one."
+            )
         return Sequence((Chain("A", self.aligned.query),), self.name)
 
     @cached_property
