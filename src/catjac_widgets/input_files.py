@@ -82,7 +82,7 @@ def check_file(path: Path, *, error: type[CatjacError], noun: str) -> int:
     return found.st_size
 
 
-def read_file(path: Path, *, limit: int, error: type[CatjacError], noun: str) -> bytes:
+def read_file(path: Path, *, limit: int, error: type[CatjacError], noun: str, unpack: bool = True) -> bytes:
     """Read a file as a whole, unpacked where it is gzipped.
 
     Parameters
@@ -91,6 +91,8 @@ def read_file(path: Path, *, limit: int, error: type[CatjacError], noun: str) ->
         See `check_file`.
     limit
         The most bytes that it may have, packed and unpacked.
+    unpack
+        Whether it is unpacked.
     """
     size = check_file(path, error=error, noun=noun)
     too_large = error(
@@ -102,7 +104,7 @@ def read_file(path: Path, *, limit: int, error: type[CatjacError], noun: str) ->
     try:
         with _opened(path) as file:
             content = _read_part(file, limit + 1)
-        if content[:2] == b"\x1f\x8b":
+        if unpack and content[:2] == b"\x1f\x8b":
             content = _read_part(cast(BinaryIO, gzip.GzipFile(fileobj=io.BytesIO(content))), limit + 1)
     except MemoryError as problem:
         raise error(

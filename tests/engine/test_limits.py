@@ -47,6 +47,8 @@ def test_too_much_time_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPat
         def seconds_per_sequence(self, length: int) -> float:
             return 3600.0
 
+    # One pass alone is refused too; here all together are.
+    monkeypatch.setattr(resources, "LONGEST_PASS_SECONDS", 1e9)
     model = Endless()
     with pytest.raises(
         ResourceError, match=r"about 266 hours with potts stub 0 on cpu \(266 sequences\).*CATJAC_MAX_HOURS"

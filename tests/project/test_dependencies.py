@@ -13,6 +13,7 @@ from pathlib import Path
 # Required for what another package of the list does with it; imported nowhere.
 NEEDED_BY_OTHERS = {
     "h5py": "h5netcdf reads and writes with it",
+    "zarr": "xarray writes Jacobians as zarr with it",
     "jupyter-bokeh": "bokeh figures become widgets by it, found by name",
 }
 # Imported where it is there, and never needed for what the package promises.

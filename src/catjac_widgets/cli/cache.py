@@ -41,12 +41,11 @@ def cache_list() -> None:
 @click.pass_context
 def cache_verify(context: click.Context, repair: bool) -> None:
     """Read everything and check it against its digests."""
-    from tqdm import tqdm
-
     from catjac_widgets.engine.cache.upkeep import list_entries, verify_entry
+    from catjac_widgets.progress import with_progress
 
     entries, wrong, checked = list_entries(_folder()), 0, 0
-    for each in tqdm(entries, desc="Verify", unit="entry", disable=None):
+    for each in with_progress(entries, "Verify", unit="entry"):
         verdict = verify_entry(each.folder, repair=repair)
         checked += verdict.checked
         for problem in verdict.problems:

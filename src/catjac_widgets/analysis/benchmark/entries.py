@@ -266,6 +266,9 @@ def _content(part: Any) -> bytes:
     path = Path(part) if isinstance(part, Path) or _kind(part) else None
     if path is None:
         return str(part).encode()
+    # As it lies there, packed or not, so that rows of former tables are known again.
     if _kind(path) == "structure":
-        return read_file(path, limit=LARGEST_STRUCTURE, error=StructureError, noun="structure file")
-    return read_file(path, limit=LARGEST_ALIGNMENT, error=SequenceError, noun="FASTA file or alignment")
+        noun = "structure file"
+        return read_file(path, limit=LARGEST_STRUCTURE, error=StructureError, noun=noun, unpack=False)
+    noun = "FASTA file or alignment"
+    return read_file(path, limit=LARGEST_ALIGNMENT, error=SequenceError, noun=noun, unpack=False)
