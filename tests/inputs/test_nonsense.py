@@ -182,6 +182,24 @@ def test_a_setting_that_is_none_is_named(
     assert value in said(caught.value)
 
 
+def test_a_limit_beyond_all_numbers_is_no_size(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", "9" * 400)
+    with pytest.raises(UsageError, match=r"CATJAC_CACHE_LIMIT=.* is not a size") as caught:
+        catjac.jacobian(RESIDUES, variant="fast", progress=False)
+    said(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["CATJAC_CACHE", "TORCH_HOME"])
+def test_the_home_of_nobody_is_a_folder_of_that_name(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own_cache: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, "~nobody-of-that-name/x")
+    assert catjac.jacobian(RESIDUES, variant="fast", progress=False).size
+    assert len(str(catjac.models())) > 100
+    assert (tmp_path / "~nobody-of-that-name").exists() == (variable == "CATJAC_CACHE")
+
+
 # ---- the magic
 
 

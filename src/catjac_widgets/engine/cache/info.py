@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from catjac_widgets.errors import UsageError
+from catjac_widgets.input_files import shown
 
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -74,9 +76,10 @@ def parse_size(text: str, *, name: str) -> int:
         For anything else; `name` says what it is the value of.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", text.upper())
-    if match is None:
-        raise UsageError(f"{name}={text!r} is not a size; write for instance 5GB.")
-    return int(float(match.group(1)) * _UNITS[match.group(2)])
+    size = float(match.group(1)) * _UNITS[match.group(2)] if match is not None else math.inf
+    if not math.isfinite(size):
+        raise UsageError(f"{name}={shown(text)!r} is not a size; write for instance 5GB.")
+    return int(size)
 
 
 def parse_duration(value: str | datetime.timedelta) -> float:

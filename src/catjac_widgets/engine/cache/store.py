@@ -22,6 +22,7 @@ from catjac_widgets.engine.cache.info import (
     readable_size,
 )
 from catjac_widgets.engine.cache.memory import MemoryStore
+from catjac_widgets.input_files import user_path
 from catjac_widgets.language_models.potts.kept_fits import fits_folder
 
 FOLDER_VARIABLE = "CATJAC_CACHE"
@@ -59,7 +60,7 @@ class Cache:
         if setting.lower() in ("off", "memory"):
             return None
         if setting:
-            return Path(setting).expanduser()
+            return user_path(setting)
         import platformdirs
 
         return Path(platformdirs.user_cache_dir("catjac", appauthor=False)) / "jacobians"

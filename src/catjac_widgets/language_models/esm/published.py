@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from catjac_widgets.input_files import user_path
 from catjac_widgets.language_models.catalogue import in_bytes
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -130,4 +131,4 @@ def hub_folder() -> Path:
     # The same rule without importing torch, which takes seconds.
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return user_path(home) / "hub" / "checkpoints"
