@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from checkpoints import random_esm2
 from relatives import mutated
 from stubs import PottsModel
 
@@ -30,3 +31,10 @@ def folder(tmp_path):
 @pytest.fixture
 def model():
     return PottsModel(seed=3)
+
+
+@pytest.fixture(scope="module")
+def esm2():
+    """A random ESM-2 and its alphabet."""
+    module = random_esm2()
+    return module, module.alphabet

@@ -15,12 +15,6 @@ from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Chain, Sequence
 
 
-@pytest.fixture(scope="module")
-def esm2():
-    module = random_esm2()
-    return module, module.alphabet
-
-
 @pytest.mark.parametrize("hidden", [[], [(2, 4), (9, 9)]])
 def test_it_is_what_fair_esm_predicts(esm2, hidden):
     module, alphabet = esm2

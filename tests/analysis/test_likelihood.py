@@ -5,11 +5,11 @@ import pickle
 import esm
 import numpy as np
 import pytest
-import xarray as xr
-from checkpoints import random_esm1, random_esm2
+from checkpoints import random_esm1
 from hypothesis import given
 from hypothesis import strategies as st
 from labelled_arrays import random_sequence
+from masked_loops import masked_by_hand
 from stubs import PottsModel
 
 import catjac_widgets
@@ -50,29 +50,6 @@ class Nothing(Uniform):
     @property
     def fingerprint(self):
         return "uniform"
-
-
-@pytest.fixture(scope="module")
-def esm2():
-    module = random_esm2()
-    return module, module.alphabet
-
-
-def masked_by_hand(module, alphabet, residues, mask=None):
-    """Logits (L, 20) of each residue while it is masked, one pass a residue, in fair-esm's own classes."""
-    import torch
-
-    tokens = alphabet.get_batch_converter()([("", residues)])[2]
-    for k in np.flatnonzero(mask.array) if mask is not None else ():
-        tokens[0, k + 1] = alphabet.mask_idx
-    columns = [alphabet.get_idx(letter) for letter in ESM_LETTERS]
-    found = []
-    for k in range(len(residues)):
-        changed = tokens.clone()
-        changed[0, k + 1] = alphabet.mask_idx
-        with torch.no_grad():
-            found.append(module(changed)["logits"][0, k + 1, columns].numpy())
-    return np.array(found, dtype=np.float64)
 
 
 def test_masked_marginals_equal_a_plain_loop(esm2):
@@ -385,76 +362,3 @@ def test_the_normaliser_cancels_in_substitution_scores(esm2):
         for letter in "AWY":
             expected = log_p[alphabet.get_idx(letter)] - log_p[alphabet.get_idx(residues[k])]
             assert float(scores.sel(pos=k + 1, aa=letter)) == pytest.approx(expected, abs=2e-4)
-
-
-@pytest.mark.parametrize("hidden", [None, [(2, 3), (7, 7)]], ids=["unmasked", "under a mask"])
-@pytest.mark.parametrize("method", ["masked", "wild_type", "approximate"])
-def test_positions_have_the_numbers_that_they_have_among_all(esm2, method, hidden, own_cache):
-    residues = random_sequence(11, 14)
-    mask = None if hidden is None else Mask.hiding(residues, hidden)
-    whole = marginals(residues, esm2, method, mask=mask, cache=False, progress=False)
-    scores = substitution_scores(residues, esm2, method, mask=mask, cache=False, progress=False)
-    # In another order, of which some are hidden; alone; hidden ones only; and what can be read once only.
-    for positions in ([9, 2, 5], 5, [7, 3], (place for place in (11, 1))):
-        asked = list(positions) if not isinstance(positions, int) else [positions]
-        again = iter(asked) if not isinstance(positions, int | list) else positions
-        part = marginals(residues, esm2, method, positions=again, mask=mask, progress=False)
-        assert list(part["pos"].values) == asked
-        assert list(part["residue"].values) == [f"{residues[place - 1]}{place}" for place in asked]
-        xr.testing.assert_allclose(part, whole.sel(pos=asked), atol=1e-5)
-        part = substitution_scores(residues, esm2, method, positions=asked, mask=mask, progress=False)
-        xr.testing.assert_allclose(part, scores.sel(pos=asked), atol=1e-5)
-
-
-def test_masked_scores_of_positions_equal_a_plain_loop(esm2):
-    residues = random_sequence(11, 15)
-    mask = Mask.hiding(residues, [(4, 5)])
-    expected = log_softmax(masked_by_hand(*esm2, residues, mask))
-    asked = [9, 4, 2]
-    rows = np.array(asked) - 1
-    table = marginals(residues, esm2, positions=asked, mask=mask, progress=False)
-    np.testing.assert_allclose(table["log_probability"].values, expected[rows], atol=1e-4)
-    own = np.array([ESM_LETTERS.index(letter) for letter in residues])
-    found = pseudo_perplexity(residues, esm2, positions=iter(asked), mask=mask)
-    assert found.residues == 2  # the hidden one is not scored
-    assert found == pytest.approx(np.exp(-expected[[8, 1], own[[8, 1]]].mean()), rel=1e-4)
-
-
-def test_positions_over_the_whole_vocabulary(esm2):
-    residues = random_sequence(10, 16)
-    alone = [pseudo_perplexity(residues, esm2, letters=33, positions=place) for place in range(1, 11)]
-    each = [found.log_likelihood for found in alone]
-    whole = pseudo_perplexity(residues, esm2, letters=33)
-    assert sum(each) == pytest.approx(whole.log_likelihood, rel=1e-5)
-    some = pseudo_perplexity(residues, esm2, letters=33, positions=[7, 3])
-    assert (some.residues, some.log_likelihood) == (2, pytest.approx(each[6] + each[2], rel=1e-5))
-
-
-def test_a_position_of_a_complex_is_counted_without_the_linker(esm2):
-    chains = "ACDEFG:HIKLMN"
-    whole = marginals(chains, esm2, linker="GGGG", progress=False)
-    part = marginals(chains, esm2, linker="GGGG", positions=[8, 3], progress=False)
-    assert list(part["residue"].values) == ["B:I2", "A:D3"]
-    xr.testing.assert_allclose(part, whole.sel(pos=[8, 3]), atol=1e-5)
-
-
-def test_positions_run_no_more_than_they_need(own_cache):
-    residues, model = random_sequence(9), PottsModel(seed=14)
-    marginals(residues, model, positions=[4, 6], progress=False)
-    assert model.sequences_run == 2
-
-
-def test_positions_that_cannot_be_scored():
-    residues, model = random_sequence(9), PottsModel(seed=15)
-    for positions, words in (
-        ([0], "outside the sequence's 1–9"),
-        ([], "positions is empty"),
-        ([3, 3], "twice"),
-    ):
-        for function in (marginals, substitution_scores, pseudo_perplexity):
-            with pytest.raises(UsageError, match=words):
-                function(residues, model, positions=positions)
-    hidden = Mask.hiding(residues, [(2, 3)])
-    with pytest.raises(UsageError, match="hides every residue that positions= asks for"):
-        pseudo_perplexity(residues, model, positions=[2, 3], mask=hidden)
-    assert model.sequences_run == 0

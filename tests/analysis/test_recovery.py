@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from checkpoints import random_esm2
 from labelled_arrays import random_sequence
 from stubs import PottsModel
 
@@ -17,12 +16,6 @@ from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import Cancelled, ModelError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
-
-
-@pytest.fixture(scope="module")
-def esm2():
-    module = random_esm2()
-    return module, module.alphabet
 
 
 def head(esm2, residues: str, masked: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from checkpoints import random_esm2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_arrays import random_sequence
@@ -31,12 +30,6 @@ from catjac_widgets.plots.recovery import plot_recovery
 
 PROTEINS = {"one": random_sequence(40, 9), "two": random_sequence(30, 10), "three": random_sequence(34, 11)}
 SHORT = {"size": 6, "minimum_contacts": 0, "margin": 4}
-
-
-@pytest.fixture(scope="module")
-def esm2():
-    module = random_esm2()
-    return module, module.alphabet
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from checkpoints import random_esm2
 from labelled_arrays import random_sequence
 
 from catjac_widgets.analysis.recovery.one_protein import recovery, recovery_scan
@@ -18,12 +17,6 @@ from catjac_widgets.errors import ModelError, UsageError
 
 PROTEINS = {"one": random_sequence(40, 9), "two": random_sequence(30, 10), "three": random_sequence(34, 11)}
 SHORT = {"size": 6, "minimum_contacts": 0, "margin": 4}
-
-
-@pytest.fixture(scope="module")
-def esm2():
-    module = random_esm2()
-    return module, module.alphabet
 
 
 def stored(found: xr.Dataset, folder: Path) -> xr.Dataset:

@@ -9,7 +9,7 @@ import xarray as xr
 from stubs import PottsModel
 
 from catjac_widgets.engine.api import jacobian
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.folder.entry import FolderEntry
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.plans.request import make_request
 

@@ -18,8 +18,9 @@ from stored_stubs import RESIDUES, L, compute, entry_of
 from stubs import PottsModel
 
 from catjac_widgets.engine.api import submit
-from catjac_widgets.engine.cache import folders, stored
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache import stored
+from catjac_widgets.engine.cache.folder import folders
+from catjac_widgets.engine.cache.folder.entry import FolderEntry
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import Cache, cache
 from catjac_widgets.engine.compute import memory as resources

@@ -16,8 +16,8 @@ from stored_stubs import RESIDUES, L, compute, entry_of
 from stubs import PottsModel, SlowModel
 
 from catjac_widgets.engine.api import submit
-from catjac_widgets.engine.cache import claims
-from catjac_widgets.engine.cache.claims import Claims
+from catjac_widgets.engine.cache.folder import claims
+from catjac_widgets.engine.cache.folder.claims import Claims
 from catjac_widgets.errors import Cancelled
 
 WORKER = """

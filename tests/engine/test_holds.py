@@ -14,8 +14,8 @@ import pytest
 from stored_stubs import RESIDUES, compute, entry_of
 from stubs import PottsModel
 
-from catjac_widgets.engine.cache import holds
-from catjac_widgets.engine.cache.holds import Hold, alone, is_held
+from catjac_widgets.engine.cache.folder import holds
+from catjac_widgets.engine.cache.folder.holds import Hold, alone, is_held
 from catjac_widgets.engine.cache.store import cache
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has leases only")

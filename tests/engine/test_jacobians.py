@@ -155,7 +155,7 @@ def test_an_interrupt_keeps_the_rows_and_the_next_call_goes_on(counts: Counts) -
 
 
 def test_an_interrupt_while_reading_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine.cache.folder_entry import FolderEntry
+    from catjac_widgets.engine.cache.folder.entry import FolderEntry
 
     model = PottsModel()
     jacobian(RESIDUES, model, progress=False)

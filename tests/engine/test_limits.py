@@ -34,7 +34,7 @@ def test_too_much_memory_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyP
 
 
 def test_too_little_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine.cache import folders
+    from catjac_widgets.engine.cache.folder import folders
 
     monkeypatch.setattr(folders, "free_disk", lambda folder: 200_000)
     monkeypatch.setenv("CATJAC_CACHE_LIMIT", "5GB")
@@ -126,7 +126,7 @@ def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytes
 
 
 def test_a_resume_needs_the_space_of_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine.cache import folders
+    from catjac_widgets.engine.cache.folder import folders
 
     model = PottsModel()
     row = 20 * L * 20 * 4

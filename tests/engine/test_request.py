@@ -12,7 +12,7 @@ from stubs import PottsModel
 
 from catjac_widgets.engine.api import jacobian, run_request, submit, submit_request
 from catjac_widgets.engine.cache.entries import Entry, Kept
-from catjac_widgets.engine.cache.folder_store import FolderStore
+from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import MaskError, ModelError, UsageError

@@ -20,8 +20,8 @@ from stubs import PottsModel
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
 from catjac_widgets.engine.cache import stored
-from catjac_widgets.engine.cache.chunks import chunk_of
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.folder.chunks import chunk_of
+from catjac_widgets.engine.cache.folder.entry import FolderEntry
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import CacheError

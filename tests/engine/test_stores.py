@@ -15,7 +15,7 @@ from stubs import PottsModel
 
 from catjac_widgets.engine.cache import stored
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry, EntrySummary, Kept, Store
-from catjac_widgets.engine.cache.folder_store import FolderStore
+from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.engine.cache.memory import MemoryStore
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.plans.request import make_request

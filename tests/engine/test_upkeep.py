@@ -15,8 +15,13 @@ from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import PottsModel
 
 from catjac_widgets.cli.group import main
+from catjac_widgets.engine.cache.folder.upkeep import (
+    export_entries,
+    import_entries,
+    list_entries,
+    verify_entry,
+)
 from catjac_widgets.engine.cache.store import cache
-from catjac_widgets.engine.cache.upkeep import export_entries, import_entries, list_entries, verify_entry
 from catjac_widgets.errors import CacheError
 
 

@@ -15,7 +15,7 @@ import torch  # noqa: F401 - so that processes that are forked have it
 from stubs import PottsModel, PottsRunner
 
 from catjac_widgets.engine.api import jacobian, submit
-from catjac_widgets.engine.cache import folder_entry
+from catjac_widgets.engine.cache.folder import entry as folder_entry
 from catjac_widgets.engine.plans.mask_scan import MapKind
 from catjac_widgets.language_models.base import Runner
 from catjac_widgets.proteins.masks import Mask

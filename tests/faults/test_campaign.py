@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from campaign import COLUMNS, Campaign
 
-from catjac_widgets.engine.cache.digests import Digests
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
+from catjac_widgets.engine.cache.folder.digests import Digests
+from catjac_widgets.engine.cache.folder.entry import FolderEntry
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="processes are killed by signals"),

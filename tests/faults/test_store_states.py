@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from stubs import PottsModel
 
-from catjac_widgets.engine.cache import folder_entry
 from catjac_widgets.engine.cache.entries import CorruptRowError
-from catjac_widgets.engine.cache.folder_store import FolderStore
-from catjac_widgets.engine.cache.lazy_rows import lazy_rows
-from catjac_widgets.engine.cache.upkeep import verify_entry
+from catjac_widgets.engine.cache.folder import entry as folder_entry
+from catjac_widgets.engine.cache.folder.lazy_rows import lazy_rows
+from catjac_widgets.engine.cache.folder.store import FolderStore
+from catjac_widgets.engine.cache.folder.upkeep import verify_entry
 from catjac_widgets.engine.plans.jacobian import Plan
 from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import CacheError

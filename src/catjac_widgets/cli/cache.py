@@ -24,8 +24,8 @@ def cache_info() -> None:
 @cache_command.command("list")
 def cache_list() -> None:
     """One line an entry: key, what it is, rows, size, last use, sequence."""
+    from catjac_widgets.engine.cache.folder.upkeep import list_entries
     from catjac_widgets.engine.cache.info import readable_size
-    from catjac_widgets.engine.cache.upkeep import list_entries
 
     for each in list_entries(_folder()):
         used = datetime.datetime.fromtimestamp(each.used).strftime("%Y-%m-%d %H:%M")
@@ -41,7 +41,7 @@ def cache_list() -> None:
 @click.pass_context
 def cache_verify(context: click.Context, repair: bool) -> None:
     """Read everything and check it against its digests."""
-    from catjac_widgets.engine.cache.upkeep import list_entries, verify_entry
+    from catjac_widgets.engine.cache.folder.upkeep import list_entries, verify_entry
     from catjac_widgets.progress import with_progress
 
     entries, wrong, checked = list_entries(_folder()), 0, 0
@@ -72,7 +72,7 @@ def cache_clear(older_than: str | None) -> None:
 @click.option("--key", "keys", multiple=True, help="Beginning of an entry's key; may be given several times.")
 def cache_export(archive: Path, keys: tuple[str, ...]) -> None:
     """Write entries into ARCHIVE (.tar, .tar.gz, .tar.xz)."""
-    from catjac_widgets.engine.cache.upkeep import export_entries
+    from catjac_widgets.engine.cache.folder.upkeep import export_entries
 
     click.echo(f"{export_entries(_folder(), archive, keys)} entries in {archive}.")
 
@@ -82,7 +82,7 @@ def cache_export(archive: Path, keys: tuple[str, ...]) -> None:
 def cache_import(archive: Path) -> None:
     """Take the entries of ARCHIVE into the cache; import only from people whose Jacobians you believe."""
     from catjac_widgets import cache
-    from catjac_widgets.engine.cache.upkeep import import_entries
+    from catjac_widgets.engine.cache.folder.upkeep import import_entries
 
     taken, left_out = import_entries(_folder(), archive, limit=cache.info().limit)
     for sentence in left_out:

@@ -1,1 +1,1 @@
-"""Keeping what was computed: cache entries in a folder or in memory."""
+"""Keeping what was computed: the cache, its interface, entries in memory; those on disk are in `folder`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from catjac_widgets.engine.cache.entries import Entry, Kept, Store
-from catjac_widgets.engine.cache.folder_store import FolderStore
+from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.engine.cache.info import (
     CacheInfo,
     CacheWarning,

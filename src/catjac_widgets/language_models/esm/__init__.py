@@ -3,10 +3,9 @@
 Where to look:
 
 * `adapter`: what the engine sees of a model. `masked_ends` and `checkpoints` make such models, `mini` is one.
-* `model_fingerprint`: what a cache may be keyed by for a model in memory; `alterations`: in what it differs
-  from a stock model; `stock_code`: whether fair-esm's functions are its own in this process.
-  Only stock models run through the pass of `forward`; all others run through the model's own, by `passes`.
-* `stock`: running a model so that it is left as it was found.
+* `alterations`: what a stock model is, in what a model in memory differs from one, and what a cache may be
+  keyed by for it. Only stock models run through the pass of `forward`; others run through the model's own, by
+  `passes`.
 * `forward`: one pass in torch, as in the papers; `linear_layers` says how its dense layers are multiplied.
 * `numerics`: the table of what ``numerics=`` may be, and the runners. `runner` and `prepared` are what these
   have in common. Whoever adds a mode works in that folder alone.

@@ -10,12 +10,12 @@ import numpy as np
 from catjac_widgets.errors import ModelError, SequenceError
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.base import LanguageModel, Runner, choose_numerics
-from catjac_widgets.language_models.esm import model_fingerprint
-from catjac_widgets.language_models.esm.alterations import alterations
+from catjac_widgets.language_models.esm.alterations import fingerprint as model_fingerprint
+from catjac_widgets.language_models.esm.alterations.found import alterations
+from catjac_widgets.language_models.esm.alterations.stock import fair_esm, regression_is_fitted
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS, make_runner
 from catjac_widgets.language_models.esm.passes import contact_pass, letter_pass
 from catjac_widgets.language_models.esm.prepared import PreparedInput
-from catjac_widgets.language_models.esm.stock import fair_esm, regression_is_fitted
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 
 from catjac_widgets.errors import CatjacError, CheckpointError
 from catjac_widgets.input_files import check_file, reason, shown
-from catjac_widgets.language_models.esm.stock import fair_esm, regression_is_fitted
+from catjac_widgets.language_models.esm.alterations.stock import fair_esm, regression_is_fitted
 from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 

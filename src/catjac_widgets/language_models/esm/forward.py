@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from catjac_widgets.language_models.esm.alterations.stock import token_dropout
 from catjac_widgets.language_models.esm.linear_layers import LinearLayers
-from catjac_widgets.language_models.esm.stock import token_dropout
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.esm.alterations import Alterations, alterations
-from catjac_widgets.language_models.esm.stock import evaluating, full_float32
+from catjac_widgets.language_models.esm.alterations.found import Alterations, alterations
+from catjac_widgets.language_models.esm.alterations.stock import evaluating, full_float32
 from catjac_widgets.language_models.fingerprints import WeightsWatch
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class running:
     Parameters
     ----------
     contents
-        See `alterations`.
+        See `alterations.found.alterations`.
     """
 
     def __init__(self, model: Any, *, contents: bool = True) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catjac_widgets.errors import CheckpointError
+from catjac_widgets.language_models.esm.alterations.fingerprint import of_patched
+from catjac_widgets.language_models.esm.alterations.stock_code import patches
 from catjac_widgets.language_models.esm.checkpoints import CheckpointFacts, facts_of, last_facts_of
-from catjac_widgets.language_models.esm.model_fingerprint import of_patched
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS
 from catjac_widgets.language_models.esm.published import (
     ENDS_MASKED,
@@ -16,7 +17,6 @@ from catjac_widgets.language_models.esm.published import (
     PublishedModel,
     hub_folder,
 )
-from catjac_widgets.language_models.esm.stock_code import patches
 from catjac_widgets.language_models.identity import ModelIdentity
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.esm.alterations.stock import token_dropout
 from catjac_widgets.language_models.esm.cpu_kernels import structs
 from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, compiler, library
 from catjac_widgets.language_models.esm.forward import positions, rotary
 from catjac_widgets.language_models.esm.linear_layers import MOST_PACKED_BYTES
 from catjac_widgets.language_models.esm.projections import fused_projections
-from catjac_widgets.language_models.esm.stock import token_dropout
 
 if TYPE_CHECKING:
     from torch import Tensor

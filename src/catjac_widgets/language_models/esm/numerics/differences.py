@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.esm.alterations import alterations
+from catjac_widgets.language_models.esm.alterations.found import alterations
 from catjac_widgets.language_models.esm.prepared import PreparedInput, with_changes
 
 #: A layer stays in float32 if its product of a difference is off by more than this share, root mean square.

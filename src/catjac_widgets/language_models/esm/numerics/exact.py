@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from catjac_widgets.language_models.esm.alterations import alterations
+from catjac_widgets.language_models.esm.alterations.found import alterations
 from catjac_widgets.language_models.esm.cpu_kernels.exact import CompiledPasses, why_not
 from catjac_widgets.language_models.esm.linear_layers import fast_layers
 from catjac_widgets.language_models.esm.prepared import PreparedInput

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.engine.cache.files import read_json
+from catjac_widgets.engine.cache.folder.files import read_json
 
 if TYPE_CHECKING:
     from catjac_widgets.engine.cache.entries import Kept

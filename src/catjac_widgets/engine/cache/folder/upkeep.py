@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from catjac_widgets.engine.cache import folders
-from catjac_widgets.engine.cache.chunks import CHECKSUM_BYTES, array_of, is_sound
-from catjac_widgets.engine.cache.digests import Digests, chunk_digest
-from catjac_widgets.engine.cache.files import read_json
-from catjac_widgets.engine.cache.holds import Hold
-from catjac_widgets.engine.cache.layout import FORMAT, GROUP, format_of
+from catjac_widgets.engine.cache.folder import folders
+from catjac_widgets.engine.cache.folder.chunks import CHECKSUM_BYTES, array_of, is_sound
+from catjac_widgets.engine.cache.folder.digests import Digests, chunk_digest
+from catjac_widgets.engine.cache.folder.files import read_json
+from catjac_widgets.engine.cache.folder.holds import Hold
+from catjac_widgets.engine.cache.folder.layout import FORMAT, GROUP, format_of
 from catjac_widgets.errors import CacheError
 
 #: What an archive may hold: <first two digits>/<key>/<file>. Anything else is left where it is.

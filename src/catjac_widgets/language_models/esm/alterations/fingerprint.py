@@ -9,8 +9,8 @@ import uuid
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.esm.alterations import Alterations
-from catjac_widgets.language_models.esm.stock import fair_esm, token_dropout
+from catjac_widgets.language_models.esm.alterations.found import Alterations
+from catjac_widgets.language_models.esm.alterations.stock import fair_esm, token_dropout
 from catjac_widgets.language_models.fingerprints import content_hash, weights_sha256
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 

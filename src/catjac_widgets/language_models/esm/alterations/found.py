@@ -17,8 +17,8 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.esm.stock import fair_esm
-from catjac_widgets.language_models.esm.stock_code import patches
+from catjac_widgets.language_models.esm.alterations.stock import fair_esm
+from catjac_widgets.language_models.esm.alterations.stock_code import patches
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
-from catjac_widgets.engine.cache.holds import FileLock, in_turn
+from catjac_widgets.engine.cache.folder.holds import FileLock, in_turn
 
 #: Name of the folder in an entry's folder.
 CLAIMS = "claims"

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from catjac_widgets.engine.cache import folders
 from catjac_widgets.engine.cache.entries import Entry, EntrySummary, Kept, Store
-from catjac_widgets.engine.cache.folder_entry import FolderEntry
-from catjac_widgets.engine.cache.holds import Hold, alone, in_turn, is_held
+from catjac_widgets.engine.cache.folder import folders
+from catjac_widgets.engine.cache.folder.entry import FolderEntry
+from catjac_widgets.engine.cache.folder.holds import Hold, alone, in_turn, is_held
 
 DEFAULT_LIMIT = 20 * 10**9
 

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from catjac_widgets.engine.cache.chunks import CHECKSUM_BYTES
-from catjac_widgets.engine.cache.digests import DIGESTS
 from catjac_widgets.engine.cache.entries import EntrySummary
-from catjac_widgets.engine.cache.files import PARTIAL, read_json
-from catjac_widgets.engine.cache.holds import is_held
-from catjac_widgets.engine.cache.layout import GROUP
+from catjac_widgets.engine.cache.folder.chunks import CHECKSUM_BYTES
+from catjac_widgets.engine.cache.folder.digests import DIGESTS
+from catjac_widgets.engine.cache.folder.files import PARTIAL, read_json
+from catjac_widgets.engine.cache.folder.holds import is_held
+from catjac_widgets.engine.cache.folder.layout import GROUP
 
 #: Begins the "key" of what lies beside entries, see `files_beside`.
 BESIDE = "beside:"

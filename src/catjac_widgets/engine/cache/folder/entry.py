@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.engine.cache.chunks import CHECKSUM_BYTES, array_of, chunk_of, is_sound
-from catjac_widgets.engine.cache.claims import Claims
-from catjac_widgets.engine.cache.digests import Digests, chunk_digest
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
-from catjac_widgets.engine.cache.files import Syncing, read_json, write_atomically
-from catjac_widgets.engine.cache.layout import FORMAT, GROUP, check_not_newer, metadata
+from catjac_widgets.engine.cache.folder.chunks import CHECKSUM_BYTES, array_of, chunk_of, is_sound
+from catjac_widgets.engine.cache.folder.claims import Claims
+from catjac_widgets.engine.cache.folder.digests import Digests, chunk_digest
+from catjac_widgets.engine.cache.folder.files import Syncing, read_json, write_atomically
+from catjac_widgets.engine.cache.folder.layout import FORMAT, GROUP, check_not_newer, metadata
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -256,13 +256,13 @@ class FolderEntry(Entry):
 
     def lazy(self, expected: frozenset[int]) -> xr.DataArray:
         """See `Entry`."""
-        from catjac_widgets.engine.cache.lazy_rows import lazy_rows
+        from catjac_widgets.engine.cache.folder.lazy_rows import lazy_rows
 
         return lazy_rows(self, expected)
 
     def is_opened_as(self, array: xr.DataArray) -> bool:
         """See `Entry`."""
-        from catjac_widgets.engine.cache.lazy_rows import rows_behind
+        from catjac_widgets.engine.cache.folder.lazy_rows import rows_behind
 
         rows = rows_behind(array)
         return rows is not None and isinstance(rows.entry, FolderEntry) and rows.entry.folder == self.folder

@@ -1,0 +1,1 @@
+"""What a stock model is, in what a model in memory differs from one, and the fingerprint that follows."""
