@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution
+from catjac_widgets.language_models.base import EXACT, FLOAT64, LanguageModel, Runner, Substitution
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.proteins.masks import Mask
 
@@ -43,6 +43,8 @@ class PottsModel(LanguageModel):
     A masked residue contributes the mean of its letters. One set of parameters a sequence length, drawn from
     `seed`.
     """
+
+    numerics = (EXACT, FLOAT64)
 
     def __init__(
         self,

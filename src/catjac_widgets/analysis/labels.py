@@ -26,6 +26,7 @@ _WHAT_WAS_COMPUTED = (
     "variant",
     "numerics",
     "linker",
+    "one_sided",
 )
 
 
@@ -237,6 +238,11 @@ def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
         "are gone); "
         "pass it as catjac made it."
     )
+
+
+def is_one_sided(J: xr.DataArray) -> bool:
+    """Whether J is of a model that reads from left to right: J[i, :, j] is 0 for j before i."""
+    return bool(J.attrs.get("one_sided"))
 
 
 def provenance(J: xr.DataArray) -> dict[Hashable, str | int | float]:

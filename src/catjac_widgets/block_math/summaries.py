@@ -50,6 +50,9 @@ class Accumulator:
         Bool (L,), True where there is no row.
     dtype
         Of the rows, and of what is made of them.
+    one_sided
+        Whether blocks of one of (i, j) and (j, i) are 0: the map is then made of the norms of blocks centred
+        over letters alone, each pair's two added.
 
     Attributes
     ----------
@@ -59,9 +62,11 @@ class Accumulator:
 
     description = "making the contact map"
 
-    def __init__(self, row_shape: tuple[int, int, int], masked: np.ndarray, dtype: np.dtype) -> None:
+    def __init__(
+        self, row_shape: tuple[int, int, int], masked: np.ndarray, dtype: np.dtype, *, one_sided: bool = False
+    ) -> None:
         length = row_shape[1]
-        self.row_shape, self.masked, self.dtype = row_shape, masked, dtype
+        self.row_shape, self.masked, self.dtype, self._one_sided = row_shape, masked, dtype, one_sided
         self.visible = np.flatnonzero(~masked)
         self._seen = np.zeros(length, dtype=bool)
         self._block_norms = np.full((length, length), np.nan, dtype=dtype)
@@ -107,7 +112,10 @@ class Accumulator:
         mean_over_pos_in[:, self.masked] = np.nan
         norms: np.ndarray = np.zeros((len(visible), len(visible)))
         square = a_in == a_out > 1
-        if square:
+        if self._one_sided:
+            found = self._block_norms[np.ix_(visible, visible)].astype(np.float64)
+            norms = found + found.T
+        elif square:
             c = centred(mean_over_pos_in[:, visible], LETTERS_OF_ROW).transpose(1, 0, 2)
             r = centred(mean_over_pos_out[visible].transpose(1, 0, 2), LETTERS_OF_ROW).transpose(1, 0, 2)
             yield from paired_norms(

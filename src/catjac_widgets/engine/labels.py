@@ -99,6 +99,7 @@ def _request_attributes(plan: Plan) -> dict[str, str]:
         "linker": plan.linker,
         "package_version": __version__,
         "key": plan.key,
+        **({"one_sided": "left to right"} if plan.causal else {}),
     }
 
 

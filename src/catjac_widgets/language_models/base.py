@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from catjac_widgets.errors import UsageError
+from catjac_widgets.language_models.runners import (
+    EncodedRunner,
+    Launched,
+    LaunchingRunner,
+    Runner,
+    Substitution,
+)
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
 if TYPE_CHECKING:
     import torch
 
     from catjac_widgets.proteins.masks import Mask
-
-
-@dataclass(frozen=True)
-class Substitution:
-    """One change of the input: the letter to put (or `MASK_LETTER`) at a 0-based residue index."""
-
-    position: int
-    letter: str
 
 
 @dataclass(frozen=True)
@@ -109,12 +108,21 @@ class LanguageModel(ABC):
         The longest sequence it takes, or None.
     numerics
         The numerics in which it can be prepared.
+    length
+        The only number of residues that it takes, such as that of a structure it is given; None for any.
+    causal
+        Whether it reads from left to right: the logits at a residue depend on the residues before it alone.
+    has_mask_token
+        Whether residues can be hidden from it.
     """
 
     name: str
     letters: str
-    max_residues: int | None
-    numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
+    max_residues: int | None = None
+    numerics: tuple[Numerics, ...] = (EXACT,)
+    length: int | None = None
+    causal: bool = False
+    has_mask_token: bool = True
 
     @property
     @abstractmethod
@@ -160,9 +168,10 @@ class LanguageModel(ABC):
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits of equally long sequences, (B, T) to (B, L, A): residue rows and letter columns only."""
 
-    @abstractmethod
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """Make a runner for substitutions of one sequence under one mask.
+
+        By default one that runs each substitution as a sequence of its own, exactly.
 
         Parameters
         ----------
@@ -174,6 +183,8 @@ class LanguageModel(ABC):
         UsageError, ModelError
             For numerics that the model does not offer.
         """
+        choose_numerics(self.numerics, numerics, model=self.name)
+        return EncodedRunner(self, residues, mask)
 
     def row_bytes(self, length: int) -> int:
         """Estimated memory, in bytes, that one sequence of `length` residues takes during a forward pass."""
@@ -182,58 +193,6 @@ class LanguageModel(ABC):
     def seconds_per_sequence(self, length: int) -> float:
         """Rough estimate of the time one sequence takes in a batch; the engine refines it while it runs."""
         return 2.0 * self.parameters * (length + 2) / 5e10
-
-
-class Runner(Protocol):
-    """A model made ready for one sequence and one mask."""
-
-    def wild_type(self) -> np.ndarray:
-        """Logits of the unchanged input, float32 (or float64), shape (L, A)."""
-        ...
-
-    def rows(self, substitutions: list[Substitution]) -> np.ndarray:
-        """Logits of the input with each one substitution made, shape (B, L, A)."""
-        ...
-
-
-class Launched(Protocol):
-    """A batch that is under way on a device."""
-
-    def result(self) -> np.ndarray:
-        """Wait for the batch and return it, shape (B, R, A); good until the next launch of its runner.
-
-        Raises
-        ------
-        RuntimeError
-            Whatever went wrong on the device meanwhile.
-        """
-        ...
-
-
-@runtime_checkable
-class LaunchingRunner(Protocol):
-    """A runner that can start the next batch before the last one is fetched, so that its device never waits.
-
-    At most two batches may be under way, and they are fetched in the order of their launches.
-    """
-
-    def launch(
-        self, substitutions: list[Substitution], size: int, baseline: np.ndarray, residues: np.ndarray
-    ) -> Launched:
-        """Start a batch whose result is its logits minus `baseline`.
-
-        Parameters
-        ----------
-        substitutions
-            One a sequence.
-        size
-            How many sequences a full batch has; a smaller one may be filled up to it.
-        baseline
-            Logits (R, A) to subtract; its type is that of the result.
-        residues
-            0-based indices of the R residues of the result, among the L of the model's input.
-        """
-        ...
 
 
 @runtime_checkable

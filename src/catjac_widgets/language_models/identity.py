@@ -27,6 +27,8 @@ class ModelIdentity:
         The numerics in which its Jacobians can be computed, the preferred first.
     unseen
         See `LanguageModel.unseen`.
+    length, causal, has_mask_token
+        See `LanguageModel`.
     """
 
     name: str
@@ -36,6 +38,9 @@ class ModelIdentity:
     has_contact_head: bool
     numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
     unseen: str = ""
+    length: int | None = None
+    causal: bool = False
+    has_mask_token: bool = True
 
 
 def identity_of(model: LanguageModel) -> ModelIdentity:
@@ -48,13 +53,16 @@ def identity_of(model: LanguageModel) -> ModelIdentity:
         bool(getattr(model, "has_contact_head", hasattr(model, "contact_probabilities"))),
         model.numerics,
         model.unseen,
+        model.length,
+        model.causal,
+        model.has_mask_token,
     )
 
 
 def not_kept(identity: ModelIdentity) -> str:
     """Say that nothing is kept of a model some of which cannot be seen, and what to do about it."""
     return (
-        f"Results of {identity.name} are computed anew each time and not kept in the cache, because it is "
-        f"altered in a way that cannot be seen through ({identity.unseen}); to keep them, wrap it by "
-        "catjac.wrap(model, alphabet, fingerprint='a text of yours that changes with its code')."
+        f"Results of {identity.name} are computed anew each time and not kept in the cache, because some of "
+        f"its code cannot be seen through ({identity.unseen}); to keep them, wrap it by catjac.wrap(…, "
+        "fingerprint='a text of yours that changes with its code')."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,9 +115,16 @@ def register_model(name: str, factory: Callable[..., Any]) -> None:
 
 
 def wrap(
-    model: Any, alphabet: Any = None, *, name: str | None = None, fingerprint: str | None = None
+    model: Any,
+    alphabet: Any = None,
+    *,
+    name: str | None = None,
+    fingerprint: str | None = None,
+    **function: Any,
 ) -> LanguageModel:
     """Use a model that is in memory already; it is never moved, and left in the mode it was found in.
+
+    ``wrap(function, letters="ACDEFGHIKLMNPQRSTVWY")`` makes a model of any function from tokens to logits.
 
     Weights and plain settings may be altered at any time: the next Jacobian is that of the altered model.
     Classes of your own, hooks, and functions put in the place of fair-esm's or torch's cannot be seen
@@ -128,7 +136,7 @@ def wrap(
     ----------
     model
         A model of fair-esm (ESM-2, ESM-1b, ESM-1v), also fine-tuned, subclassed or hooked; on any device.
-        Other families may take others.
+        Other families may take others. Or, with further keywords, anything that can be called.
     alphabet
         fair-esm's alphabet; the model's own by default.
     name
@@ -137,13 +145,18 @@ def wrap(
         Any text that stands for what cannot be seen of the model: its code, its hooks and all that these read
         beside the weights (attributes, variables of the module, closures). Jacobians are then kept under this
         text together with weights and settings; give another one whenever any of that changes.
+    function
+        How a function is called, see `CallableModel`: `letters`, `tokenizer` or `encode` or `tokens` with
+        `prefix` and `suffix`, `columns`, `mask_token`, `causal`, `shift`, `length`, `max_residues`,
+        `extra_fingerprint`, `device`, `takes`. Try it with `catjac.check_model`.
 
     Raises
     ------
     ModelError
         If it is not a model of an installed family.
     UsageError
-        For a fingerprint that is no text, or of a model that was wrapped or loaded before.
+        For a fingerprint that is no text, or of a model that was wrapped or loaded before; for a keyword that
+        does not exist.
     """
     if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint.strip()):
         raise UsageError(
@@ -156,17 +169,35 @@ def wrap(
                 "wrapped."
             )
         return model
+    if function:
+        return _wrap_function(model, alphabet, {"name": name or "", "fingerprint": fingerprint, **function})
     families = installed_families().usable
     fitting = [family for family in families if family.wraps(model, alphabet)]
     if not fitting:
         known = " or ".join(filter(None, (family.wraps_what for family in families)))
-        raise ModelError(f"A {type(model).__name__} is not a model of {known}; pass one.")
+        hint = (
+            " Of a function from tokens to logits say what its letters are: letters=…."
+            if callable(model)
+            else ""
+        )
+        raise ModelError(f"A {type(model).__name__} is not a model of {known}; pass one.{hint}")
     if len(fitting) > 1:
         both = " and ".join(family.name for family in fitting)
         raise ModelError(f"The families {both} both take a {type(model).__name__}; uninstall one of them.")
     # Families of other packages need not know of fingerprints.
     vouched = {} if fingerprint is None else {"fingerprint": fingerprint}
     return fitting[0].wrap(model, alphabet, name=name or "", **vouched)
+
+
+def _wrap_function(model: Any, alphabet: Any, options: dict[str, Any]) -> LanguageModel:
+    from catjac_widgets.language_models.custom.callable_model import CallableModel
+
+    known = inspect.signature(CallableModel).parameters
+    wrong = next((key for key in options if key not in known), None)
+    if wrong is not None or alphabet is not None:
+        what = f"{wrong}= does not exist" if wrong is not None else "A function has no alphabet"
+        raise UsageError(f"{what}; a function is wrapped with {', '.join(list(known)[1:])}.")
+    return CallableModel(model, **options)
 
 
 def resolve_model(model: Any) -> LanguageModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from catjac_widgets.analysis import labels
 from catjac_widgets.analysis.contacts.norms import block_norms
-from catjac_widgets.analysis.contacts.operations import remove_components, zero_diagonal
+from catjac_widgets.analysis.contacts.operations import LETTER_AXES, remove_components, zero_diagonal
 from catjac_widgets.block_math.maps import over_diagonal
 from catjac_widgets.errors import JacobianError, UsageError
 from catjac_widgets.proteins.coordinates import AXES
@@ -47,6 +48,10 @@ def contacts(
     ======= ==================================== ========================================
 
     Where the letters of the two sides differ (the fast variant), A and B put SymC after Fro in place of Sym.
+    The Jacobian of a model that reads from left to right has one block a pair and zeros in the place of the
+    other. It is centred over letters alone, since means over positions would mix the two, and the map is
+    added to its transpose where it is averaged above.
+
     ``centre=False`` leaves Ctr out and ``symmetrise=False`` leaves Sym and SymC out of any order but "plain",
     which has neither. The options of ``jac_to_con`` are, in order "B", ``center`` = `centre`, ``symm`` =
     `symmetrise`, ``diag="remove"`` = ``diag="zero"`` and ``apc`` = ``removed=1`` (``removed=0`` without).
@@ -107,7 +112,7 @@ def contacts(
     if full is None:
         used = labels.usable_positions(J, allow_partial=allow_partial)
         if order == "plain":
-            values = _norms(J, used, centred=False, symmetrised=False)
+            values = _norms(J, used, (), symmetrised=False)
         else:
             values = _corrected(J, used, order, centre, symmetrise, diag, removed)
         full = np.full((J.sizes["pos_out"],) * 2, np.nan)
@@ -171,11 +176,16 @@ def _corrected(
     diag: Diagonal,
     removed: int,
 ) -> np.ndarray:
+    one_sided = labels.is_one_sided(J)
     same_letters = set(labels.letters(J, "aa_in")) == set(labels.letters(J, "aa_out"))
     tensor_first = order in ("A", "B")
-    values = _norms(J, used, centred=centre, symmetrised=symmetrise and tensor_first and same_letters)
-    if symmetrise and (order == "C" or (tensor_first and not same_letters)):
-        values = (values + values.T) / 2
+    averaged = same_letters and not one_sided
+    axes = () if not centre else LETTER_AXES if one_sided else AXES
+    values = _norms(J, used, axes, symmetrised=symmetrise and tensor_first and averaged)
+    # Of a pair of residues, a one-sided Jacobian has one block.
+    both = 1.0 if one_sided else 0.5
+    if symmetrise and (order == "C" or (tensor_first and not averaged)):
+        values = both * (values + values.T)
     if diag == "zero":
         values = zero_diagonal(values)
     elif diag == "normalize":
@@ -183,11 +193,12 @@ def _corrected(
     values = remove_components(values, removed)
     if diag == "zero":
         values = zero_diagonal(values)
-    return (values + values.T) / 2 if symmetrise and order == "A'" else values
+    return both * (values + values.T) if symmetrise and order == "A'" else values
 
 
-def _norms(J: xr.DataArray, used: labels.Positions, *, centred: bool, symmetrised: bool) -> np.ndarray:
-    axes = AXES if centred else ()
+def _norms(
+    J: xr.DataArray, used: labels.Positions, axes: Collection[str], *, symmetrised: bool
+) -> np.ndarray:
     return block_norms(
         J, centred_over=axes, symmetrised=symmetrised, rows=used.rows, columns=used.columns
     ).values
@@ -205,6 +216,7 @@ def _normalised(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def _what_it_is(J: xr.DataArray, percent: int) -> str:
     what = "Jacobian, fast" if labels.is_fast(J) else "Jacobian"
+    what += ", one-sided" * labels.is_one_sided(J)
     return what if percent == 100 else f"{what}, {percent} %"
 
 

@@ -16,10 +16,14 @@ from catjac_widgets.analysis.probabilities import entropy, log_softmax
 from catjac_widgets.engine.api import run_request
 from catjac_widgets.engine.plans.request import JacobianRequest, make_request
 from catjac_widgets.errors import UsageError
+from catjac_widgets.language_models.registry import identify, resolve_model
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
 Method = Literal["masked", "wild_type", "approximate"]
+
+#: The method of models that read from left to right, in the place of "masked" and "wild_type".
+LEFT_TO_RIGHT = "left_to_right"
 
 #: Options of the Jacobian that change what is computed, or how, without changing what it is read for.
 PASSED_ON = ("linker", "unknown", "batch_size", "numerics", "cache", "lazy")
@@ -46,7 +50,9 @@ def marginals(
         "masked": each residue is masked in turn (L passes). "wild_type": nothing is masked (one pass); biased
         towards the wild type, because a tenth of the training targets was left visible. "approximate": the
         latter with that bias taken out, p(w) = q(w) / (21 − 20 q(w)) and p(b) = q(b) (1 + 20 p(w)), which is
-        exact for a perfect model trained with 10 % kept and 10 % random residues.
+        exact for a perfect model trained with 10 % kept and 10 % random residues. Of a model that reads from
+        left to right, each residue is predicted from those before it whatever the method: one pass, and the
+        method "left_to_right" in the attributes.
     positions
         1-based positions of the residues asked about, all by default. Each has the numbers that it has among
         all; with "masked" one pass a position is run.
@@ -67,8 +73,16 @@ def marginals(
     """
     check_method(method)
     check_options("marginals", options, ("method", "positions", "mask", "progress", *PASSED_ON))
-    request = make_request(sequence, model, positions=positions, mask=mask, variant="fast", **options)
+    request = likelihood_request(sequence, model, positions=positions, mask=mask, **options)
     return marginals_of(request, method, progress=progress)
+
+
+def likelihood_request(sequence: Sequence | str | Path, model: Any, **options: Any) -> JacobianRequest:
+    """Ask for the Jacobian that likelihoods are read from: the fast one, where residues can be hidden."""
+    resolved = model if isinstance(model, str | Path) else resolve_model(model)
+    known = identify(resolved)
+    variant = "fast" if known.has_mask_token and not known.causal else "full"
+    return make_request(sequence, resolved, variant=variant, identity=known, **options)
 
 
 def check_method(method: Any) -> None:
@@ -80,16 +94,18 @@ def check_method(method: Any) -> None:
 def marginals_of(request: JacobianRequest, method: Method, *, progress: bool = True) -> xr.Dataset:
     """Compute the marginals of the positions of a request for a fast Jacobian; see `marginals`."""
     plan = request.plan
-    if method == "masked" and plan.wanted:
+    _check_applies(request, method)
+    masked = method == "masked" and bool(plan.wanted) and not plan.causal
+    if masked:
         J = run_request(request, progress=progress)
     else:
         # Without a row there is nothing to mask: one position is computed only because a Jacobian has at
-        # least one.
-        J = run_request(dataclasses.replace(request, positions=(plan.runnable[0] + 1,)), progress=progress)
+        # least one; the last one, behind which a model that reads from left to right has nothing to run.
+        J = run_request(dataclasses.replace(request, positions=(plan.runnable[-1] + 1,)), progress=progress)
     baseline = J["wild_type_logits"].transpose("pos_out", "aa_out").values.astype(np.float64)
     asked = np.array(request.positions) - 1
     logits = baseline[asked]
-    if method == "masked" and plan.wanted:
+    if masked:
         logits += _effects_of_masking(J, asked)
     letters = labels.letters(J, "aa_out")
     wild_type = np.array([letters.index(str(letter)) for letter in J["wild_type_out"].values[asked]])
@@ -101,6 +117,7 @@ def marginals_of(request: JacobianRequest, method: Method, *, progress: bool = T
     coords = labels.map_coordinates(J, [""], index=asked)
     coords["aa"] = ("aa", np.array(letters, dtype=str))
     H = entropy(log_p)
+    how = LEFT_TO_RIGHT if plan.causal else method
     return xr.Dataset(
         {
             "log_probability": (("pos", "aa"), log_p),
@@ -110,8 +127,23 @@ def marginals_of(request: JacobianRequest, method: Method, *, progress: bool = T
             "conservation": ("pos", np.log(len(letters)) - H, {"units": "nats"}),
         },
         coords=coords,
-        attrs={**labels.provenance(J), "kind": f"marginals, {method.replace('_', ' ')}", "method": method},
+        attrs={**labels.provenance(J), "kind": f"marginals, {how.replace('_', ' ')}", "method": how},
     )
+
+
+def _check_applies(request: JacobianRequest, method: Method) -> None:
+    """Refuse a method that this model cannot be asked by."""
+    known = request.identity
+    if known.causal and method == "approximate":
+        raise UsageError(
+            f"method='approximate' is derived for models of masked residues, and {known.name} reads from "
+            "left to right; leave method= out."
+        )
+    if method == "masked" and not known.causal and not known.has_mask_token:
+        raise UsageError(
+            f"{known.name} has no mask token, so that no residue can be hidden from it; use "
+            "method='wild_type'."
+        )
 
 
 def substitution_scores(

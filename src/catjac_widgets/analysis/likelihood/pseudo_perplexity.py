@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from catjac_widgets.analysis.likelihood.marginals import PASSED_ON, Method, check_method, marginals_of
+from catjac_widgets.analysis.likelihood.marginals import (
+    LEFT_TO_RIGHT,
+    PASSED_ON,
+    Method,
+    check_method,
+    likelihood_request,
+    marginals_of,
+)
 from catjac_widgets.analysis.options import check_options
 from catjac_widgets.analysis.probabilities import log_softmax
 from catjac_widgets.engine.jobs.passes import in_batches
-from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models.base import WholeVocabulary
 from catjac_widgets.language_models.registry import resolve_model
@@ -32,7 +38,8 @@ class PseudoPerplexity(float):
     letters
         Over how many letters (or tokens of the vocabulary) the probabilities were normalised.
     method
-        "masked", "wild_type" or "approximate"; "masked samples" of `masked_perplexity`.
+        "masked", "wild_type" or "approximate"; "left_to_right" of a model that reads so; "masked samples" of
+        `masked_perplexity`.
     log_likelihood
         Σ log p over the scored residues.
     residues
@@ -68,6 +75,9 @@ def pseudo_perplexity(
     **options: Any,
 ) -> PseudoPerplexity:
     """Compute exp(−(1/L) Σ log p(x_i | the rest)), one residue masked at a time.
+
+    Of a model that reads from left to right it is the perplexity: each residue given those before it, in one
+    pass.
 
     Parameters
     ----------
@@ -107,7 +117,7 @@ def pseudo_perplexity(
     check_method(method)
     own_options = ("letters", "method", "positions", "mask", "progress")
     check_options("pseudo_perplexity", options, (*own_options, *PASSED_ON))
-    request = make_request(sequence, model, positions=positions, mask=mask, variant="fast", **options)
+    request = likelihood_request(sequence, model, positions=positions, mask=mask, **options)
     plan = request.plan
     own = len(plan.letters)
     if not plan.wanted:
@@ -119,7 +129,8 @@ def pseudo_perplexity(
         wild_type = table["wild_type"].values
         log_p = table["log_probability"].sel(aa=xr.DataArray(wild_type, dims="pos")).values
         log_p = log_p[~plan.mask.array[table["pos"].values - 1]]
-        return PseudoPerplexity(float(log_p.sum()), len(log_p), own, method)
+        how = LEFT_TO_RIGHT if plan.causal else method
+        return PseudoPerplexity(float(log_p.sum()), len(log_p), own, how)
     if method == "approximate":
         raise UsageError(
             f"The approximate method is derived for {own} letters; leave letters= out, or use "

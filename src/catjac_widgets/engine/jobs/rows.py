@@ -173,7 +173,9 @@ class Rows:
             and len(plan.wanted) == len(plan.runnable)
             and not _summarised(self._entry)
         ):
-            self._accumulator = Accumulator(plan.row_shape, plan.mask.array, plan.dtype)
+            self._accumulator = Accumulator(
+                plan.row_shape, plan.mask.array, plan.dtype, one_sided=plan.causal
+            )
 
     def _make_room(self, entry: Entry, missing: int) -> None:
         reason = cache.make_room(entry, missing)

@@ -54,6 +54,9 @@ class Plan:
         1-based positions asked for, in the order asked.
     model, fingerprint, letters
         The model's name, what identifies its outputs, and the letters of its logits in its own order.
+    causal
+        Whether the model reads from left to right, so that its Jacobian is one-sided. It follows from the
+        fingerprint.
     """
 
     sequence: Sequence
@@ -65,6 +68,7 @@ class Plan:
     model: str
     fingerprint: str
     letters: str
+    causal: bool = False
 
     @property
     def length(self) -> int:
@@ -289,6 +293,7 @@ def plan_of_checked(
     variant: str,
     numerics: Numerics,
     linker: str,
+    causal: bool = False,
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -298,6 +303,8 @@ def plan_of_checked(
         As of `as_sequence`, `as_mask` and `check_positions`.
     model, fingerprint, letters, max_residues, variant, numerics, linker
         See `make_plan`.
+    causal
+        See `Plan`.
 
     Raises
     ------
@@ -342,6 +349,7 @@ def plan_of_checked(
         model=model,
         fingerprint=fingerprint,
         letters=letters,
+        causal=causal,
     )
 
 

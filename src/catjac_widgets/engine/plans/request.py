@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_checked
-from catjac_widgets.errors import UsageError
+from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
+from catjac_widgets.language_models.encoding import check_length, no_mask_token
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
@@ -80,6 +81,7 @@ class JacobianRequest:
             raise UsageError(f"lazy={shown(repr(self.lazy))} is unknown; use 'auto', True, False or 'dask'.")
         if self.lazy == "dask" and find_spec("dask") is None:
             raise UsageError("lazy='dask' needs dask, which is not installed; run: pip install 'dask[array]'")
+        self._check_model()
         plan = plan_of_checked(
             self.sequence,
             self.mask,
@@ -91,8 +93,24 @@ class JacobianRequest:
             variant=self.variant,
             numerics=self.numerics,
             linker=self.linker,
+            causal=self.identity.causal,
         )
         object.__setattr__(self, "plan", plan)
+
+    def _check_model(self) -> None:
+        """Refuse what this model cannot take."""
+        known = self.identity
+        if known.length is not None:
+            linkers = len(self.linker) * (len(self.sequence.chains) - 1)
+            check_length(self.sequence.residues, model=known.name, most=None, exactly=known.length - linkers)
+        if not known.has_mask_token:
+            if self.mask:
+                raise MaskError(no_mask_token(known.name))
+            if self.variant == "fast":
+                raise UsageError(
+                    f"variant='fast' hides one residue after the other, and {known.name} has no mask token; "
+                    "use variant='full'."
+                )
 
     @property
     def uses_cache(self) -> bool:

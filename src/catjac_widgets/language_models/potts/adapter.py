@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from catjac_widgets.errors import ModelError, SequenceError
-from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution, choose_numerics
+from catjac_widgets.errors import SequenceError
+from catjac_widgets.language_models.base import (
+    EXACT,
+    FLOAT64,
+    LanguageModel,
+    Runner,
+    Substitution,
+    choose_numerics,
+)
 from catjac_widgets.language_models.fingerprints import content_hash
 from catjac_widgets.language_models.potts.parameters import PottsParameters
+from catjac_widgets.language_models.runners import check_substitution
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
 if TYPE_CHECKING:
@@ -43,6 +51,7 @@ class Potts(LanguageModel):
     """
 
     has_contact_head = False
+    numerics = (EXACT, FLOAT64)
 
     def __init__(
         self,
@@ -179,13 +188,7 @@ class _PottsRunner:
         letters = self._model.letters
         made = []
         for change in substitutions:
-            if not 0 <= change.position < len(self._tokens):
-                raise ModelError(
-                    f"There is no residue {change.position + 1} to substitute; the sequence has "
-                    f"{len(self._tokens)}."
-                )
-            if change.letter != MASK_LETTER and change.letter not in letters:
-                raise ModelError(f"{self._model.name} has no letter {change.letter!r} to put at a residue.")
+            check_substitution(change, self._tokens, letters, self._model.name)
             token = len(letters) if change.letter == MASK_LETTER else letters.index(change.letter)
             old = self._input(change.position, self._tokens[change.position])
             made.append(self._baseline + (self._input(change.position, token) - old))

@@ -1,0 +1,1 @@
+"""Models that a person brings along: any function from tokens to logits."""
