@@ -14,14 +14,29 @@ class ModelTable:
 
     A row has ``name``, ``family``, ``status`` (embedded, in cache, or what it needs) and, as far as they are
     known without loading the model, ``parameters``, ``layers``, ``bytes``, ``letters`` (of its logits, in its
-    own order) and ``runs_here`` (whether this machine's memory holds its weights); None where they are not.
+    own order), ``context`` (the longest sequence, None also where there is no limit), ``licence``,
+    ``weights`` (where they come from) and ``runs_here`` (whether this machine's memory holds its weights);
+    None where they are not. With a sequence there are also ``seconds`` and ``memory``: about how long its
+    Jacobian takes here, and how many bytes the weights and a batch.
     """
 
-    _COLUMNS = ("name", "family", "parameters", "layers", "alphabet", "status", "this machine")
+    _COLUMNS = (
+        *("name", "family", "parameters", "layers", "alphabet", "longest", "licence", "status"),
+        "this machine",
+    )
+    _UNKNOWN = (
+        *("parameters", "layers", "bytes", "letters", "context", "licence", "weights", "runs_here"),
+        *("seconds", "memory"),
+    )
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        unknown = dict.fromkeys(("parameters", "layers", "bytes", "letters", "runs_here"))
+    def __init__(self, rows: list[dict[str, Any]], *, length: int | None = None) -> None:
+        unknown = dict.fromkeys(self._UNKNOWN)
         self.rows: list[dict[str, Any]] = [{**unknown, **row} for row in rows]
+        self._length = length
+        if length is not None:
+            for row in self.rows:
+                row["seconds"] = jacobian_seconds(row, length)
+                row["memory"] = None if row["parameters"] is None else 4 * row["parameters"]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,11 +58,23 @@ class ModelTable:
                 "" if row["parameters"] is None else in_millions(row["parameters"]),
                 "" if row["layers"] is None else str(row["layers"]),
                 _alphabet(row["letters"]),
+                "" if row["context"] is None else str(row["context"]),
+                row["licence"] or "",
                 row["status"],
-                {True: "can run it", False: "has too little memory", None: ""}[row["runs_here"]],
+                self._here(row),
             ]
             for row in self.rows
         ]
+
+    def _here(self, row: dict[str, Any]) -> str:
+        """Say whether this machine can run it, and how long it would take for the sequence asked about."""
+        if row["runs_here"] is False:
+            return "has too little memory"
+        if self._length is not None and row["context"] is not None and self._length > row["context"]:
+            return "the sequence is too long"
+        if row["seconds"] is None:
+            return "can run it" if row["runs_here"] else ""
+        return f"{duration(row['seconds'])}, {in_bytes(row['memory'])}"
 
     def __str__(self) -> str:
         cells = [list(self._COLUMNS), *self._cells()]
@@ -84,3 +111,32 @@ def in_millions(count: int) -> str:
 def in_bytes(size: int) -> str:
     """Write a size as people say it: "30 MB", "2.6 GB"."""
     return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.3g} MB"
+
+
+def jacobian_seconds(row: dict[str, Any], length: int) -> float | None:
+    """Estimate how long a model of the table takes for the Jacobian of so many residues on this machine.
+
+    From its parameters alone: 2 operations a parameter and token, at what a core (3·10¹⁰ a second) or a GPU
+    (2·10¹³) does with networks of this kind; a few times off either way.
+
+    Returns
+    -------
+    float or None
+        Seconds; None where the parameters or the letters are not known.
+    """
+    import os
+
+    from catjac_widgets.language_models.devices import likely_device
+
+    if not row["parameters"] or not row["letters"]:
+        return None
+    sequences = (len(row["letters"]) - 1) * length + 1
+    speed = 3e10 * (os.cpu_count() or 1) if likely_device() == "cpu" else 2e13
+    return 2.0 * row["parameters"] * (length + 2) * sequences / speed
+
+
+def duration(seconds: float) -> str:
+    """Write about how long something takes: "about 20 s", "about 3 min"."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.0f} h"

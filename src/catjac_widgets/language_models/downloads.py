@@ -14,6 +14,7 @@ from pathlib import Path
 
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.language_models.catalogue import in_bytes
+from catjac_widgets.language_models.progress import watcher
 from catjac_widgets.progress import progress_bar
 
 _BLOCK = 1024**2
@@ -67,12 +68,17 @@ def download(url: str, target: Path, *, progress: bool = True) -> None:
                     "hub's cache; make room or set TORCH_HOME to a larger disk."
                 )
             received = 0
-            watched = progress_bar(target.name, total or None, unit="B", shown=progress)
-            with watched as bar, partial.open("wb") as file:
+            follow = watcher()
+            # Whoever follows shows it in a place of its own.
+            bar = progress_bar(target.name, total or None, unit="B", shown=progress and follow is None)
+            with bar as shown, partial.open("wb") as file:
                 while block := answer.read(_BLOCK):
                     file.write(block)
                     received += len(block)
-                    bar.show(received)
+                    shown.show(received)
+                    if follow is not None:
+                        of = f"{in_bytes(received)} of {in_bytes(total)}" if total else in_bytes(received)
+                        follow(f"downloading {target.name}, {of}", received / total if total else 0.0)
         if total and received != total:
             raise CheckpointError(
                 f"The download of {target.name} broke off after {in_bytes(received)} of {in_bytes(total)}; "

@@ -241,11 +241,21 @@ def identify(model: Any) -> ModelIdentity:
     return identity_of(resolve_model(model))
 
 
-def models() -> ModelTable:
+def models(sequence: Any = None) -> ModelTable:
     """List the models known by name: family, parameters, alphabet; embedded, in the cache, or what they need.
 
     Families that are installed but cannot be used are listed with the reason.
+
+    Parameters
+    ----------
+    sequence
+        A protein (or a number of residues), for which time and memory on this machine are estimated.
     """
+    length = None
+    if sequence is not None:
+        from catjac_widgets.proteins.reading import read_protein
+
+        length = sequence if isinstance(sequence, int) else len(read_protein(sequence, check=False).sequence)
     families = installed_families()
     rows: list[dict[str, Any]] = []
     for family in (*families.usable, _REGISTERED):
@@ -256,7 +266,7 @@ def models() -> ModelTable:
         for broken in families.broken
     ]
     # What comes with the package stands first.
-    return ModelTable(sorted(rows, key=lambda row: row["status"] != "embedded"))
+    return ModelTable(sorted(rows, key=lambda row: row["status"] != "embedded"), length=length)
 
 
 # -- whose name it is

@@ -90,6 +90,9 @@ class PublishedModel:
             "letters": ESM_LETTERS,
             "status": "in cache" if self.is_there() else f"needs download ({in_bytes(self.bytes)})",
             "bytes": self.bytes,
+            "context": self.positions - 4 if self.positions else None,
+            "licence": "MIT",
+            "weights": HUB_URL,
             "runs_here": None if present is None else self.memory <= present,
         }
 

@@ -88,6 +88,8 @@ class Panel:
         Called with the `PanelContext`, returns a sentence where the panel cannot be shown, else "".
     show_summary
         Called with the widget and `catjac.sensitivity(J)` whenever a Jacobian is complete.
+    use_model
+        Called with the widget and another model, which takes the place of the one that it was made with.
     show_contacts
         Called with the widget and the scores of the map, (L, L) float32, whenever these are others.
     """
@@ -104,6 +106,7 @@ class Panel:
     load: Callable[[], None] | None = None
     in_cell: Callable[[], None] | None = None
     absent: Callable[[PanelContext], str] = _never
+    use_model: Callable[[Any, Any], None] | None = None
     show_summary: Callable[[Any, xr.Dataset], None] | None = None
     show_contacts: Callable[[Any, np.ndarray], None] | None = None
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: What the map's label says between a change of the mask and the first values under it.
 FORMER = ", under the former mask"
 
+#: And between another model and its first values.
+FORMER_MODEL = ", of the former model"
+
 STARTING = "The Jacobian under this mask is being started; call ex.wait() first."
 CLOSED = "This explorer is closed; call catjac.explore again."
 
@@ -61,6 +64,8 @@ class CurrentJob:
     why_none
         A sentence while there is no job and none comes, because everything is masked or starting it failed;
         else "".
+    was_final
+        Whether the map of the job before was complete when it was let go of.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class CurrentJob:
         preview: StartPreview | None = None,
     ) -> None:
         self.why_none = ""
+        self.was_final = False
         self._state, self._map, self._slice = state, contact_map, jacobian_slice
         self._start, self._head, self._preview = start, head, preview
         self._feed: JobFeed | None = None
@@ -126,6 +132,21 @@ class CurrentJob:
         self._state.report("queued", {"message": "starting"})
         self._post(lambda: self._made(*asked))
 
+    def hold(self, message: str) -> None:
+        """Stop the work, for whoever begins again soon; what is shown stays."""
+        self._let_go(FORMER_MODEL)
+        self._number += 1
+        self._state.report("queued", {"message": message})
+
+    def use(
+        self,
+        start: Callable[[Mask], Job],
+        head: Callable[[Job], Future[Any] | None] | None,
+        preview: StartPreview | None,
+    ) -> None:
+        """Have jobs started otherwise from now on: those of another model."""
+        self._start, self._head, self._preview = start, head, preview
+
     def resume(self) -> None:
         """Start again where the job stopped; where that is refused, the former one stays.
 
@@ -166,16 +187,17 @@ class CurrentJob:
             assert self._state.sequence is not None
             return self._number, as_mask(self._state.mask, self._state.sequence)
 
-    def _let_go(self) -> tuple[int, Mask]:
+    def _let_go(self, former: str = FORMER) -> tuple[int, Mask]:
         """Keep what the former job showed, to compare with, and stop it."""
         with self._state.delivery.lock:
             feed, self._feed = self._feed, None
             if feed is not None:
+                self.was_final = feed.finished.is_set() and feed.job.progress.state == "done"
                 feed.keep()
                 feed.close()
                 feed.job.cancel()
-                if not self._map.label.endswith(FORMER):
-                    self._map.label += FORMER
+                if not self._map.label.endswith((FORMER, FORMER_MODEL)):
+                    self._map.label += former
             self.why_none = ""
             return self._ask()
 

@@ -32,15 +32,24 @@ class HeadMaps:
     contact_map
         The view that shows them.
     under
-        Called with a mask, returns the future map, or None for none.
+        Called with a mask, returns the future map, or None for none; None where the model has no contact
+        head.
     """
 
     def __init__(
-        self, state: ExplorerState, contact_map: ContactMap, under: Callable[[Mask], Future[Any] | None]
+        self,
+        state: ExplorerState,
+        contact_map: ContactMap,
+        under: Callable[[Mask], Future[Any] | None] | None,
     ) -> None:
-        self._state, self._map, self._under = state, contact_map, under
-        contact_map.offered = [HEAD, UNMASKED_HEAD]
+        self._state, self._map = state, contact_map
         state.observe(lambda change: self._ask(), ["maps_shown", "mask"])
+        self.use(under)
+
+    def use(self, under: Callable[[Mask], Future[Any] | None] | None) -> None:
+        """Have maps computed otherwise from now on: by another model, or by none that has a contact head."""
+        self._under = under
+        self._map.offered = [] if under is None else [HEAD, UNMASKED_HEAD]
         self._ask()
 
     def _ask(self) -> None:
@@ -50,10 +59,11 @@ class HeadMaps:
     def _submit(self) -> None:
         sequence = self._state.sequence
         assert sequence is not None
+        under = self._under
         for name in set(self._state.maps_shown) & {HEAD, UNMASKED_HEAD}:
-            if self._map.layer(name) is None:
+            if under is not None and self._map.layer(name) is None:
                 mask = as_mask(self._state.mask, sequence) if name == HEAD else Mask.none(sequence)
-                future = self._under(mask)
+                future = under(mask)
                 if future is not None:
                     future.add_done_callback(partial(self._come, name, mask))
 

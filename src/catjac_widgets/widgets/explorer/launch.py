@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.proteins.masks import Mask
@@ -11,15 +12,12 @@ from catjac_widgets.proteins.reading import read_protein
 from catjac_widgets.widgets.base.structures import as_structure
 from catjac_widgets.widgets.base.traits import Pair
 from catjac_widgets.widgets.contact_map.view import native_contacts
-from catjac_widgets.widgets.explorer.head_maps import head_of, head_under
 from catjac_widgets.widgets.explorer.registry import check_panels, panel_names
+from catjac_widgets.widgets.explorer.session import Session, session_of
 from catjac_widgets.widgets.explorer.view import Explorer
-from catjac_widgets.widgets.recovery.view import unfamiliar
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from catjac_widgets.engine.jobs.job import Job
 
 
 def explore(
@@ -73,10 +71,9 @@ def explore(
     CatjacError
         As `catjac.jacobian`, for what can be told before the work starts; the rest is shown in the widget.
     """
-    from catjac_widgets.analysis.previews.in_background import start_preview
-    from catjac_widgets.engine.api import submit_request
     from catjac_widgets.engine.plans.request import make_request
-    from catjac_widgets.language_models.registry import identify
+    from catjac_widgets.language_models.base import choose_numerics
+    from catjac_widgets.language_models.registry import identify, resolve_model
 
     identity = identify(model)
     protein = read_protein(sequence, letters=identity.letters, unknown=unknown)
@@ -97,28 +94,41 @@ def explore(
     shown = panel_names() if panels is None else check_panels(panels)
     structure = as_structure(protein.structure if structure is None else structure, known)
     native = None if structure is None else native_contacts(structure, known)
+    session = session_of(request)
 
-    def start(mask: Mask) -> Job:
-        # In the background: behind the contact head's one pass and the preview, which fill the screen first.
-        return submit_request(dataclasses.replace(request, mask=mask))
+    def reopen(other: Any) -> Session:
+        # The same protein and options; what another model does not take is said by its request.
+        resolved = other if isinstance(other, str | Path) else resolve_model(other)
+        identity = identify(resolved)
+        sequence = known.check(identity.letters, unknown=unknown)
+        return session_of(
+            dataclasses.replace(
+                request,
+                sequence=sequence,
+                model=resolved,
+                identity=identity,
+                mask=Mask.none(sequence),
+                numerics=choose_numerics(identity.numerics, numerics, model=identity.name),
+            )
+        )
 
     # The first one is made here, so that what is wrong with the request is raised before there is a widget.
-    first = start(request.mask)
+    first = session.start(request.mask)
     jobs = [first]
     try:
         return Explorer(
             known,
-            lambda mask: jobs.pop() if jobs else start(mask),
+            lambda mask: jobs.pop() if jobs else session.start(mask),
             native=native,
-            head=lambda job: head_of(known, model, job),
-            head_under=lambda mask: head_under(known, model, mask),
-            preview=start_preview,
+            head=session.head,
+            head_under=session.head_under,
+            preview=session.preview,
+            reopen=reopen,
             model=model,
             structure=structure,
             panels=shown,
-            # What the embedded model has to say about a protein that it does not know.
-            notice=unfamiliar(known) if request.identity.name == "mini" else "",
-            model_name=request.identity.name,
+            notice=session.notice,
+            model_name=session.name,
             mask=request.mask if request.mask else None,
             min_separation=min_separation,
             selection=selection,

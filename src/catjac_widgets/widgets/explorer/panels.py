@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,14 @@ class Panels:
             if self._early and not self._closed:
                 self._early = False
                 self.arrange()
+
+    def use_model(self, model: Any) -> None:
+        """Give the panels another model, those that are made and those that will be."""
+        self._context = dataclasses.replace(self._context, model=model)
+        for name, view in self.made.items():
+            use = self._known[name].use_model
+            if use is not None:
+                use(view, model)
 
     def send_again(self) -> None:
         """Send the state of what is shown once more."""

@@ -26,7 +26,7 @@ class ExplorerState(SharedState):
 
     Attributes
     ----------
-    status, progress, error, notice, model_name, panels
+    status, progress, error, notice, model, model_name, panels
         See `catjac_widgets.widgets.explorer.view.Explorer`.
     """
 
@@ -34,6 +34,7 @@ class ExplorerState(SharedState):
     progress = traitlets.Dict().tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
     notice = traitlets.Unicode("").tag(sync=True)
+    model = traitlets.Any()
     model_name = traitlets.Unicode("").tag(sync=True)
     panels = PanelsTrait().tag(sync=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,16 @@ from catjac_widgets.structures.numbering import structure_names
 from catjac_widgets.widgets.base.frames import Frame
 from catjac_widgets.widgets.base.panels import PanelContext
 from catjac_widgets.widgets.base.state import refuse_unknown, visible
-from catjac_widgets.widgets.base.traits import Brush
+from catjac_widgets.widgets.base.traits import HEAD, UNMASKED_HEAD, Brush
 from catjac_widgets.widgets.contact_map.view import ContactMap
-from catjac_widgets.widgets.explorer.current_job import STARTING, CurrentJob
+from catjac_widgets.widgets.explorer.current_job import FORMER_MODEL, STARTING, CurrentJob
 from catjac_widgets.widgets.explorer.head_maps import HeadMaps
 from catjac_widgets.widgets.explorer.job_feed import StartPreview
 from catjac_widgets.widgets.explorer.job_status import JobStatus
+from catjac_widgets.widgets.explorer.model_menu import SMALLEST
+from catjac_widgets.widgets.explorer.model_switch import ModelSwitch
 from catjac_widgets.widgets.explorer.panels import Panels
+from catjac_widgets.widgets.explorer.session import Session
 from catjac_widgets.widgets.explorer.state import ExplorerState
 from catjac_widgets.widgets.jacobian_slice.mean_block import MeanBlock, label_mean
 from catjac_widgets.widgets.jacobian_slice.values import Row
@@ -53,6 +57,10 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         Dict with rows_done, rows_total, seconds, seconds_left and message.
     error, notice
         A sentence each, or "".
+    model, model_name
+        Assign another model (a name, a path, a loaded one) to `model`: it is prepared in the background, and
+        takes the place of the one that is shown, under the same mask, selection and structure. The finished
+        map of the one before stays as "former", to compare.
     sequence_mask, contact_map, jacobian_slice, job_status
         The views.
     panels
@@ -71,8 +79,10 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         head: Callable[[Job], Future[Any] | None] | None = None,
         head_under: Callable[[Mask], Future[Any] | None] | None = None,
         preview: StartPreview | None = None,
+        reopen: Callable[[Any], Session] | None = None,
         model: Any = None,
         structure: Any = None,
+        notice: str = "",
         **traits: Any,
     ) -> None:
         refuse_unknown(self, traits)
@@ -80,6 +90,9 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         super().__init__(sequence=sequence, **{"structure_sequence": names, **traits})
         self.add_class("catjac-explorer")
         self._current: CurrentJob | None = None
+        self._taking_up = False
+        self.set_trait("model", model)
+        self.tell("familiarity", notice)
         self._panels = Panels(
             self,
             PanelContext(
@@ -101,14 +114,27 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         self._current = CurrentJob(
             self, self.contact_map, self.jacobian_slice, start, head=head, preview=preview
         )
-        self.job_status = JobStatus(state=self, cancel=self.cancel, resume=self._resume_soon)
+        self._switch = (
+            None
+            if reopen is None
+            else ModelSwitch(
+                self, reopen, begin=self._leave_model, take_up=self._take_up_model, go_back=self._go_back
+            )
+        )
+        self.job_status = JobStatus(
+            state=self,
+            cancel=self.cancel,
+            resume=self._resume_soon,
+            choose=None if self._switch is None else self._switch.ask,
+        )
         self.contact_map.observe(lambda change: self._panels.map_changed(), "values")
         self.observe(lambda change: self._explain(), "status")
         self._panels.begin()
         self._job.begin()
         self.observe(self._mask_set, "mask")
-        if head_under is not None and self.sequence_mask.previews:
-            HeadMaps(self, self.contact_map, head_under)
+        self.job_status.offer = SMALLEST if notice and self._switch is not None else ""
+        self.observe(self._model_set, "model")
+        self._heads = HeadMaps(self, self.contact_map, head_under if self.sequence_mask.previews else None)
 
     # ---- what a person uses
 
@@ -189,8 +215,11 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         return self.contact_map.map_names() if hasattr(self, "contact_map") else None
 
     def cancel(self) -> None:
-        """Stop after the batch in flight; rows done are kept."""
-        self._job.cancel()
+        """Stop after the batch in flight; rows done are kept. Another model that is prepared is let go of."""
+        if self._switch is not None and self._switch.running:
+            self._switch.cancel()
+        else:
+            self._job.cancel()
 
     def resume(self) -> None:
         """Go on after `cancel` or a failure; rows that are there are not computed again."""
@@ -207,6 +236,8 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         """
         # A mask that was let go of in the browser may still wait to be taken up.
         self.delivery.flush(timeout)
+        if self._switch is not None:
+            self._switch.wait(timeout)
         if self._job.why_none:
             return self
         late = TimeoutError(f"The Jacobian was not ready after {timeout or 0:g} s; it goes on.")
@@ -233,6 +264,8 @@ class Explorer(ExplorerState, ipywidgets.VBox):
         """Stop the work, let go of the job and close every comm of this explorer."""
         if self.comm is None:
             return  # closed before, or refused while it was made
+        if self._switch is not None:
+            self._switch.cancel()
         self._job.close()
         self.delivery.close()
         self._panels.close()
@@ -269,6 +302,49 @@ class Explorer(ExplorerState, ipywidgets.VBox):
             self.delivery.post("mask", lambda _: self._job.begin_soon(), urgent=True)
         else:
             self._job.begin()
+
+    # Another model.
+
+    def _model_set(self, change: Any) -> None:
+        if self._taking_up or change["new"] is change["old"]:
+            return
+        if self._switch is None:
+            raise UsageError("This explorer was made with one model; make another one by catjac.explore.")
+        # Until it is there, the trait says which one is shown.
+        self._tell_model(change["old"])
+        self._switch.ask(change["new"])
+
+    def _tell_model(self, model: Any) -> None:
+        self._taking_up = True
+        try:
+            self.model = model
+        finally:
+            self._taking_up = False
+
+    def _leave_model(self) -> None:
+        self._job.hold("preparing another model")
+
+    def _take_up_model(self, session: Session) -> None:
+        former = self.contact_map.layer() if self._job.was_final else None
+        label = f"{self.model_name}: {self.contact_map.label.removesuffix(FORMER_MODEL)}"
+        with self.hold_sync():
+            self._tell_model(session.model)
+            self.model_name = session.name
+            self.tell("familiarity", session.notice)
+            self.job_status.offer = SMALLEST if session.notice else ""
+        shown = self.contact_map
+        shown.former = None if former is None else dataclasses.replace(former, label=label)
+        # What the former model gave is no longer offered.
+        gone = {HEAD, UNMASKED_HEAD, "unmasked"} | ({"former"} if former is None else set())
+        self.maps_shown = tuple("map" if name in gone else name for name in self.maps_shown)
+        shown.head = shown.unmasked = shown.unmasked_head = None
+        self._job.use(session.start, session.head, session.preview)
+        self._panels.use_model(session.model)
+        self._heads.use(session.head_under if self.sequence_mask.previews else None)
+        self._job.begin_soon()
+
+    def _go_back(self) -> None:
+        self._job.begin_soon()
 
     def _explain(self) -> None:
         self.sequence_mask.say("mask", self._job.why_none if self.status == "idle" else "")

@@ -22,5 +22,6 @@ register_panel(
         slow=True,
         load=load_bokeh,
         in_cell=offer_script,
+        use_model=RecoveryCurve.use_model,
     )
 )

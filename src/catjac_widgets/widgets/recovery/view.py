@@ -109,12 +109,21 @@ class RecoveryCurve(BokehView):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         super().__init__(state=state, **traits)
-        if self.sequence is not None and isinstance(model, str) and model == "mini":
-            self.notice = self.notice or unfamiliar(self.sequence)
+        self.notice = self.notice or self._unfamiliar(model)
         if recovery is not None:
             self.show(recovery)
         self.on_msg(self._pressed)
         self.observe(lambda change: self._propose(), ["selection", "residues", "sequence"])
+        self._propose()
+
+    def use_model(self, model: Any) -> None:
+        """Compute with another model from now on; curves of the former one are taken away."""
+        self.cancel()
+        self._compute = self._compute_with(model)
+        with self.hold_sync():
+            self.set_trait("curves", None)
+            self.status, self.error, self.progress = "idle", "", [0, 0]
+            self.notice = self._unfamiliar(model)
         self._propose()
 
     def show(self, recovery: xr.Dataset) -> None:
@@ -226,6 +235,11 @@ class RecoveryCurve(BokehView):
                         setattr(self, name, value)
 
         self.delivery.post((key, id(self)), send)
+
+    def _unfamiliar(self, model: Any) -> str:
+        """Say that a protein is one that the embedded model does not know, where that is the model."""
+        embedded = isinstance(model, str) and model == "mini"
+        return unfamiliar(self.sequence) if embedded and self.sequence is not None else ""
 
     def _compute_with(self, model: Any) -> Compute:
         def compute(fragments: list[Fragment], pattern: str, stop: threading.Event) -> xr.Dataset:

@@ -20,5 +20,6 @@ register_panel(
         attribute="sequence_mask",
         wide=True,
         eager=True,
+        use_model=SequenceMask.use_model,
     )
 )

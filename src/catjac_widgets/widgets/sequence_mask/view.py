@@ -122,9 +122,10 @@ class SequenceMask(View):
         shows = contact_map or state
         self._map = shows if shows is not None and shows.shows_frames else None
         self._frames: Frames | None = None
+        told = ""
         if model is not None and self._map is not None:
-            self._frames, note = frames_of(known, model)
-            traits = {"previews": self._frames is not None, "note": note} | traits
+            self._frames, told = frames_of(known, model)
+            traits = {"previews": self._frames is not None} | traits
         self._past: deque[Mask | None] = deque(maxlen=HISTORY)
         self._future: list[Mask | None] = []
         self._stepping = False
@@ -133,10 +134,18 @@ class SequenceMask(View):
         self.timings: deque[FrameTiming] = deque(maxlen=TIMINGS)
         super().__init__(state=state, **traits)
         self._notes = Sentences(self.note)
+        self.say("model", told)
         self.observe(self._remember, "mask")
         self.on_msg(self._received)
 
     # ---- what a person uses
+
+    def use_model(self, model: Any) -> None:
+        """Show another model's contact head while a fragment is dragged."""
+        assert self.sequence is not None
+        self._frames, note = frames_of(self.sequence, model)
+        self.previews = self._frames is not None
+        self.say("model", note)
 
     def undo(self) -> None:
         """Go back to the mask before; nothing happens where there is none."""
