@@ -136,13 +136,11 @@ class LongSession:
     def held(self) -> list[Explorer]:
         """Closed explorers that somebody still holds, once the device's thread has had time for its step."""
         until = time.monotonic() + PATIENCE
-        while (held := [kept for ref in self.explorers if (kept := ref()) is not None]) and (
-            time.monotonic() < until
-        ):
-            del held
+        # Nothing here may hold one itself while garbage is collected: in `any`, each is let go of at once.
+        while any(ref() is not None for ref in self.explorers) and time.monotonic() < until:
             gc.collect()
             time.sleep(0.1)
-        return held
+        return [explorer for explorer in (ref() for ref in self.explorers) if explorer is not None]
 
     def flush(self) -> None:
         """Forget what was sent."""
