@@ -60,7 +60,7 @@ lab: .venv/.installed-lab
 	@$(BIN)/catjac lab $(if $(DEMO_NO_BROWSER),--no-browser) "$(NOTEBOOK)"
 
 test: .venv/.installed-test node-packages
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(TESTS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(TESTS)
 
 # Where there is no node, the tests that need it say so.
 .PHONY: node-packages

@@ -13,8 +13,10 @@ import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
 from labelled_potts import random_parameters
 
+import catjac_widgets as catjac
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel, Substitution
+from catjac_widgets.language_models.custom.callable_model import CallableModel
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.masked_ends import masked_ends
 from catjac_widgets.language_models.esm.mini import weights as embedded
@@ -67,12 +69,42 @@ ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
 }
 
 
+def own_function() -> LanguageModel:
+    """Somebody's function with tokens of its own: a network over vectors of letters, ends and masks."""
+    A = len(ESM_LETTERS)
+    seeded = torch.Generator().manual_seed(8)
+    vectors = torch.randn(A + 3, 16, generator=seeded)
+    layer = torch.randn(16, A, generator=seeded)
+
+    def logits(tokens: torch.Tensor) -> torch.Tensor:
+        shown = vectors[tokens]
+        places = torch.arange(1, tokens.shape[1] + 1)[None, :, None]
+        return torch.tanh(shown + (shown / places).sum(dim=1, keepdim=True)) @ layer
+
+    ends: dict[str, Any] = {"prefix": [A], "suffix": [A + 1], "mask_token": A + 2}
+    return wrap(logits, letters=ESM_LETTERS, max_residues=40, name="a function", fingerprint="8", **ends)
+
+
+def own_causal_function() -> LanguageModel:
+    """Somebody's function that reads from left to right, without masks."""
+    seeded = torch.Generator().manual_seed(9)
+    vectors = torch.randn(21, 20, generator=seeded)
+
+    def logits(tokens: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(vectors[tokens].cumsum(dim=1)) @ vectors[:20].T
+
+    letters = ALIGNMENT_LETTERS
+    return wrap(logits, letters=letters, prefix=[20], causal=True, name="left to right", fingerprint="9")
+
+
 #: Models that are no network: the same promises hold, as far as they concern every family.
 OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model": lambda: random_potts(len(RESIDUES), letters=ESM_LETTERS, seed=3),
     "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),
     "a Potts model of RNA": lambda: random_potts(len(RESIDUES), letters=RNA_LETTERS, seed=5),
     "a Potts model of a part": part_of_a_query,
+    "a function": own_function,
+    "a function that reads from left to right": own_causal_function,
 }
 
 
@@ -100,7 +132,7 @@ def test_it_says_what_it_is(any_model: LanguageModel) -> None:
     assert any_model.name
     assert len(set(any_model.letters)) == len(any_model.letters) > 1
     assert not any_model.changed
-    assert any_model.parameters > 100
+    assert any_model.parameters > 100 or isinstance(any_model, CallableModel)
     assert any_model.device == torch.device("cpu")
     assert any_model.row_bytes(100) > any_model.row_bytes(10) > 0
     assert any_model.seconds_per_sequence(100) >= any_model.seconds_per_sequence(10) > 0
@@ -148,11 +180,13 @@ def test_a_substitution_is_the_sequence_with_that_letter(any_model: LanguageMode
     residues = residues_of(any_model)
     runner = any_model.prepare(residues)
     other = next(letter for letter in reversed(any_model.letters) if letter != residues[4])
-    rows = runner.rows([Substitution(4, other), Substitution(0, MASK_LETTER), Substitution(21, residues[21])])
+    hidden = Substitution(0, MASK_LETTER) if any_model.has_mask_token else Substitution(0, residues[0])
+    rows = runner.rows([Substitution(4, other), hidden, Substitution(21, residues[21])])
     changed = residues[:4] + other + residues[5:]
     scale = abs(rows).max()
     np.testing.assert_allclose(rows[0], any_model.prepare(changed).wild_type(), rtol=0, atol=1e-5 * scale)
-    masked = any_model.prepare(residues, Mask.hiding(residues, [(1, 1)])).wild_type()
+    mask = Mask.hiding(residues, [(1, 1)]) if any_model.has_mask_token else None
+    masked = any_model.prepare(residues, mask).wild_type()
     np.testing.assert_allclose(rows[1], masked, rtol=0, atol=1e-5 * scale)
     np.testing.assert_allclose(rows[2], runner.wild_type(), rtol=0, atol=1e-5 * scale)
     assert abs(rows[0] - runner.wild_type()).max() > 1e-3
@@ -160,7 +194,9 @@ def test_a_substitution_is_the_sequence_with_that_letter(any_model: LanguageMode
 
 def test_a_row_does_not_depend_on_its_batch(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
-    runner = any_model.prepare(residues, Mask.showing(residues, [(2, 15)]))
+    runner = any_model.prepare(
+        residues, Mask.showing(residues, [(2, 15)]) if any_model.has_mask_token else None
+    )
     changes = [Substitution(position, letter) for position in (1, 7) for letter in any_model.letters]
     together = runner.rows(changes)
     one_by_one = np.concatenate([runner.rows([change]) for change in changes])
@@ -171,6 +207,10 @@ def test_a_row_does_not_depend_on_its_batch(any_model: LanguageModel) -> None:
 @pytest.mark.parametrize(("numerics", "dtype"), [("exact", np.float32), ("float64", np.float64)])
 def test_numerics(any_model: LanguageModel, numerics: str, dtype: type) -> None:
     residues = residues_of(any_model)
+    if numerics not in {each.name for each in any_model.numerics}:
+        with pytest.raises(UsageError, match="use 'exact'"):
+            any_model.prepare(residues, None, numerics)
+        return
     runner = any_model.prepare(residues, None, numerics)
     assert runner.wild_type().dtype == dtype
     assert runner.rows([Substitution(0, any_model.letters[0])]).dtype == dtype
@@ -201,6 +241,46 @@ def test_the_fingerprint_is_stable_and_follows_the_weights(model: Any) -> None:
             assert model.fingerprint != before
             weight[0, 0] = value
         assert identify(wrap(model.model, model.alphabet)).fingerprint == wrap(model.model).fingerprint
+
+
+def test_it_reads_from_the_sides_that_it_says(any_model: LanguageModel) -> None:
+    residues = residues_of(any_model)
+    runner = any_model.prepare(residues)
+    other = next(letter for letter in any_model.letters if letter != residues[12])
+    effect = np.abs(runner.rows([Substitution(12, other)])[0] - runner.wild_type()).max(axis=1)
+    scale = abs(runner.wild_type()).max()
+    assert effect[13:].max() > 1e-3
+    if any_model.causal:
+        assert effect[:13].max() <= 1e-5 * scale
+    else:
+        assert effect[:12].max() > 1e-3
+
+
+def test_residues_are_hidden_or_it_says_that_they_cannot_be(any_model: LanguageModel) -> None:
+    residues = residues_of(any_model)
+    if any_model.has_mask_token:
+        hidden = any_model.encode(residues, Mask.hiding(residues, [(2, 3)]))
+        assert 0 < (hidden != any_model.encode(residues)).sum() <= 2
+        return
+    with pytest.raises(ModelError, match="no mask token") as failure:
+        any_model.encode(residues, Mask.hiding(residues, [(2, 3)]))
+    assert "\n" not in str(failure.value)
+
+
+def test_the_jacobian_is_that_of_logits_alone(any_model: LanguageModel) -> None:
+    """Rows of the engine against `encode` and `logits`, one sequence at a time."""
+    residues = residues_of(any_model)
+    J = catjac.jacobian(residues, any_model, positions=[3, 20], cache=False, progress=False)
+
+    def logits(text: str) -> np.ndarray:
+        return any_model.logits(any_model.encode(text)[None])[0].double().cpu().numpy()
+
+    before = logits(residues)
+    for k, index in enumerate((2, 19)):
+        for slot, letter in enumerate(any_model.letters):
+            effect = logits(residues[:index] + letter + residues[index + 1 :]) - before
+            np.testing.assert_allclose(J.values[k, slot], effect, rtol=0, atol=2e-5 * abs(before).max())
+        assert not J.values[k, any_model.letters.index(residues[index])].any()
 
 
 def test_bad_input_is_one_sentence(any_model: LanguageModel) -> None:
