@@ -15,15 +15,12 @@ from catjac_widgets.widgets.sequence_mask.view import SequenceMask
 
 pytestmark = pytest.mark.timeout(900)
 
-#: Megabytes that the allocator may keep for itself. Of 20 models and 22 explorers that were held, the models
-#: alone (3.3 MB of weights each) would take more than twice as much.
+#: Megabytes that the allocator may keep for itself. Models and explorers that are held are counted below.
 ROOM = 30.0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what a process holds is read from /proc")
-def test_drags_models_and_cancels_use_nothing_up(
-    wire: Wire, tmp_path: Path, own_cache: Path
-) -> None:
+def test_drags_models_and_cancels_use_nothing_up(wire: Wire, tmp_path: Path, own_cache: Path) -> None:
     session = LongSession(wire, tmp_path)
     session.play(drags=40, models=KEPT_MODELS + 2, cancels=5)
     before = Usage.now()
