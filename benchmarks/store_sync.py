@@ -1,8 +1,8 @@
-"""Measure what bringing rows to the disk costs: Jacobians to an empty cache, with CATJAC_CACHE_SYNC as said.
+"""Measure what bringing rows to the disk costs: Jacobians to an empty cache, by CATJAC_CACHE_SYNC.
 
-Every round computes the same Jacobian under each setting, in an order drawn anew, and divides by the time of "off"
-in the same round, so that what else the machine does falls on all alike. "empty" is a model whose rows cost nothing:
-what is left is the store itself, and the syncing weighs most.
+Every round computes the same Jacobian under each setting, in an order drawn anew, and divides by the time of
+"off" in the same round, so that what else the machine does falls on all alike. "empty" is a model whose rows cost
+nothing: what is left is the store itself, and the syncing weighs most.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Empty(LanguageModel):
         return torch.from_numpy(self._noise[tokens.sum(1).numpy() % 97])
 
     def prepare(self, residues: Any, mask: Any = None, numerics: str = "exact") -> Any:
-        """It is its own runner."""
+        """Be its own runner."""
         self._noise = np.random.default_rng(0).standard_normal((97, len(residues), 20), dtype=np.float32)
         return self
 

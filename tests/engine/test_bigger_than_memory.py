@@ -16,8 +16,8 @@ from catjac_widgets.errors import ResourceError
 #: Of this length J takes 256 MB.
 LENGTH = 400
 
-#: What analyses of a lazy array may take, and the threads of dask's beside it. Rows that meet their transposes
-#: take 134 MB, however long the protein is.
+#: What the analyses may take, those by dask's two threads too. Rows that meet their transposes take 134 MB,
+#: however long the protein is.
 MEGABYTES = 230
 
 

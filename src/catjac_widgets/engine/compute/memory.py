@@ -93,8 +93,8 @@ def check_selection(nbytes: int) -> None:
     if nbytes > 0.8 * available:
         raise ResourceError(
             f"What was selected of the Jacobian takes {_gigabytes(nbytes)} of memory but "
-            f"{_gigabytes(available)} are free; select less, or ask for it with lazy='dask', which takes means "
-            "and sums piece by piece."
+            f"{_gigabytes(available)} are free; select less, or ask for it with lazy='dask', which takes "
+            "means and sums piece by piece."
         )
 
 
