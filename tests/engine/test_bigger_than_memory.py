@@ -13,12 +13,11 @@ from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.compute import memory
 from catjac_widgets.errors import ResourceError
 
-#: Of this length J takes 256 MB.
-LENGTH = 400
+#: Of this length J takes 144 MB.
+LENGTH = 300
 
-#: What the analyses may take, those by dask's two threads too. Rows that meet their transposes take 134 MB,
-#: however long the protein is.
-MEGABYTES = 230
+#: What the analyses may take, those by dask's two threads too.
+MEGABYTES = 110
 
 
 @pytest.mark.timeout(300)
