@@ -1,8 +1,8 @@
 """Measure what bringing rows to the disk costs: Jacobians to an empty cache, by CATJAC_CACHE_SYNC.
 
 Every round computes the same Jacobian under each setting, in an order drawn anew, and divides by the time of
-"off" in the same round, so that what else the machine does falls on all alike. "empty" is a model whose rows cost
-nothing: what is left is the store itself, and the syncing weighs most.
+"off" in the same round, so that what else the machine does falls on all alike. "empty" is a model whose rows
+cost nothing: what is left is the store itself, and the syncing weighs most.
 """
 
 from __future__ import annotations

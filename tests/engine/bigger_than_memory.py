@@ -1,10 +1,10 @@
 """Analyse a Jacobian that is larger than the memory there is.
 
-``python tests/engine/bigger_than_memory.py 1000 1000`` writes the Jacobian of 1000 residues to the cache (of a
-model that costs nothing), and analyses it in a process that the kernel lets have 1000 MB more than it has
-when all is imported and was used once. It prints, as JSON, the highest resident memory of each analysis above
-that, in MB, and its seconds. For a shorter protein the rows that are held and dask's chunks are smaller, in
-proportion to its Jacobian.
+``python tests/engine/bigger_than_memory.py 1000 1000`` writes the Jacobian of 1000 residues to the cache (of
+a model that costs nothing), and analyses it in a process that the kernel lets have 1000 MB more than it has
+when all is imported and was used once. It prints, as JSON, the highest resident memory of each analysis
+above that, in MB, and its seconds. For a shorter protein the rows that are held and dask's chunks are
+smaller, in proportion to its Jacobian.
 """
 
 from __future__ import annotations
