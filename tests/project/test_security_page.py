@@ -19,15 +19,13 @@ def test_every_setting_is_on_the_page(repository: Path) -> None:
     page = (repository / "docs" / "security.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]*) \| [^|]+ \| [^|]+ \|$", page.partition("## Settings")[2], re.MULTILINE)
     told = {name for names in rows for name in re.findall(r"`([A-Z_]+)`", names)}
-    sources = [*(repository / "src").rglob("*.py"), repository / "Makefile"]
     read = {
         name
-        for path in sources
+        for path in (repository / "src").rglob("*.py")
         for name in re.findall(
             # By catjac's own names, by whatever a variable is asked for, and by constants that hold a name.
             r"\bCATJAC_[A-Z]+(?:_[A-Z]+)*\b"
-            r"|(?<=environ\.get\(\")[A-Z_]+|(?<=environ\[\")[A-Z_]+|(?<=getenv\(\")[A-Z_]+"
-            r"|(?<=\$\(if \$\()[A-Z_]+(?=\),--)",
+            r"|(?<=environ\.get\(\")[A-Z_]+|(?<=environ\[\")[A-Z_]+|(?<=getenv\(\")[A-Z_]+",
             path.read_text(encoding="utf-8"),
         )
     }
