@@ -30,7 +30,7 @@ NOTEBOOK ?= examples/quickstart.ipynb
 # What pytest is to run, for instance: make test TESTS="tests/engine -k resume"
 TESTS ?=
 
-.PHONY: help demo lab test lint js train pretrained faults bench evaluation pictures clean
+.PHONY: help demo lab test lint js train pretrained faults soak bench evaluation pictures clean
 
 help:
 	@echo "make demo             compute a protein's Jacobian in the terminal, then open the quickstart in JupyterLab"
@@ -43,6 +43,7 @@ help:
 	@echo "make bench            time the Jacobian against the plain loop over fair-esm (up to half an hour)"
 	@echo "make evaluation       score contact maps over the families of CATJAC_DATA anew, what has changed of them"
 	@echo "make faults           inject faults into stores and processes, and count what comes of it"
+	@echo "make soak             play a person's hour, open and close 500 explorers, and see that nothing is used up"
 	@echo "make pictures         take the README's pictures anew"
 	@echo "make clean            remove .venv and what was built"
 	@echo
@@ -101,6 +102,11 @@ faults: .venv/.installed-test
 pretrained: .venv/.installed-test
 	$(BIN)/catjac pretrained
 	$(BIN)/python -m training.esm2_8m
+
+# A person's hour by a script, and explorers opened and closed: what a process holds is printed meanwhile.
+soak: .venv/.installed-test
+	CATJAC_SOAK_MINUTES=$${CATJAC_SOAK_MINUTES:-60} CATJAC_SOAK_EXPLORERS=$${CATJAC_SOAK_EXPLORERS:-500} \
+	  $(BIN)/python -m pytest -s tests/widgets/test_soak.py
 
 train: .venv/.installed-test
 	@test -n "$(CATJAC_DATA)" || { echo "Say where the families are: make train CATJAC_DATA=folder" >&2; exit 1; }

@@ -55,6 +55,10 @@ class UsageError(CatjacError, ValueError):
     """An argument of a magic, a command or a function that is none of the allowed ones."""
 
 
+class OptionError(UsageError, TypeError):
+    """An option (a keyword) that a function, a view or a file format does not have."""
+
+
 class DependencyError(CatjacError, ImportError):
     """A package that is missing or of the wrong kind; says which command fixes it."""
 

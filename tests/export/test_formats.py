@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import catjac
+from catjac_widgets.cli import main
 from catjac_widgets.errors import UsageError
 from catjac_widgets.export.files import replacing
 from catjac_widgets.export.format_table import Format, register_format
@@ -86,3 +88,46 @@ def test_a_format_of_ones_own(J: xr.DataArray, tmp_path: Path) -> None:
     )
     assert ".sum" in set(catjac.io.formats()["ending"])
     assert float(catjac.io.write(J, tmp_path / "J.sum").read_text()) == pytest.approx(float(J.sum()))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("C.csv", {"colour": 1}, r"as \.csv has no option colour=; possible are top=, separation="),
+        ("C.npz", {"top": 5}, r"as \.npz has no option top=; possible are none"),
+        ("C.npz", {"separation": 8}, r"as \.npz has no option separation="),
+        ("J.nc", {"top": 5}, r"a Jacobian as \.nc has no option top=; possible are part_bytes="),
+        ("J.zarr", {"separation": 8}, r"as \.zarr has no option separation="),
+        ("C.csv", {"top": "five"}, "'five' is not a number of pairs"),
+        ("C.csv", {"top": 0}, "0 is not a number of pairs"),
+        ("C.csv", {"top": 2.5}, "2.5 is not a number of pairs"),
+        ("C.csv", {"separation": "far"}, "separation='far' is no distance"),
+        ("C.csv", {"separation": float("nan")}, "separation=nan is no distance"),
+        ("J.nc", {"part_bytes": "much"}, "part_bytes='much' is no number of bytes"),
+        ("J.zarr", {"part_bytes": 0}, "part_bytes=0 is no number of bytes"),
+        ("J.zarr", {"part_bytes": True}, "part_bytes=True is no number of bytes"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    J: xr.DataArray, tmp_path: Path, name: str, options: dict[str, object], said: str
+) -> None:
+    array = J if name.startswith("J") else catjac.contacts(J)
+    with pytest.raises(UsageError, match=said):
+        catjac.io.write(array, tmp_path / name, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_option_can_be_caught_as_python_raises_it(J: xr.DataArray, tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        catjac.io.write(J, tmp_path / "J.nc", top=5)
+
+
+def test_the_command_line_refuses_options_of_pairs_for_a_map(tmp_path: Path) -> None:
+    for option in ("--top", "--separation"):
+        words = ["contacts", PEPTIDE, "-q", "-o", str(tmp_path / "map.npz"), option, "5"]
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2
+        assert f"has no option {option[2:]}=" in done.stderr
+    done = CliRunner().invoke(main, ["contacts", PEPTIDE, "-q", "-o", str(tmp_path / "map.npz")])
+    assert done.exit_code == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["map.npz"]

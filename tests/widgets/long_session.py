@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
 import shutil
@@ -36,7 +38,7 @@ class Usage:
     Attributes
     ----------
     megabytes
-        Resident memory.
+        Resident memory, without what the allocator keeps for later.
     threads, comms, files
         How many there are.
     """
@@ -53,6 +55,8 @@ class Usage:
         while time.monotonic() < settled:
             gc.collect()
             time.sleep(0.5)
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return cls(
             megabytes=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
@@ -86,9 +90,9 @@ class LongSession:
             self.cancel(explorer)
         self.close(explorer)
 
-    def show(self, model: Any = "mini", **options: Any) -> Explorer:
+    def show(self, model: Any = "mini", sequence: Any = SEQUENCE, **options: Any) -> Explorer:
         """Open an explorer and wait until its map is done."""
-        explorer = explore(SEQUENCE, model, **{"variant": "fast"} | options)
+        explorer = explore(sequence, model, **{"variant": "fast"} | options)
         explorer.wait(PATIENCE)
         return explorer
 

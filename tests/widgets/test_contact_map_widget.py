@@ -9,7 +9,7 @@ import traitlets
 import xarray as xr
 from notebook_page import Wire
 
-from catjac_widgets.errors import SequenceError, UsageError
+from catjac_widgets.errors import OptionError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.widgets.contact_map.view import (
@@ -79,7 +79,7 @@ def test_bad_input_makes_no_widget(wire: Wire, contacts: object, options: dict, 
 
 
 def test_unknown_options_are_type_errors(wire: Wire) -> None:
-    with pytest.raises(TypeError, match="colour_mpa"):
+    with pytest.raises(OptionError, match="colour_mpa"):
         ContactMap(np.zeros((4, 4)), colour_mpa="ember")
     with pytest.raises(traitlets.TraitError):
         ContactMap(np.zeros((4, 4)), colour_map="jet")

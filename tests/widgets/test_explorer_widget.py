@@ -14,7 +14,7 @@ from notebook_page import Wire
 import catjac
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.block_math.centring import letter_centred_norms
-from catjac_widgets.errors import DeviceError, JacobianError, SequenceError, UsageError
+from catjac_widgets.errors import DeviceError, JacobianError, OptionError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.structures.example_proteins import examples
@@ -166,7 +166,7 @@ def test_observe_link_and_unknown_options(wire: Wire, job: StagedJob) -> None:
     assert ex.contact_map.selection == (3, 9)
     ipywidgets.jslink((ex, "min_separation"), (ipywidgets.IntSlider(), "value"))
     assert ex in ipywidgets.HBox([ex]).children
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(OptionError, match="colour"):
         explorer_of(StagedJob(plan_of(SEQUENCE)), colour="ember")
     with pytest.raises(TypeError):
         explore(RESIDUES, colors="ember")  # type: ignore[call-arg]

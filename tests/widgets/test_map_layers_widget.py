@@ -12,7 +12,7 @@ import xarray as xr
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import Wire
 
-from catjac_widgets.errors import SequenceError, UsageError
+from catjac_widgets.errors import OptionError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Chain, Sequence
@@ -69,7 +69,7 @@ def test_bad_maps_are_refused_and_change_nothing(
         view.add_map(name, values, **words)
     assert view.added == {}
     assert messages(wire) == []
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(OptionError, match="colour"):
         view.add_map("Potts", np.zeros((4, 4)), colour="red")
 
 

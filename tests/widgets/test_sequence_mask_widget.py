@@ -15,7 +15,7 @@ from notebook_page import Wire
 
 from catjac_widgets.engine.backends.threads import worker_for
 from catjac_widgets.engine.priorities import Priority
-from catjac_widgets.errors import DeviceError, MaskError, UsageError
+from catjac_widgets.errors import DeviceError, MaskError, OptionError, UsageError
 from catjac_widgets.language_models.registry import load_model
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
@@ -239,7 +239,7 @@ def test_nothing_masked_is_the_same_however_it_is_written(wire: Wire) -> None:
 def test_bad_input_is_refused(wire: Wire) -> None:
     with pytest.raises(UsageError, match="no sequence"):
         SequenceMask()
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(OptionError, match="colour"):
         SequenceMask(RESIDUES, colour="red")
     view = SequenceMask(RESIDUES)
     with pytest.raises(MaskError, match="10 residues"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 
-from catjac_widgets.errors import UsageError
+from catjac_widgets.errors import OptionError
 
 
 def check_options(function: str, given: Iterable[str], possible: Iterable[str], why: str = "") -> None:
@@ -24,7 +24,7 @@ def check_options(function: str, given: Iterable[str], possible: Iterable[str], 
 
     Raises
     ------
-    UsageError
+    OptionError
         Names the first option that makes no sense, and all that do.
     """
     allowed = tuple(possible)
@@ -32,7 +32,7 @@ def check_options(function: str, given: Iterable[str], possible: Iterable[str], 
     if wrong is not None:
         listed = ", ".join(f"{name}=" for name in allowed)
         when = f" {why}" if why else ""
-        raise UsageError(f"{function} has no option {wrong}={when}; possible are {listed or 'none'}.")
+        raise OptionError(f"{function} has no option {wrong}={when}; possible are {listed or 'none'}.")
 
 
 def options_of(function: Callable[..., object], *without: str) -> tuple[str, ...]:

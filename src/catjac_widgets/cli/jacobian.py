@@ -70,20 +70,22 @@ def jacobian_command(output: Path, positions: str | None, force: bool, **options
     type=click.Path(path_type=Path),
     help="OUT.csv (pairs) or OUT.npz (the map); FOLDER/{name}.csv for each record of a FASTA file.",
 )
-@click.option("--separation", type=click.IntRange(min=1), default=6, show_default=True, help="Least |i − j|.")
+@click.option("--separation", type=click.IntRange(min=1), help="Least |i − j|, 6 if not given.")
 @click.option("--top", type=click.IntRange(min=1), help="How many pairs; all with -o, otherwise 20.")
 def contacts_command(
-    output: Path | None, separation: int, top: int | None, force: bool, **options: Any
+    output: Path | None, separation: int | None, top: int | None, force: bool, **options: Any
 ) -> None:
     """Predict the contacts of WHAT from its Jacobian (order A, APC): the best pairs, or the whole map."""
     made = None if output is None else format_of(output, "contacts")
+    pairs = {name: n for name, n in (("top", top), ("separation", separation)) if n is not None}
+    if made is not None:
+        made.check_options(pairs)
     for_each = output is not None and is_for_each(output)
     if output is not None and not for_each:
         check_output(output, force)
     from catjac_widgets import contacts
     from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 
-    pairs: dict[str, Any] = {"top": top, "separation": separation}
     if output is not None and made is not None and for_each:
 
         def write(J: xr.DataArray, path: Path) -> None:
@@ -93,7 +95,7 @@ def contacts_command(
         return
     C = contacts(_jacobian(positions=None, **options))
     if output is None or made is None:
-        for pair in top_contacts(C, top or 20, separation).itertuples():
+        for pair in top_contacts(C, top or 20, separation or 6).itertuples():
             click.echo(f"{pair.residue_i:>8} {pair.residue_j:>8} {pair.score:9.4f}")
         return
     with replacing(output) as path:

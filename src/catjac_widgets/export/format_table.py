@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,8 @@ class Format:
     title
         What it is, for a person.
     write
-        (array, path, **options): writes the whole array to a path that does not exist yet.
+        (array, path, …): writes the whole array to a path that does not exist yet. What it takes beside these
+        are the format's options.
     is_store
         Whether it is a zarr store, which is a folder.
     """
@@ -45,6 +47,21 @@ class Format:
     title: str
     write: Callable[..., None]
     is_store: bool = False
+
+    def check_options(self, given: Iterable[str]) -> None:
+        """Refuse options that this format has no use for.
+
+        Raises
+        ------
+        OptionError
+            Names the first one, and those there are.
+        """
+        from catjac_widgets.analysis.options import check_options, options_of
+
+        data = list(inspect.signature(self.write).parameters)[:2]
+        check_options(
+            f"Writing {_TITLES[self.content]} as {self.ending}", given, options_of(self.write, *data)
+        )
 
 
 _formats: dict[tuple[str, str], Format] = {}
@@ -123,10 +140,12 @@ def write(array: xr.DataArray, path: str | Path, *, force: bool = False, **optio
     Raises
     ------
     UsageError
-        If the array or the ending is neither, or the file exists or cannot be written.
+        If the array or the ending is neither, the file exists or cannot be written, or an option is none of
+        the format's or makes no sense.
     """
     output = user_path(path)
     made = format_of(output, _content_of(array))
+    made.check_options(options)
     check_output(output, force, is_store=made.is_store)
     with replacing(output) as partial:
         made.write(array, partial, **options)

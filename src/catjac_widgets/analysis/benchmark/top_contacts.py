@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 
 from catjac_widgets.analysis.benchmark.scored_pairs import separations, square_scores, truth_on_map
+from catjac_widgets.errors import UsageError
+from catjac_widgets.input_files import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +39,12 @@ def top_contacts(
     ------
     JacobianError
         If C bears no labels or is not square.
+    UsageError
+        If `count` is no whole number from 1 on, or `separation` no number from 1 on.
     """
     import pandas as pd
+
+    _check(count, separation)
 
     scores, positions, chains = square_scores(C)
     apart = separations(positions, chains)
@@ -67,3 +73,14 @@ def top_contacts(
         known = truth_on_map(C, truth, positions)[first, second]
         table["contact"] = pd.array([None if np.isnan(v) else bool(v > 0) for v in known], dtype="boolean")
     return table
+
+
+def _check(count: Any, separation: Any) -> None:
+    number = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if count is not None and (not number or count < 1):
+        raise UsageError(f"{shown(repr(count))} is not a number of pairs; leave it out or give 1 or more.")
+    number = isinstance(separation, int | float | np.number) and not isinstance(separation, bool)
+    if not number or not separation >= 1:
+        raise UsageError(
+            f"separation={shown(repr(separation))} is no distance along the sequence; give 1 or more."
+        )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Above this, a Jacobian is opened from the cache without being loaded.
 LAZY_BYTES = 10**9
 
+#: Less is read without asking how much memory is free.
+_ALWAYS_READ = 64 * 2**20
+
 HOURS_VARIABLE = "CATJAC_MAX_HOURS"
 DEFAULT_MAX_HOURS = 24.0
 
@@ -73,6 +76,25 @@ def check_memory(plan: Plan) -> None:
             f"The Jacobian takes {_gigabytes(needed)} of memory but {_gigabytes(available)} are free; "
             "pass lazy=True to read it from the cache piece by piece, positions= for some rows, "
             "or variant='fast' for a twentieth of it."
+        )
+
+
+def check_selection(nbytes: int) -> None:
+    """Refuse to read more of a Jacobian on disk than fits into memory.
+
+    Raises
+    ------
+    ResourceError
+        With the size, what is available, and what to do.
+    """
+    if nbytes < _ALWAYS_READ:
+        return
+    available = available_memory()
+    if nbytes > 0.8 * available:
+        raise ResourceError(
+            f"What was selected of the Jacobian takes {_gigabytes(nbytes)} of memory but "
+            f"{_gigabytes(available)} are free; select less, or ask for it with lazy='dask', which takes "
+            "means and sums piece by piece."
         )
 
 

@@ -20,10 +20,15 @@ def write_pairs(C: xr.DataArray, path: Path, *, top: int | None = None, separati
         How many; all by default.
     separation
         The least |i − j|.
+
+    Raises
+    ------
+    UsageError
+        If there cannot be so many, or so far apart.
     """
     from catjac_widgets.analysis.benchmark.top_contacts import top_contacts
 
-    top_contacts(C, top or C.size, separation).to_csv(path, index=False)
+    top_contacts(C, C.size if top is None else top, separation).to_csv(path, index=False)
 
 
 register_format(Format("contacts", ".csv", "table of pairs, best first", write_pairs))

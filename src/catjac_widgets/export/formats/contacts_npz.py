@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from catjac_widgets.export.format_table import Format, register_format
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def write_map(C: xr.DataArray, path: Path, **_: Any) -> None:
-    """Write scores, positions and residues; options of pair tables do not apply."""
+def write_map(C: xr.DataArray, path: Path) -> None:
+    """Write scores, positions and residues."""
     import numpy as np
 
     with path.open("wb") as file:

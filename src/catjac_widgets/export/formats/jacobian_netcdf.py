@@ -23,11 +23,12 @@ def write_netcdf(J: xr.DataArray, path: Path, *, part_bytes: int = PART_BYTES) -
     import h5netcdf
     import numpy as np
 
+    parts = row_parts(J, part_bytes)
     J.coords.to_dataset().to_netcdf(path, engine="h5netcdf")
     with h5netcdf.File(path, "a") as file:
         made = file.create_variable(J.name, J.dims, J.dtype, fillvalue=np.nan)
         made.attrs.update(J.attrs)
-        for rows in row_parts(J, part_bytes):
+        for rows in parts:
             made[rows] = J[rows].values
 
 

@@ -16,7 +16,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from catjac_widgets.errors import SequenceError, UsageError
+from catjac_widgets.errors import OptionError, SequenceError, UsageError
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.sequences import Sequence
 from catjac_widgets.widgets.base.delivery import Delivery
@@ -252,10 +252,16 @@ SHARED = tuple(SharedState.class_own_traits())
 
 
 def refuse_unknown(widget: traitlets.HasTraits, traits: dict[str, Any]) -> None:
-    """Raise TypeError for keywords that are no traits of the widget."""
+    """Refuse keywords that are no traits of the widget.
+
+    Raises
+    ------
+    OptionError
+        Names the first one.
+    """
     unknown = sorted(name for name in traits if not widget.has_trait(name))
     if unknown:
-        raise TypeError(
+        raise OptionError(
             f"{type(widget).__name__} has no option {unknown[0]!r}; see help({type(widget).__name__})."
         )
 
@@ -272,7 +278,7 @@ class View(SharedState, anywidget.AnyWidget):
 
     Raises
     ------
-    TypeError
+    OptionError
         For a keyword that is no trait.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -16,6 +15,7 @@ from catjac_widgets.widgets.base.arrays import square
 from catjac_widgets.widgets.base.state import SHARED, SharedState, refuse_unknown
 from catjac_widgets.widgets.structure.head import StructureHead
 from catjac_widgets.widgets.structure.scene import SEPARATIONS, Scene, shade
+from catjac_widgets.widgets.structure.viewer import make_viewer
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -108,10 +108,14 @@ class StructureView(SharedState, ipywidgets.VBox):
         self.tracks: dict[str, np.ndarray] = {}
         self._contacts: np.ndarray | None = None
         self._build(self if state is None else state, height)
-        for name, values in (tracks or {}).items():
-            self.add_track(name, values)
-        if contacts is not None:
-            self.draw_contacts(contacts)
+        try:
+            for name, values in (tracks or {}).items():
+                self.add_track(name, values)
+            if contacts is not None:
+                self.draw_contacts(contacts)
+        except BaseException:
+            self.close()  # Nobody will have it.
+            raise
         self.observe(lambda change: self._more_pairs(), "min_separation")
 
     # ---- what a person uses
@@ -165,7 +169,7 @@ class StructureView(SharedState, ipywidgets.VBox):
         self.head.layout.close()
         self.head.close()
         if self.view is not None:
-            _close_with_parts(self.view)
+            self.view.close()
         self.layout.close()
         super().close()
 
@@ -179,7 +183,7 @@ class StructureView(SharedState, ipywidgets.VBox):
 
     def _build(self, state: SharedState, height: int) -> None:
         try:
-            self.view = _viewer(WIDTH, height)
+            self.view = make_viewer(WIDTH, height)
         except ImportError:
             self.problem = MISSING
         scene = self.scene
@@ -222,67 +226,3 @@ class StructureView(SharedState, ipywidgets.VBox):
     def _more_pairs(self) -> None:
         if self._contacts is not None and self.min_separation > SEPARATIONS:
             self.draw_contacts(self._contacts)
-
-
-class _Calls(list[Any]):
-    """nglview's queue of calls; the thread that sends them is started by the first one.
-
-    nglview starts two threads a view, which look into the queue ten times a second for as long as the kernel
-    lives. Here nothing is drawn by calls, so most views need none.
-    """
-
-    def __init__(self, view: Any) -> None:
-        super().__init__()
-        self._view = view
-        self._thread: Any = None
-
-    def append(self, callback: Any) -> None:
-        super().append(callback)
-        if self._thread is None:
-            from nglview.remote_thread import RemoteCallThread
-
-            self._thread = RemoteCallThread(
-                self._view, registered_funcs=["loadFile", "replaceStructure", "_exportImage"]
-            )
-            self._thread.q = self
-            self._thread.start()
-
-
-def _viewer(width: int, height: int) -> Any:
-    """Make nglview's widget.
-
-    Raises
-    ------
-    ImportError
-        Where nglview is not installed.
-    """
-    import nglview
-
-    class Viewer(nglview.NGLWidget):
-        def _initialize_threads(self) -> None:
-            # Called twice: by the base too.
-            if not hasattr(self, "_remote_call_thread"):
-                self.on_msg(self._handle_nglview_custom_msg)
-                self._remote_call_thread = SimpleNamespace(q=_Calls(self))
-
-        def _create_player(self) -> None:
-            """Make no player, which is for trajectories, with its slider and the links between them."""
-
-    # A layout that is set later is one more call.
-    layout = ipywidgets.Layout(width="100%", height=f"{height}px")
-    return Viewer(width=f"{width}px", height=f"{height}px", layout=layout)
-
-
-def _close_with_parts(view: Any) -> None:
-    """Close nglview's widget and all that it made for itself: a button, an image, layouts."""
-    parts: dict[str, ipywidgets.Widget] = {}
-    waiting = [view]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, list | tuple):
-            waiting += part
-        elif isinstance(part, ipywidgets.Widget) and part.model_id and part.model_id not in parts:
-            parts[part.model_id] = part
-            waiting += [*part._trait_values.values(), *vars(part).values()]
-    for part in parts.values():
-        part.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from catjac_widgets.engine.cache.entries import CorruptRowError
+from catjac_widgets.engine.compute.memory import check_selection
 from catjac_widgets.errors import CacheError
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class RowArray(BackendArray):
         ------
         CacheError
             For a row that is damaged or gone.
+        ResourceError
+            If that does not fit into memory.
         """
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
@@ -66,9 +70,9 @@ class RowArray(BackendArray):
             return self._row(int(first), rest)
         indices = np.arange(self.shape[0])[first]
         # One that is never filled says which shape a row of the selection has.
-        made = np.empty(
-            (len(indices), *_select(np.empty(self.shape[1:], self.dtype), rest).shape), self.dtype
-        )
+        shape = (len(indices), *_select(np.empty(self.shape[1:], self.dtype), rest).shape)
+        check_selection(math.prod(shape) * self.dtype.itemsize)
+        made = np.empty(shape, self.dtype)
         for place, index in enumerate(indices):
             made[place] = self._row(int(index), rest)
         return made
