@@ -26,6 +26,7 @@ _WHAT_WAS_COMPUTED = (
     "variant",
     "numerics",
     "linker",
+    "storage",
 )
 
 

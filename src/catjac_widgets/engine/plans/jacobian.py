@@ -54,6 +54,8 @@ class Plan:
         1-based positions asked for, in the order asked.
     model, fingerprint, letters
         The model's name, what identifies its outputs, and the letters of its logits in its own order.
+    rows_bits
+        Bits of each number's mantissa that rows keep, None for all; see `engine.rounding`.
     """
 
     sequence: Sequence
@@ -65,6 +67,7 @@ class Plan:
     model: str
     fingerprint: str
     letters: str
+    rows_bits: int | None = None
 
     @property
     def length(self) -> int:
@@ -209,6 +212,8 @@ class Plan:
             "letters": self.letters,
             # The adapter writes the weights' hash, token dropout and BOS/EOS policy into its fingerprint.
             "model_fingerprint": self.fingerprint,
+            # Rows that keep all bits have the key that they had before there were others.
+            **({} if self.rows_bits is None else {"bits": self.rows_bits}),
         }
 
     @cached_property
@@ -239,6 +244,7 @@ def make_plan(
     numerics: Numerics = EXACT,
     linker: str = "",
     unknown: Mapping[str, str] | None = None,
+    rows_bits: int | None = None,
 ) -> Plan:
     """Make a plan for a model of which no more is known than this; see `make_request` for others.
 
@@ -256,6 +262,8 @@ def make_plan(
         One of those that the model offers; see `choose_numerics`.
     variant, linker, unknown
         See `catjac.jacobian`.
+    rows_bits
+        See `Plan`.
 
     Raises
     ------
@@ -274,6 +282,7 @@ def make_plan(
         variant=variant,
         numerics=numerics,
         linker=linker,
+        rows_bits=rows_bits,
     )
 
 
@@ -289,6 +298,7 @@ def plan_of_checked(
     variant: str,
     numerics: Numerics,
     linker: str,
+    rows_bits: int | None = None,
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -296,7 +306,7 @@ def plan_of_checked(
     ----------
     sequence, mask, positions
         As of `as_sequence`, `as_mask` and `check_positions`.
-    model, fingerprint, letters, max_residues, variant, numerics, linker
+    model, fingerprint, letters, max_residues, variant, numerics, linker, rows_bits
         See `make_plan`.
 
     Raises
@@ -342,6 +352,7 @@ def plan_of_checked(
         model=model,
         fingerprint=fingerprint,
         letters=letters,
+        rows_bits=rows_bits,
     )
 
 
