@@ -161,7 +161,7 @@ def test_a_number_of_bits_that_makes_no_sense_is_refused(
     setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CATJAC_CACHE_BITS", setting)
-    with pytest.raises(UsageError, match="CATJAC_CACHE_BITS=.* is no number of bits"):
+    with pytest.raises(UsageError, match=r"CATJAC_CACHE_BITS=.* is no number of bits"):
         compute(PottsModel())
     assert [finding.name for finding in environment()] == ["CATJAC_CACHE_BITS"]
 

@@ -218,7 +218,13 @@ DAMAGES = [flip, cut, empty, swap, foreign, missing, not_finite, digests_gone, k
 
 
 @pytest.mark.filterwarnings("ignore::catjac_widgets.engine.cache.info.CacheWarning")
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    ("url", "damage"),
+    [(place, each) for place in ("memory", "disk") for each in DAMAGES]
+    + [("s3", each) for each in (flip, empty, swap, missing)],
+    indirect=["url"],
+    ids=lambda each: getattr(each, "__name__", each),
+)
 def test_no_damage_becomes_a_wrong_number(damage: Callable[[str], int], url: str, counts: Counts) -> None:
     whole = compute(model())
     lazy = compute(model(), lazy=True)
@@ -378,7 +384,7 @@ def test_what_is_no_place_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setattr(fsspec.registry, "_registry", {})
     monkeypatch.setattr(cache, "_stores", {})
-    with pytest.raises(DependencyError, match="needs the package s3fs.*pip install s3fs"):
+    with pytest.raises(DependencyError, match=r"needs the package s3fs.*pip install s3fs"):
         compute(model())
 
 

@@ -14,9 +14,6 @@ from urllib.parse import urlsplit
 from catjac_widgets.errors import DependencyError, UsageError
 from catjac_widgets.input_files import reason, shown
 
-#: No object of a store is nearly as large.
-_LARGEST = 2**32
-
 
 @dataclass(frozen=True)
 class Stat:
@@ -63,7 +60,7 @@ class Objects:
         place, slash, path = rest.partition("/")
         return f"{start}://{place.rpartition('@')[2]}{slash}{path}"
 
-    def read(self, name: str, limit: int = _LARGEST) -> bytes:
+    def read(self, name: str, limit: int | None = None) -> bytes:
         """Read an object, or no more than `limit` bytes of it.
 
         Raises
@@ -72,6 +69,8 @@ class Objects:
             `FileNotFoundError` if it is not there.
         """
         with self._told() as (files, root):
+            if limit is None:
+                return bytes(files.cat_file(f"{root}/{name}"))
             try:
                 return bytes(files.cat_file(f"{root}/{name}", start=0, end=limit))
             except FileNotFoundError:
