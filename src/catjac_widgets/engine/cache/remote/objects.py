@@ -169,6 +169,7 @@ class Objects:
 def _check(url: str) -> None:
     try:
         import fsspec
+        from fsspec.registry import known_implementations
     except ImportError as error:
         raise DependencyError(
             "A cache at a URL needs fsspec, which is not installed; run: pip install 'catjac-widgets[remote]'"
@@ -178,7 +179,7 @@ def _check(url: str) -> None:
         try:
             fsspec.get_filesystem_class(protocol)
         except ImportError as error:
-            known = fsspec.registry.known_implementations.get(protocol, {})
+            known = known_implementations.get(protocol, {})
             package = str(known.get("class", protocol)).partition(".")[0]
             raise DependencyError(
                 f"A cache at {protocol}:// needs the package {package}, which is not installed; run: "
