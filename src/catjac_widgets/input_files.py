@@ -38,7 +38,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z][A-Za-z0-9+.-]+)*://")
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL such as s3://bucket/folder; one that begins with file: is a path, see `user_path`."""
+    """Whether a text is a URL such as s3://bucket/folder; one of a file is a path, see `user_path`."""
     return _URL.match(text) is not None and not text.lower().startswith("file://")
 
 
