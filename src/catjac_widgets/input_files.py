@@ -10,10 +10,13 @@ import errno
 import gzip
 import io
 import os
+import re
 import stat
 import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from catjac_widgets.errors import CatjacError
 
@@ -30,9 +33,22 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 _LONGEST_SHOWN = 100
 
+#: fsspec joins several with "::".
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z][A-Za-z0-9+.-]+)*://")
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL such as s3://bucket/folder; one of a file is a path, see `user_path`."""
+    return _URL.match(text) is not None and not text.lower().startswith("file://")
+
 
 def user_path(what: str | Path) -> Path:
-    """Make a path of what a person wrote, "~" included; one of a user that does not exist stays as it is."""
+    """Make a path of what a person wrote.
+
+    "~" and "file://" are understood; a path of a user that does not exist stays as it is.
+    """
+    if isinstance(what, str) and what.lower().startswith("file://"):
+        return Path(url2pathname(urlsplit(what).path))
     try:
         return Path(os.path.expanduser(what))
     except ValueError:  # a NUL in the name of a user

@@ -116,13 +116,11 @@ def versions() -> Iterator[Finding]:
 
 def environment() -> Iterator[Finding]:
     """List the environment variables whose value makes no sense."""
-    from catjac_widgets.engine.cache.store import cache
+    from catjac_widgets.engine.cache.store import limit_said
     from catjac_widgets.engine.compute.memory import allowed_hours
+    from catjac_widgets.engine.rounding import bits_to_keep
 
-    def limit() -> object:
-        return cache.limit
-
-    checks: tuple[Callable[[], object], ...] = (allowed_hours, limit)
+    checks: tuple[Callable[[], object], ...] = (allowed_hours, limit_said, bits_to_keep)
     for check in checks:
         try:
             check()
@@ -199,14 +197,18 @@ def cache_folder() -> Iterator[Finding]:
     """Say where Jacobians are kept."""
     from catjac_widgets.engine.cache.store import cache
 
-    folder = cache.folder
-    if folder is None:
-        yield Finding("cache", "off" if cache.is_off else "in memory", "note", "CATJAC_CACHE says so")
+    try:
+        store = cache.file_store
+        if store is None:
+            yield Finding("cache", "off" if cache.is_off else "in memory", "note", "CATJAC_CACHE says so")
+            return
+        wrong = store.why_not_written()
+    except CatjacError as error:
+        yield Finding("cache", str(error), "problem", "set CATJAC_CACHE to another place")
         return
-    nearest = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), Path("/"))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    if wrong:
         yield Finding(
-            "cache", f"{folder} cannot be written to", "problem", "set CATJAC_CACHE to a folder of yours"
+            "cache", f"{store.name} {wrong}", "problem", "set CATJAC_CACHE to a folder or URL of yours"
         )
         return
     try:

@@ -20,7 +20,7 @@ from stubs import PottsModel
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
 from catjac_widgets.engine.cache import stored
-from catjac_widgets.engine.cache.folder.chunks import chunk_of
+from catjac_widgets.engine.cache.chunked.chunks import ChunkForm
 from catjac_widgets.engine.cache.folder.entry import FolderEntry
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import cache
@@ -49,8 +49,8 @@ def a_row_of_another_model(entry: FolderEntry, foreign: FolderEntry) -> None:
 
 def a_row_of_another_model_with_its_digest(entry: FolderEntry, foreign: FolderEntry) -> None:
     shutil.copy(chunks(foreign)[5], chunks(entry)[5])
-    for mark in foreign.digests.folder.glob("jacobian.5.*"):
-        shutil.copy(mark, entry.digests.folder)
+    for mark in (foreign.folder / "digests").glob("jacobian.5.*"):
+        shutil.copy(mark, entry.folder / "digests")
 
 
 def the_rows_of_another_model(entry: FolderEntry, foreign: FolderEntry) -> None:
@@ -65,12 +65,12 @@ def the_whole_entry_of_another_model(entry: FolderEntry, foreign: FolderEntry) -
 
 def infinities_with_a_good_checksum(entry: FolderEntry, foreign: FolderEntry) -> None:
     row = np.full((1, *entry.plan.row_shape), np.inf, np.float32)
-    chunks(entry)[3].write_bytes(chunk_of(row, row.shape, row.dtype))
+    chunks(entry)[3].write_bytes(ChunkForm(row.shape, row.dtype).content(row))
 
 
 def other_numbers_with_a_good_checksum(entry: FolderEntry, foreign: FolderEntry) -> None:
     row = 1.5 * entry.read(3)[None]
-    chunks(entry)[3].write_bytes(chunk_of(row, row.shape, row.dtype))
+    chunks(entry)[3].write_bytes(ChunkForm(row.shape, row.dtype).content(row))
 
 
 def beside(entry: FolderEntry, name: str) -> Path:
@@ -87,11 +87,11 @@ def contacts_and_norms_swapped(entry: FolderEntry, foreign: FolderEntry) -> None
 
 def not_a_number_in_the_contacts(entry: FolderEntry, foreign: FolderEntry) -> None:
     values = np.full((L, L), np.nan, np.float32)
-    beside(entry, "contacts").write_bytes(chunk_of(values, values.shape, values.dtype))
+    beside(entry, "contacts").write_bytes(ChunkForm(values.shape, values.dtype).content(values))
 
 
 def all_digests_gone(entry: FolderEntry, foreign: FolderEntry) -> None:
-    shutil.rmtree(entry.digests.folder)
+    shutil.rmtree(entry.folder / "digests")
 
 
 FAULTS: list[Callable[[FolderEntry, FolderEntry], None]] = [

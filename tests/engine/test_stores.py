@@ -1,4 +1,4 @@
-"""One battery of checks over every store: in memory, in a folder, and one that only this test knows."""
+"""One battery of checks over every store: in memory, a folder, a URL, and one that only this test knows."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from catjac_widgets.engine.cache import stored
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry, EntrySummary, Kept, Store
 from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.engine.cache.memory import MemoryStore
+from catjac_widgets.engine.cache.remote import store as remote_store
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.plans.request import make_request
 
@@ -108,14 +109,19 @@ class BytesStore(Store):
         self.users.clear()
 
 
-@pytest.fixture(params=["memory", "folder", "bytes"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["memory", "folder", "url", "url on disk", "bytes"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Each store in turn, as the one that the cache uses."""
+    monkeypatch.setattr(remote_store, "_TOUCH_SECONDS", 0.0)
     made: Store
     if request.param == "memory":
         made = MemoryStore()
     elif request.param == "folder":
         made = FolderStore(tmp_path / "a folder")
+    elif request.param == "url":
+        made = remote_store.RemoteStore(f"memory://{tmp_path}")
+    elif request.param == "url on disk":
+        made = remote_store.RemoteStore(f"file://{tmp_path}/objects")
     else:
         made = BytesStore()
     cache.use(made)
@@ -219,7 +225,9 @@ def test_the_least_recently_used_makes_room(store: Store, monkeypatch: pytest.Mo
     cache.hold(held)
     monkeypatch.setenv("CATJAC_CACHE_LIMIT", str(int(3.5 * size)))
     compute(PottsModel(seed=3))
-    assert [store.find(a_plan(seed)) is not None for seed in range(4)] == [True, False, True, True]
+    # Where others' use cannot be seen, nothing is evicted.
+    kept = [True, not store.limited, True, True]
+    assert [store.find(a_plan(seed)) is not None for seed in range(4)] == kept
     cache.clear()
     assert [summary.key for summary in store.entries()] == [held.plan.key]
     cache.release(held)

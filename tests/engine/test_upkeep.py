@@ -15,12 +15,9 @@ from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import PottsModel
 
 from catjac_widgets.cli.group import main
-from catjac_widgets.engine.cache.folder.upkeep import (
-    export_entries,
-    import_entries,
-    list_entries,
-    verify_entry,
-)
+from catjac_widgets.engine.cache.archives import export_entries, import_entries
+from catjac_widgets.engine.cache.chunked.upkeep import list_entries, verify_entry
+from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import CacheError
 
@@ -31,10 +28,10 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def test_entries_are_listed(cache_folder: Path) -> None:
-    assert list_entries(cache_folder) == []
+    assert list_entries(FolderStore(cache_folder)) == []
     compute(PottsModel(seed=0), positions=[1, 2])
     compute(PottsModel(seed=1), variant="fast")
-    latest, former = list_entries(cache_folder)
+    latest, former = list_entries(FolderStore(cache_folder))
     assert (former.kind, former.sequence, former.rows, former.rows_total) == ("Jacobian", RESIDUES, 2, L)
     assert (latest.kind, latest.rows, latest.rows_total) == ("fast Jacobian", L, L)
     assert latest.used >= former.used
@@ -76,7 +73,7 @@ def test_verify_names_what_is_wrong(damage: str, cache_folder: Path, counts: Cou
     elif damage == "later":
         path = entry.group / "zarr.json"
         path.write_text(path.read_text().replace('"catjac_format": 2', '"catjac_format": 3'))
-    verdict = verify_entry(entry.folder)
+    verdict = verify_entry(entry.files)
     assert verdict.problems == expected
     code, text = run("verify")
     assert code == (1 if expected else 0)
@@ -97,7 +94,12 @@ def test_an_archive_goes_to_another_cache(
     archive = tmp_path / "mine.tar.xz"
     assert run("export", str(archive)) == (0, f"2 entries in {archive}.\n")
     one = tmp_path / "one.tar"
-    assert export_entries(cache_folder, one, [entry_of(RESIDUES, PottsModel(seed=1)).folder.name[:8]]) == 1
+    assert (
+        export_entries(
+            FolderStore(cache_folder), one, [entry_of(RESIDUES, PottsModel(seed=1)).folder.name[:8]]
+        )
+        == 1
+    )
     monkeypatch.setenv("CATJAC_CACHE", str(tmp_path / "another"))
     # Rows that are there already stay.
     compute(PottsModel(seed=1), positions=[2, 7])
@@ -115,7 +117,7 @@ def test_an_archive_goes_to_another_cache(
 def test_nothing_of_an_archive_goes_outside_its_folder(cache_folder: Path, tmp_path: Path) -> None:
     compute(PottsModel())
     archive = tmp_path / "hostile.tar"
-    export_entries(cache_folder, archive)
+    export_entries(FolderStore(cache_folder), archive)
     key = entry_of(RESIDUES, PottsModel()).folder.name
     inside = f"{key[:2]}/{key}"
     names = [
@@ -137,7 +139,7 @@ def test_nothing_of_an_archive_goes_outside_its_folder(cache_folder: Path, tmp_p
         made.addfile(link)
     before = set(tmp_path.rglob("*"))
     target = tmp_path / "another"
-    taken, left_out = import_entries(target, archive, limit=10**9)
+    taken, left_out = import_entries(FolderStore(target), archive, limit=10**9)
     assert taken == 1
     assert len(left_out) == len(names) + 1
     made_files = set(tmp_path.rglob("*")) - before
@@ -151,8 +153,8 @@ def test_what_is_damaged_in_an_archive_is_left_out(cache_folder: Path, tmp_path:
     rows = chunks(entry_of(RESIDUES, model))
     shutil.copy(rows[3], rows[4])
     archive = tmp_path / "damaged.tar"
-    export_entries(cache_folder, archive)
-    taken, left_out = import_entries(tmp_path / "another", archive, limit=10**9)
+    export_entries(FolderStore(cache_folder), archive)
+    taken, left_out = import_entries(FolderStore(tmp_path / "another"), archive, limit=10**9)
     assert (taken, left_out) == (
         1,
         [f"{entry_of(RESIDUES, model).folder.name[:12]}: row 5 is not what was written there"],
@@ -162,13 +164,13 @@ def test_what_is_damaged_in_an_archive_is_left_out(cache_folder: Path, tmp_path:
 def test_what_is_no_archive_or_too_large_is_refused(cache_folder: Path, tmp_path: Path) -> None:
     compute(PottsModel())
     archive = tmp_path / "mine.tar"
-    export_entries(cache_folder, archive)
+    export_entries(FolderStore(cache_folder), archive)
     with pytest.raises(CacheError, match="more than the cache may take"):
-        import_entries(tmp_path / "another", archive, limit=10_000)
+        import_entries(FolderStore(tmp_path / "another"), archive, limit=10_000)
     for content in (b"", b"nothing of the kind", archive.read_bytes()[:100_100]):
         (tmp_path / "broken.tar").write_bytes(content)
         with pytest.raises(CacheError, match="no archive"):
-            import_entries(tmp_path / "another", tmp_path / "broken.tar", limit=10**9)
+            import_entries(FolderStore(tmp_path / "another"), tmp_path / "broken.tar", limit=10**9)
     with pytest.raises(CacheError, match="no such entry"):
-        export_entries(cache_folder, archive, ["ffffffff"])
+        export_entries(FolderStore(cache_folder), archive, ["ffffffff"])
     assert not list((tmp_path / "another").glob("*"))

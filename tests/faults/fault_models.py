@@ -15,7 +15,7 @@ import torch  # noqa: F401 - so that processes that are forked have it
 from stubs import PottsModel, PottsRunner
 
 from catjac_widgets.engine.api import jacobian, submit
-from catjac_widgets.engine.cache.folder import entry as folder_entry
+from catjac_widgets.engine.cache.folder import files as folder_files
 from catjac_widgets.engine.plans.mask_scan import MapKind
 from catjac_widgets.language_models.base import Runner
 from catjac_widgets.proteins.masks import Mask
@@ -114,7 +114,7 @@ def compute(
 
 
 def _die_in_write(number: int) -> None:
-    write, counted = folder_entry.write_atomically, [0]
+    write, counted = folder_files.write_atomically, [0]
 
     def dying(path: Path, content: bytes) -> None:
         counted[0] += 1
@@ -126,7 +126,7 @@ def _die_in_write(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         write(path, content)
 
-    folder_entry.write_atomically = dying
+    folder_files.write_atomically = dying
 
 
 def reference(residues: str, seed: int, **options: Any) -> Any:

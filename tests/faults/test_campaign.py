@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from campaign import COLUMNS, Campaign
 
-from catjac_widgets.engine.cache.folder.digests import Digests
+from catjac_widgets.engine.cache.chunked.digests import Digests
 from catjac_widgets.engine.cache.folder.entry import FolderEntry
 
 pytestmark = [

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from stubs import PottsModel
 
+from catjac_widgets.engine.cache.chunked.lazy_rows import lazy_rows
+from catjac_widgets.engine.cache.chunked.upkeep import verify_entry
 from catjac_widgets.engine.cache.entries import CorruptRowError
-from catjac_widgets.engine.cache.folder import entry as folder_entry
-from catjac_widgets.engine.cache.folder.lazy_rows import lazy_rows
+from catjac_widgets.engine.cache.folder import files as folder_files
 from catjac_widgets.engine.cache.folder.store import FolderStore
-from catjac_widgets.engine.cache.folder.upkeep import verify_entry
 from catjac_widgets.engine.plans.jacobian import Plan
 from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import CacheError
@@ -93,13 +93,13 @@ class Stores(RuleBasedStateMachine):
             raise Died
 
         entry = self.stores[actor].open(self.plans[plan])
-        write = folder_entry.write_atomically
-        folder_entry.write_atomically = dying
+        write = folder_files.write_atomically
+        folder_files.write_atomically = dying
         try:
             with contextlib.suppress(Died):
                 entry.write(index, values_of(plan, index, version))
         finally:
-            folder_entry.write_atomically = write
+            folder_files.write_atomically = write
         if late:
             self.sound.pop((plan, index), None)
         # Its locks go with it; another process takes its place.
@@ -218,10 +218,10 @@ class Stores(RuleBasedStateMachine):
 
     @rule(plan=plans)
     def repair(self, plan: int) -> None:
-        folder = self.stores[0].folder_of(self.plans[plan].key)
-        if (folder / "key.json").is_file():
-            verify_entry(folder, repair=True)
-            assert not verify_entry(folder).damaged
+        files = self.stores[0].files(self.plans[plan].key)
+        if files.size("key.json") is not None:
+            verify_entry(files, repair=True)
+            assert not verify_entry(files).damaged
 
     @invariant()
     def nothing_is_left_over(self) -> None:

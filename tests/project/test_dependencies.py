@@ -19,6 +19,7 @@ NEEDED_BY_OTHERS = {
 # Imported where it is there, and never needed for what the package promises.
 OPTIONAL = {
     "triton": "comes with torch's CUDA builds",
+    "fsspec": "of the extra `remote`, and asked for where the cache is at a URL only",
     "jupyter-server": "of the extra `lab`, and asked for by `catjac lab` only",
     "jupyter-core": "of the extra `lab`, and asked for by `catjac doctor` only",
 }
@@ -80,4 +81,4 @@ def test_training_says_what_it_needs_beside(repository: Path) -> None:
 def test_extras_bring_only_what_is_there(repository: Path) -> None:
     extras = project(repository)["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert set(extras) == {"lab", "test", "all"}
+    assert set(extras) == {"lab", "remote", "test", "all"}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from catjac_widgets.engine.cache.chunked.store import FileStore
 
 
 @click.group("cache")
@@ -24,10 +28,10 @@ def cache_info() -> None:
 @cache_command.command("list")
 def cache_list() -> None:
     """One line an entry: key, what it is, rows, size, last use, sequence."""
-    from catjac_widgets.engine.cache.folder.upkeep import list_entries
+    from catjac_widgets.engine.cache.chunked.upkeep import list_entries
     from catjac_widgets.engine.cache.info import readable_size
 
-    for each in list_entries(_folder()):
+    for each in list_entries(_store()):
         used = datetime.datetime.fromtimestamp(each.used).strftime("%Y-%m-%d %H:%M")
         sequence = each.sequence if len(each.sequence) < 40 else f"{each.sequence[:37]}…"
         click.echo(
@@ -41,12 +45,13 @@ def cache_list() -> None:
 @click.pass_context
 def cache_verify(context: click.Context, repair: bool) -> None:
     """Read everything and check it against its digests."""
-    from catjac_widgets.engine.cache.folder.upkeep import list_entries, verify_entry
+    from catjac_widgets.engine.cache.chunked.upkeep import list_entries, verify_entry
     from catjac_widgets.progress import with_progress
 
-    entries, wrong, checked = list_entries(_folder()), 0, 0
+    store = _store()
+    entries, wrong, checked = list_entries(store), 0, 0
     for each in with_progress(entries, "Verify", unit="entry"):
-        verdict = verify_entry(each.folder, repair=repair)
+        verdict = verify_entry(store.files(each.key), repair=repair)
         checked += verdict.checked
         for problem in verdict.problems:
             wrong += 1
@@ -72,9 +77,9 @@ def cache_clear(older_than: str | None) -> None:
 @click.option("--key", "keys", multiple=True, help="Beginning of an entry's key; may be given several times.")
 def cache_export(archive: Path, keys: tuple[str, ...]) -> None:
     """Write entries into ARCHIVE (.tar, .tar.gz, .tar.xz)."""
-    from catjac_widgets.engine.cache.folder.upkeep import export_entries
+    from catjac_widgets.engine.cache.archives import export_entries
 
-    click.echo(f"{export_entries(_folder(), archive, keys)} entries in {archive}.")
+    click.echo(f"{export_entries(_store(), archive, keys)} entries in {archive}.")
 
 
 @cache_command.command("import")
@@ -82,19 +87,19 @@ def cache_export(archive: Path, keys: tuple[str, ...]) -> None:
 def cache_import(archive: Path) -> None:
     """Take the entries of ARCHIVE into the cache; import only from people whose Jacobians you believe."""
     from catjac_widgets import cache
-    from catjac_widgets.engine.cache.folder.upkeep import import_entries
+    from catjac_widgets.engine.cache.archives import import_entries
 
-    taken, left_out = import_entries(_folder(), archive, limit=cache.info().limit)
+    taken, left_out = import_entries(_store(), archive, limit=cache.most_at_once)
     for sentence in left_out:
         click.echo(f"left out: {sentence}")
     click.echo(f"{taken} entries imported.")
 
 
-def _folder() -> Path:
+def _store() -> FileStore:
     from catjac_widgets import cache
     from catjac_widgets.errors import CacheError
 
-    folder = cache.folder
-    if folder is None:
+    store = cache.file_store
+    if store is None:
         raise CacheError("Nothing is kept in a folder: CATJAC_CACHE is 'off' or 'memory'.")
-    return folder
+    return store

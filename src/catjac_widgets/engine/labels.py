@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets._version import __version__
+from catjac_widgets.engine.rounding import largest_error
 from catjac_widgets.proteins.coordinates import AXES, residue_coordinates
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def label_jacobian(
     xarray.DataArray
         "jacobian", dims (pos_in, aa_in, pos_out, aa_out). Positions are 1-based; chain, number, wild type and
         residue ride along on both sides; `wild_type_logits` (pos_out, aa_out) where given. Attributes are
-        text and numbers only.
+        text and numbers only. Of rows that were rounded to be kept, `storage` says so and `storage_error` how
+        large the relative error of a number is at most.
     """
     import xarray as xr
 
@@ -75,6 +77,8 @@ def label_jacobian(
         "devices": ", ".join(devices),
         "complete": int(complete),
     }
+    if plan.rows_bits is not None:
+        attrs["storage_error"] = largest_error(plan.rows_bits)
     if plan.is_approximate:
         attrs["numerics_error"] = "not estimated" if numerics_error is None else numerics_error
     if isinstance(values, xr.DataArray):
@@ -86,8 +90,9 @@ def label_jacobian(
     return as_approximate(array, approximation) if approximation else array
 
 
-def _request_attributes(plan: Plan) -> dict[str, str]:
+def _request_attributes(plan: Plan) -> dict[str, Any]:
     """Say what a person needs to ask for the same again."""
+    bits = plan.rows_bits
     return {
         "sequence": str(plan.sequence),
         "sequence_name": plan.sequence.name,
@@ -100,6 +105,7 @@ def _request_attributes(plan: Plan) -> dict[str, str]:
         "package_version": __version__,
         "key": plan.key,
         **({"one_sided": "left to right"} if plan.causal else {}),
+        **({} if bits is None else {"storage": f"rows rounded to {bits} bits", "storage_bits": bits}),
     }
 
 

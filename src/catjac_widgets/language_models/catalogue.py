@@ -33,10 +33,6 @@ class ModelTable:
         unknown = dict.fromkeys(self._UNKNOWN)
         self.rows: list[dict[str, Any]] = [{**unknown, **row} for row in rows]
         self._length = length
-        if length is not None:
-            for row in self.rows:
-                row["seconds"] = jacobian_seconds(row, length)
-                row["memory"] = None if row["parameters"] is None else 4 * row["parameters"]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,28 +107,6 @@ def in_millions(count: int) -> str:
 def in_bytes(size: int) -> str:
     """Write a size as people say it: "30 MB", "2.6 GB"."""
     return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.3g} MB"
-
-
-def jacobian_seconds(row: dict[str, Any], length: int) -> float | None:
-    """Estimate how long a model of the table takes for the Jacobian of so many residues on this machine.
-
-    From its parameters alone: 2 operations a parameter and token, at what a core (3·10¹⁰ a second) or a GPU
-    (2·10¹³) does with networks of this kind; a few times off either way.
-
-    Returns
-    -------
-    float or None
-        Seconds; None where the parameters or the letters are not known.
-    """
-    import os
-
-    from catjac_widgets.language_models.devices import likely_device
-
-    if not row["parameters"] or not row["letters"]:
-        return None
-    sequences = (len(row["letters"]) - 1) * length + 1
-    speed = 3e10 * (os.cpu_count() or 1) if likely_device() == "cpu" else 2e13
-    return 2.0 * row["parameters"] * (length + 2) * sequences / speed
 
 
 def duration(seconds: float) -> str:

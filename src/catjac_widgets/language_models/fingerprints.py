@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catjac_widgets.input_files import user_path
+from catjac_widgets.input_files import is_url, user_path
 
 if TYPE_CHECKING:
     import torch
@@ -191,7 +191,9 @@ class FileMemory:
         chosen = os.environ.get("CATJAC_CACHE", "").strip()
         if chosen.lower() in ("off", "memory"):
             return None
-        folder = user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("catjac", False))
+        # Files that lie at a URL are remembered on each machine apart.
+        here = chosen and not is_url(chosen)
+        folder = user_path(chosen) if here else Path(platformdirs.user_cache_dir("catjac", False))
         return folder / "model-files.json"
 
     def get(self, paths: list[Path]) -> dict[str, Any] | None:

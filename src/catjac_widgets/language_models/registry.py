@@ -13,6 +13,7 @@ from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.catalogue import ModelTable
 from catjac_widgets.language_models.discovery import Families, installed_families
+from catjac_widgets.language_models.estimates import jacobian_seconds
 from catjac_widgets.language_models.families import ModelFamily, Source
 from catjac_widgets.language_models.identity import ModelIdentity, identity_of
 from catjac_widgets.language_models.loaded import LoadedModels
@@ -265,6 +266,10 @@ def models(sequence: Any = None) -> ModelTable:
         {"name": broken.name, "family": broken.name, "status": f"cannot be used: {broken.reason}"}
         for broken in families.broken
     ]
+    if length is not None:
+        for row in rows:
+            count = row.get("parameters")
+            row.update(seconds=jacobian_seconds(row, length), memory=None if count is None else 4 * count)
     # What comes with the package stands first.
     return ModelTable(sorted(rows, key=lambda row: row["status"] != "embedded"), length=length)
 

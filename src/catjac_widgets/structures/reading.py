@@ -102,7 +102,7 @@ def download(pdb_id: str) -> AtomArray:
     if not _PDB_ID.fullmatch(pdb_id):
         raise StructureError(f"{shown(pdb_id)!r} is no PDB id; an id has four characters, as in pdb:1A3A.")
     name = pdb_id.lower()
-    folder = None if cache.folder is None else cache.folder / "structures"
+    folder = None if cache.local_folder is None else cache.local_folder / "structures"
     kept = None if folder is None else folder / f"{name}.cif.gz"
     if kept is not None and kept.is_file():
         try:

@@ -54,6 +54,11 @@ class Kept(Protocol):
         ...
 
     @property
+    def rows_bits(self) -> int | None:
+        """Bits of each number's mantissa that rows keep, None for all; rows were rounded to it before."""
+        ...
+
+    @property
     def rows_dims(self) -> tuple[str, ...]:
         """Its dimension names."""
         ...
@@ -145,6 +150,10 @@ class Entry(ABC):
         """Whether that row is there."""
         return index in self.done()
 
+    def is_empty(self) -> bool:
+        """Whether there is certainly no row."""
+        return not self.done()
+
     # ---- who computes what
 
     def claim(self, rows: Iterable[int]) -> bool:
@@ -222,11 +231,14 @@ class Store(ABC):
         Its folder, if it is one.
     reads_lazily
         Whether its entries offer `Entry.lazy`, so that a Jacobian need not fit into memory.
+    limited
+        Whether entries are evicted so that they take no more than a limit.
     """
 
     name: str
     folder: Path | None = None
     reads_lazily: bool = False
+    limited: bool = True
 
     @abstractmethod
     def find(self, plan: Kept) -> Entry | None:
@@ -299,7 +311,7 @@ class Store(ABC):
         yield
 
     def free(self) -> int | None:
-        """Bytes that can still be written, None where that is the memory of this process."""
+        """Bytes that can still be written, None where nobody can tell."""
         return None
 
     @abstractmethod

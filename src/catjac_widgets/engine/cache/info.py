@@ -27,9 +27,11 @@ class CacheInfo:
     Attributes
     ----------
     path
-        Its folder; None where everything stays in memory or nothing is kept.
+        Its folder; None where it is at a URL, everything stays in memory or nothing is kept.
+    where
+        Its folder or URL as text; "" where everything stays in memory or nothing is kept.
     size, limit
-        Bytes.
+        Bytes; no limit (None) at a URL, where nothing is evicted.
     entries
         How many Jacobians, complete or not.
     rows_computed, rows_read, models_loaded
@@ -40,8 +42,9 @@ class CacheInfo:
     """
 
     path: Path | None
+    where: str
     size: int
-    limit: int
+    limit: int | None
     entries: int
     rows_computed: int
     rows_read: int
@@ -50,9 +53,10 @@ class CacheInfo:
 
     def _lines(self) -> list[tuple[str, str]]:
         nowhere = "in memory, this process only" if self.in_memory else "off"
+        limit = None if self.limit is None else readable_size(self.limit)
         return [
-            ("where", str(self.path) if self.path else nowhere),
-            ("size", f"{readable_size(self.size)} of {readable_size(self.limit)}"),
+            ("where", self.where or nowhere),
+            ("size", f"{readable_size(self.size)} of {limit}" if limit else readable_size(self.size)),
             ("entries", str(self.entries)),
             ("rows computed", f"{self.rows_computed} in this process"),
             ("rows read", f"{self.rows_read} in this process"),

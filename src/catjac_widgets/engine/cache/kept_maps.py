@@ -40,6 +40,7 @@ class KeptMap:
 
     rows_name: ClassVar[str] = "maps"
     rows_dims: ClassVar[tuple[str, ...]] = ("pos_i", "pos_j")
+    rows_bits: ClassVar[int | None] = None
     dtype: ClassVar[np.dtype] = np.dtype(np.float64)
     beside_shapes: ClassVar[dict[str, tuple[tuple[int, ...], tuple[str, ...]]]] = {}
 

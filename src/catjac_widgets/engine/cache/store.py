@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from catjac_widgets.engine.cache.chunked.store import FileStore
 from catjac_widgets.engine.cache.entries import Entry, Kept, Store
-from catjac_widgets.engine.cache.folder.store import FolderStore
+from catjac_widgets.engine.cache.folder.store import DEFAULT_LIMIT, FolderStore
 from catjac_widgets.engine.cache.info import (
     CacheInfo,
     CacheWarning,
@@ -22,7 +23,8 @@ from catjac_widgets.engine.cache.info import (
     readable_size,
 )
 from catjac_widgets.engine.cache.memory import MemoryStore
-from catjac_widgets.input_files import user_path
+from catjac_widgets.engine.cache.remote.store import RemoteStore
+from catjac_widgets.input_files import is_url, user_path
 from catjac_widgets.language_models.potts.kept_fits import fits_folder
 
 FOLDER_VARIABLE = "CATJAC_CACHE"
@@ -35,16 +37,16 @@ _LARGE_BYTES = 10**9
 class Cache:
     """Finds, opens and evicts entries.
 
-    The folder is ``$CATJAC_CACHE`` ("memory": this process only; "off": nothing is kept), or the platform's
-    cache folder. The limit is ``$CATJAC_CACHE_LIMIT`` ("5GB"), or 20 GB, or a tenth of the free disk if that
-    is less.
+    They are in ``$CATJAC_CACHE``, a folder or a URL that fsspec knows ("memory": in this process only; "off":
+    nothing is kept), or in the platform's cache folder. The limit of a folder is ``$CATJAC_CACHE_LIMIT``
+    ("5GB"), or 20 GB, or a tenth of the free disk if that is less; at a URL nothing is evicted.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._memory = MemoryStore()
-        self._folders: dict[Path, FolderStore] = {}
+        self._stores: dict[Path | str, FileStore] = {}
         self._other: Store | None = None
         #: Stores that could not be written when they were asked last, and what is kept in their place.
         self._failed: set[Store] = set()
@@ -55,20 +57,21 @@ class Cache:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the entries, or None where the cache is off or in memory."""
-        setting = os.environ.get(FOLDER_VARIABLE, "").strip()
-        if setting.lower() in ("off", "memory"):
+        """The folder of the entries, or None where the cache is off, in memory or at a URL."""
+        setting = _setting()
+        if setting.lower() in ("off", "memory") or is_url(setting):
             return None
-        if setting:
-            return user_path(setting)
-        import platformdirs
+        return user_path(setting) if setting else _platform_folder()
 
-        return Path(platformdirs.user_cache_dir("catjac", appauthor=False)) / "jacobians"
+    @property
+    def local_folder(self) -> Path | None:
+        """A folder of this machine for other kept files; None where the cache is off or in memory."""
+        return _platform_folder() if is_url(_setting()) else self.folder
 
     @property
     def is_off(self) -> bool:
         """Whether nothing is kept at all."""
-        return self._other is None and os.environ.get(FOLDER_VARIABLE, "").strip().lower() == "off"
+        return self._other is None and _setting().lower() == "off"
 
     @property
     def in_memory(self) -> bool:
@@ -85,20 +88,33 @@ class Cache:
         """Keep entries in another store than the environment asks for, or again in that one (None)."""
         self._other = store
 
-    def _wanted(self) -> Store:
-        folder = self.folder
-        if self._other is not None:
-            return self._other
-        if folder is None:
-            return self._memory
+    @property
+    def file_store(self) -> FileStore | None:
+        """The store of files that the environment names; None where it names none.
+
+        Raises
+        ------
+        UsageError, DependencyError
+            If it is a URL that cannot be one, or whose package is missing.
+        """
+        setting, folder = _setting(), self.folder
         with self._lock:
-            if folder not in self._folders:
-                self._folders[folder] = FolderStore(folder, fits_folder())
-            return self._folders[folder]
+            if folder is not None:
+                if folder not in self._stores:
+                    self._stores[folder] = FolderStore(folder, fits_folder())
+                return self._stores[folder]
+            if not is_url(setting):
+                return None
+            if setting not in self._stores:
+                self._stores[setting] = RemoteStore(setting)
+            return self._stores[setting]
+
+    def _wanted(self) -> Store:
+        return self._other or self.file_store or self._memory
 
     @property
-    def limit(self) -> int:
-        """Bytes that the entries may take.
+    def limit(self) -> int | None:
+        """Bytes that the entries may take, None where nothing is evicted.
 
         Raises
         ------
@@ -107,11 +123,18 @@ class Cache:
         """
         return self._limit_of(self.store or self._memory)
 
-    def _limit_of(self, store: Store) -> int:
-        setting = os.environ.get(LIMIT_VARIABLE, "").strip()
-        if not setting:
+    @property
+    def most_at_once(self) -> int:
+        """Bytes that may come in one go, also where nothing is evicted; see `limit`."""
+        limit = self.limit
+        return limit_said() or DEFAULT_LIMIT if limit is None else limit
+
+    def _limit_of(self, store: Store) -> int | None:
+        limit = limit_said()
+        if not store.limited:
+            return None
+        if limit is None:
             return store.default_limit(_size(store))
-        limit = parse_size(setting, name=LIMIT_VARIABLE)
         # What a disk may take, the memory that stands in for it may not.
         instead = store in self._instead.values()
         return min(limit, store.default_limit(0)) if instead else limit
@@ -152,7 +175,7 @@ class Cache:
             self._failed.add(store)
             note(
                 f"The cache in {store.name} cannot be written ({error.strerror or error}); this is kept in "
-                f"memory, for this process only: mend that, or set {FOLDER_VARIABLE} to another folder."
+                f"memory, for this process only: mend that, or set {FOLDER_VARIABLE} to another place."
             )
             return self._instead.setdefault(store, MemoryStore()).open(plan)
         self._failed.discard(store)
@@ -175,6 +198,8 @@ class Cache:
         """
         with self._lock, entry.store.in_turn():
             limit = self._limit_of(entry.store)
+            if limit is None:
+                return ""
             needed = (len(entry.done()) + missing) * entry.plan.row_bytes
             if needed > limit:
                 return f"is larger than the cache may be ({readable_size(limit)})"
@@ -186,14 +211,16 @@ class Cache:
         """Say, before the first large write of this process, where these rows go and how much they are."""
         size = missing * plan.row_bytes
         store = self.store
-        if store is None or store.free() is None or store in self._said_where:
+        if store is None or not store.reads_lazily or store in self._said_where:
             return None
         if size < _LARGE_BYTES:
             return None
         self._said_where.add(store)
+        limit = self._limit_of(store)
+        said = "no limit" if limit is None else f"limit {readable_size(limit)}"
         return (
-            f"Writing {readable_size(size)} of rows to {store.name} (limit "
-            f"{readable_size(self.limit)}; {FOLDER_VARIABLE} and {LIMIT_VARIABLE} change this)."
+            f"Writing {readable_size(size)} of rows to {store.name} ({said}; {FOLDER_VARIABLE} and "
+            f"{LIMIT_VARIABLE} change this)."
         )
 
     # ---- who uses what
@@ -218,13 +245,13 @@ class Cache:
     def give_up(self, entry: Entry) -> None:
         """Undo one `hold` of an entry that is not written to after all; one without a row goes."""
         self.release(entry)
-        if not entry.done():
+        if entry.is_empty():
             with contextlib.suppress(OSError):
                 entry.store.remove(entry.plan.key)
 
     def close(self) -> None:
         """Let go of all entries that this process holds, because it ends."""
-        for store in self._folders.values():
+        for store in self._stores.values():
             store.close()
 
     # ---- what a person asks
@@ -242,8 +269,10 @@ class Cache:
             beside = [] if store is None else list(store.beside())
             if store in self._instead:
                 entries += self._instead[store].entries()
+            written = store is not None and store.reads_lazily and store not in self._failed
             return CacheInfo(
-                path=None if store is None or store in self._failed else store.folder,
+                path=store.folder if store is not None and written else None,
+                where=store.name if store is not None and written else "",
                 size=sum(each.size for each in (*entries, *beside)),
                 limit=self.limit,
                 entries=len(entries),
@@ -277,6 +306,28 @@ class Cache:
                             store.remove(each.key)
                             removed += 1
         return removed
+
+
+def _setting() -> str:
+    return os.environ.get(FOLDER_VARIABLE, "").strip()
+
+
+def limit_said() -> int | None:
+    """Read the limit that the environment names, None where it names none.
+
+    Raises
+    ------
+    UsageError
+        If it is not a size.
+    """
+    setting = os.environ.get(LIMIT_VARIABLE, "").strip()
+    return parse_size(setting, name=LIMIT_VARIABLE) if setting else None
+
+
+def _platform_folder() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("catjac", appauthor=False)) / "jacobians"
 
 
 def _size(store: Store) -> int:

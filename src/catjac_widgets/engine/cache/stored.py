@@ -90,8 +90,9 @@ def plan_of(jacobian: xr.DataArray) -> Plan | None:
                 dtype=str(jacobian.dtype),
             ),
             linker=attrs["linker"],
+            rows_bits=int(attrs["storage_bits"]) if "storage_bits" in attrs else None,
         )
-    except (KeyError, CatjacError):
+    except (KeyError, ValueError, CatjacError):
         return None
     return plan if plan.key == attrs.get("key") else None
 

@@ -98,7 +98,7 @@ def check_selection(nbytes: int) -> None:
         )
 
 
-def check_disk(plan: Plan, there: int, missing: int, limit: int, free: int | None) -> None:
+def check_disk(plan: Plan, there: int, missing: int, limit: int | None, free: int | None) -> None:
     """Refuse a Jacobian that has to lie on disk and would not fit there.
 
     Parameters
@@ -106,7 +106,7 @@ def check_disk(plan: Plan, there: int, missing: int, limit: int, free: int | Non
     there, missing
         Rows that are on disk, and that will be written.
     limit, free
-        Bytes that all may take, and that are free.
+        Bytes that all may take, and that are free; None where there is no limit, or nobody can tell.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def check_disk(plan: Plan, there: int, missing: int, limit: int, free: int | Non
         With the size, the limit, and what to do.
     """
     whole, needed = (there + missing) * plan.row_bytes, missing * plan.row_bytes
-    if whole > limit:
+    if limit is not None and whole > limit:
         raise ResourceError(
             f"The Jacobian takes {_gigabytes(whole)} on disk but the cache may hold {_gigabytes(limit)}; "
             "set CATJAC_CACHE_LIMIT to more, or use positions= or variant='fast'."

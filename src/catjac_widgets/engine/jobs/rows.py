@@ -16,6 +16,7 @@ from catjac_widgets.engine.cache.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.engine.labels import in_dask, label_jacobian
+from catjac_widgets.engine.rounding import round_to_bits
 from catjac_widgets.errors import CacheError, UsageError
 from catjac_widgets.language_models.identity import not_kept
 
@@ -129,7 +130,7 @@ class Rows:
         if lazy is True and not can:
             raise UsageError(
                 "lazy=True reads the Jacobian from the cache folder, but there is none; "
-                "leave out cache=False and set CATJAC_CACHE to a folder that can be written."
+                "leave out cache=False and set CATJAC_CACHE to a folder or URL that can be written."
             )
         large = lazy in ("auto", "stored") and plan.result_bytes > resources.LAZY_BYTES
         if not can or not (lazy is True or large or (lazy == "stored" and self.answered)):
@@ -234,7 +235,9 @@ class Rows:
         return self._data[self._slots[index]]
 
     def put(self, index: int, row: np.ndarray) -> None:
-        """Take a row that was computed, and keep it."""
+        """Take a row that was computed, and keep it; one that is kept with fewer bits is rounded in place."""
+        if self.plan.rows_bits is not None:
+            round_to_bits(row, self.plan.rows_bits)
         if self._accumulator is not None:
             self._accumulator.add(index, row)
         self.keep(lambda entry: entry.write(index, row))
@@ -288,7 +291,7 @@ class Rows:
             entry.store.touch(self.plan.key)
         except OSError as error:
             self._on_note(
-                f"The cache folder cannot be written any more ({error.strerror or error}); "
+                f"The cache cannot be written any more ({error.strerror or error}); "
                 "the Jacobian goes on in memory, and its further rows are not kept after this."
             )
             if self._data is None:

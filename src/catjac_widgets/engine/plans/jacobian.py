@@ -57,6 +57,8 @@ class Plan:
     causal
         Whether the model reads from left to right, so that its Jacobian is one-sided. It follows from the
         fingerprint.
+    rows_bits
+        Bits of each number's mantissa that rows keep, None for all; see `engine.rounding`.
     """
 
     sequence: Sequence
@@ -69,6 +71,7 @@ class Plan:
     fingerprint: str
     letters: str
     causal: bool = False
+    rows_bits: int | None = None
 
     @property
     def length(self) -> int:
@@ -213,6 +216,8 @@ class Plan:
             "letters": self.letters,
             # The adapter writes the weights' hash, token dropout and BOS/EOS policy into its fingerprint.
             "model_fingerprint": self.fingerprint,
+            # Rows that keep all bits have the key that they had before there were others.
+            **({} if self.rows_bits is None else {"bits": self.rows_bits}),
         }
 
     @cached_property
@@ -243,6 +248,7 @@ def make_plan(
     numerics: Numerics = EXACT,
     linker: str = "",
     unknown: Mapping[str, str] | None = None,
+    rows_bits: int | None = None,
 ) -> Plan:
     """Make a plan for a model of which no more is known than this; see `make_request` for others.
 
@@ -260,6 +266,8 @@ def make_plan(
         One of those that the model offers; see `choose_numerics`.
     variant, linker, unknown
         See `catjac.jacobian`.
+    rows_bits
+        See `Plan`.
 
     Raises
     ------
@@ -278,6 +286,7 @@ def make_plan(
         variant=variant,
         numerics=numerics,
         linker=linker,
+        rows_bits=rows_bits,
     )
 
 
@@ -294,6 +303,7 @@ def plan_of_checked(
     numerics: Numerics,
     linker: str,
     causal: bool = False,
+    rows_bits: int | None = None,
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -301,7 +311,7 @@ def plan_of_checked(
     ----------
     sequence, mask, positions
         As of `as_sequence`, `as_mask` and `check_positions`.
-    model, fingerprint, letters, max_residues, variant, numerics, linker
+    model, fingerprint, letters, max_residues, variant, numerics, linker, rows_bits
         See `make_plan`.
     causal
         See `Plan`.
@@ -350,6 +360,7 @@ def plan_of_checked(
         fingerprint=fingerprint,
         letters=letters,
         causal=causal,
+        rows_bits=rows_bits,
     )
 
 

@@ -82,6 +82,7 @@ class MaskScanPlan:
 
     rows_name: ClassVar[str] = "maps"
     rows_dims: ClassVar[tuple[str, ...]] = ("mask", "pos_i", "pos_j")
+    rows_bits: ClassVar[int | None] = None
     dtype: ClassVar[np.dtype] = np.dtype(np.float32)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_checked
+from catjac_widgets.engine.rounding import bits_to_keep
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.input_files import shown
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
@@ -53,6 +54,8 @@ class JacobianRequest:
     lazy
         True, False or "auto": whether rows stay in the cache until they are used; or "stored": they do where
         the cache has them all.
+    rows_bits
+        Bits of each number's mantissa that rows keep if they use the cache, None for all.
     plan
         What follows from it: what is run, and the key under which rows are kept.
 
@@ -73,6 +76,7 @@ class JacobianRequest:
     batch_size: int | None = None
     cache: bool = True
     lazy: bool | str = "auto"
+    rows_bits: int | None = None
     plan: Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +98,7 @@ class JacobianRequest:
             numerics=self.numerics,
             linker=self.linker,
             causal=self.identity.causal,
+            rows_bits=self.rows_bits if self.uses_cache else None,
         )
         object.__setattr__(self, "plan", plan)
 
@@ -190,6 +195,7 @@ def make_request(
         batch_size=batch_size,
         cache=cache,
         lazy=lazy,
+        rows_bits=bits_to_keep(),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from catjac_widgets.language_models.catalogue import duration, in_bytes, jacobian_seconds
+from catjac_widgets.language_models.catalogue import duration, in_bytes
+from catjac_widgets.language_models.estimates import jacobian_seconds
 
 #: Offered for a protein that the embedded model does not know: the smallest that knows proteins.
 SMALLEST = "esm2_t6_8M_UR50D"

@@ -1,14 +1,15 @@
-"""Small files: read without surprises, written so that a reader sees all or nothing, and made to last."""
+"""The files of an entry in a folder: written so that a reader sees all or nothing, and made to last."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from catjac_widgets.engine.cache.chunked.files import LARGEST_TEXT, EntryFiles
 
 #: How a file is called while it is written; one that is left over belongs to a process that died.
 PARTIAL = ".partial"
@@ -17,18 +18,87 @@ PARTIAL = ".partial"
 SYNC_VARIABLE = "CATJAC_CACHE_SYNC"
 _SYNC_SECONDS = 5.0
 
-#: No text in a store is nearly as large.
-_LARGEST_TEXT = 64 * 2**20
 
+class FolderFiles(EntryFiles):
+    """The files of an entry in a folder; see `EntryFiles`.
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file, None where there is none that can be read."""
-    try:
-        if path.stat().st_size > _LARGEST_TEXT:
+    Parameters
+    ----------
+    folder
+        Is called as its key.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.key = folder, folder.name
+
+    def read(self, name: str) -> bytes:
+        """See `EntryFiles`."""
+        return (self.folder / name).read_bytes()
+
+    def read_texts(self, names: Iterable[str]) -> dict[str, bytes]:
+        """See `EntryFiles`; what cannot be read is as if it were not there, and is found out on writing."""
+        found = {}
+        for name in names:
+            with contextlib.suppress(OSError):
+                if os.path.getsize(self.folder / name) <= LARGEST_TEXT:
+                    found[name] = self.read(name)
+        return found
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `EntryFiles`; an entry that was removed is not made again by it."""
+        path = self.folder / name
+        try:
+            write_atomically(path, content)
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, content)
+
+    def mark(self, name: str) -> None:
+        """See `EntryFiles`; as of `write`."""
+        path = self.folder / name
+        try:
+            path.touch()
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+
+    def remove(self, name: str) -> None:
+        """See `EntryFiles`."""
+        (self.folder / name).unlink(missing_ok=True)
+
+    def size(self, name: str) -> int | None:
+        """See `EntryFiles`."""
+        try:
+            return os.stat(self.folder / name).st_size
+        except OSError:
             return None
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See `EntryFiles`."""
+        found = {}
+        try:
+            with os.scandir(self.folder / folder) as listing:
+                for item in listing:
+                    with contextlib.suppress(FileNotFoundError):
+                        found[item.name] = item.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return found
+
+    def names(self, folder: str) -> set[str]:
+        """See `EntryFiles`."""
+        try:
+            return set(os.listdir(self.folder / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
+    def walk(self) -> dict[str, int]:
+        """See `EntryFiles`."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.stat().st_size
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and not path.is_symlink()
+        }
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import time
@@ -11,12 +10,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from catjac_widgets.engine.cache.chunked.chunks import CHECKSUM_BYTES
+from catjac_widgets.engine.cache.chunked.digests import DIGESTS
+from catjac_widgets.engine.cache.chunked.layout import GROUP
+from catjac_widgets.engine.cache.chunked.upkeep import arrays_of
 from catjac_widgets.engine.cache.entries import EntrySummary
-from catjac_widgets.engine.cache.folder.chunks import CHECKSUM_BYTES
-from catjac_widgets.engine.cache.folder.digests import DIGESTS
-from catjac_widgets.engine.cache.folder.files import PARTIAL, read_json
+from catjac_widgets.engine.cache.folder.files import PARTIAL, FolderFiles
 from catjac_widgets.engine.cache.folder.holds import is_held
-from catjac_widgets.engine.cache.folder.layout import GROUP
 
 #: Begins the "key" of what lies beside entries, see `files_beside`.
 BESIDE = "beside:"
@@ -87,16 +87,9 @@ def entry_size(folder: Path) -> int:
 
 
 def full_size(folder: Path) -> int:
-    """Bytes that the arrays of an entry take when all is written, by their metadata."""
-    total = 0
-    for path in (folder / GROUP).glob("*/zarr.json"):
-        array = read_json(path)
-        with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
-            shape, chunk = array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]
-            chunks = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
-            itemsize = {"float32": 4, "float64": 8}[array["data_type"]]
-            total += chunks * (math.prod(chunk) * itemsize + CHECKSUM_BYTES)
-    return total
+    """Bytes that the arrays of an entry take at most when all is written, by their metadata."""
+    arrays = arrays_of(FolderFiles(folder))
+    return sum(array.chunks * (array.form.array_bytes + CHECKSUM_BYTES) for array in arrays)
 
 
 def remove_entry(folder: Path) -> None:

@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from catjac_widgets.engine.cache.entries import Entry, EntrySummary, Kept, Store
+from catjac_widgets.engine.cache.chunked.store import FileStore
+from catjac_widgets.engine.cache.entries import Entry, EntrySummary, Kept
 from catjac_widgets.engine.cache.folder import folders
 from catjac_widgets.engine.cache.folder.entry import FolderEntry
+from catjac_widgets.engine.cache.folder.files import FolderFiles
 from catjac_widgets.engine.cache.folder.holds import Hold, alone, in_turn, is_held
 
 DEFAULT_LIMIT = 20 * 10**9
 
 
-class FolderStore(Store):
+class FolderStore(FileStore):
     """Holds entries as folders ``<first two digits of the key>/<key>``; see `Store`.
 
     Parameters
@@ -31,7 +33,6 @@ class FolderStore(Store):
     """
 
     folder: Path
-    reads_lazily = True
 
     def __init__(self, folder: Path, fits: Path | None = None) -> None:
         self.folder, self.name = folder, str(folder)
@@ -79,6 +80,22 @@ class FolderStore(Store):
     def folder_of(self, key: str) -> Path:
         """Where the entry of a key lies, whether it exists or not."""
         return self.folder / key[:2] / key
+
+    def files(self, key: str) -> FolderFiles:
+        """See `FileStore`."""
+        return FolderFiles(self.folder_of(key))
+
+    def make(self, key: str) -> FolderFiles:
+        """See `FileStore`."""
+        self.folder_of(key).mkdir(parents=True, exist_ok=True)
+        return self.files(key)
+
+    def why_not_written(self) -> str:
+        """See `FileStore`."""
+        nearest = next((each for each in (self.folder, *self.folder.parents) if os.path.exists(each)), None)
+        if nearest is None or not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            return "cannot be written to"
+        return ""
 
     def entries(self) -> Iterable[EntrySummary]:
         """See `Store`; one that is in use counts as large as it may become."""

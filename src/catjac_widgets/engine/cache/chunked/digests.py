@@ -9,10 +9,9 @@ that compute the same row on different devices may leave two digests for it; eit
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-from pathlib import Path
+
+from catjac_widgets.engine.cache.chunked.files import EntryFiles
 
 #: Name of the folder in an entry's folder.
 DIGESTS = "digests"
@@ -45,30 +44,36 @@ class Digests:
 
     Parameters
     ----------
-    folder
-        The entry's folder.
+    files
+        The entry's files.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / DIGESTS
+    def __init__(self, files: EntryFiles) -> None:
+        self._files = files
         self._known: dict[tuple[str, int], frozenset[str]] | None = None
 
     def of(self, array: str, index: int) -> frozenset[str]:
-        """Digests that were left for a chunk; what another process left meanwhile is found too."""
+        """Digests that were left for a chunk; what another process left meanwhile is found too.
+
+        Raises
+        ------
+        OSError
+            If they cannot be listed now.
+        """
         if self._known is None or (array, index) not in self._known:
             self.refresh()
         assert self._known is not None
         return self._known.get((array, index), frozenset())
 
     def allows(self, array: str, index: int, digest: str) -> bool:
-        """Whether this digest was left for a chunk."""
+        """Whether this digest was left for a chunk; see `of`."""
         if digest in self.of(array, index):
             return True
         self.refresh()
         return digest in self.of(array, index)
 
     def indices(self, array: str) -> set[int]:
-        """Numbers of the chunks of an array for which there is a digest."""
+        """Numbers of the chunks of an array for which there is a digest; see `of`."""
         self.refresh()
         assert self._known is not None
         return {index for name, index in self._known if name == array}
@@ -81,23 +86,16 @@ class Digests:
         OSError
             If it cannot be written.
         """
-        path = self.folder / f"{array}.{index}.{digest}"
-        try:
-            path.touch()
-        except FileNotFoundError:
-            # Somebody cleaned up in the middle; the entry itself must still be there.
-            self.folder.mkdir(exist_ok=True)
-            path.touch()
+        self._files.mark(f"{DIGESTS}/{array}.{index}.{digest}")
         if self._known is not None:
             self._known[array, index] = self._known.get((array, index), frozenset()) | {digest}
 
     def refresh(self) -> None:
-        """List the folder again."""
+        """List them again; see `of`."""
         found: dict[tuple[str, int], set[str]] = {}
-        with contextlib.suppress(OSError), os.scandir(self.folder) as listing:
-            for item in listing:
-                array, _, rest = item.name.partition(".")
-                index, _, digest = rest.partition(".")
-                if index.isdecimal() and len(digest) == 2 * _BYTES:
-                    found.setdefault((array, int(index)), set()).add(digest)
+        for item in self._files.names(DIGESTS):
+            array, _, rest = item.partition(".")
+            index, _, digest = rest.partition(".")
+            if index.isdecimal() and len(digest) == 2 * _BYTES:
+                found.setdefault((array, int(index)), set()).add(digest)
         self._known = {place: frozenset(digests) for place, digests in found.items()}
