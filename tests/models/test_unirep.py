@@ -326,3 +326,41 @@ def perplexity(model: UniRep, queries: list[str]) -> float:
     found = [catjac.pseudo_perplexity(each, model, cache=False, progress=False) for each in queries]
     total = sum(each.log_likelihood for each in found) / sum(each.residues for each in found)
     return math.exp(-total)
+
+
+# -- in the explorer
+
+
+def test_the_explorer_works_and_says_what_it_cannot(model: UniRep) -> None:
+    ex = catjac.explore(RESIDUES, model)
+    try:
+        ex.wait(120)
+        assert ex.status == "done"
+        np.testing.assert_array_equal(ex.contact_map.values, catjac.contacts(ex.jacobian).values)
+        assert ex.contact_map.label == "Jacobian, one-sided"
+        assert ex.sequence_mask.note == "tiny has no mask token: no residue can be hidden from it."
+        ex.mask = Mask.hiding(RESIDUES, [(3, 5)])
+        ex.wait(120)
+        assert (ex.status, ex.error) == ("idle", "")
+        assert "no residue can be hidden from it; leave the mask out" in ex.sequence_mask.note
+        ex.mask = None
+        ex.wait(120)
+        assert ex.status == "done"
+        assert "leave the mask out" not in ex.sequence_mask.note
+        ex.recovery_curve.compute([(3, 6)])
+        ex.recovery_curve.wait(120)
+        assert ex.recovery_curve.status == "failed"
+        assert ex.recovery_curve.error.startswith("tiny has no mask token")
+    finally:
+        ex.close()
+
+
+def test_analyses_that_hide_residues_refuse_in_one_sentence(model: UniRep) -> None:
+    for call in (
+        lambda: catjac.recovery(RESIDUES, model, fragments=[(3, 6)], source="jacobian"),
+        lambda: catjac.masked_perplexity(RESIDUES, model),
+    ):
+        with pytest.raises(ModelError, match="no mask token") as failure:
+            call()
+        assert "\n" not in str(failure.value)
+    assert catjac.pseudo_perplexity(RESIDUES, model, progress=False).method == "left_to_right"

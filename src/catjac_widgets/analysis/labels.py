@@ -27,6 +27,7 @@ _WHAT_WAS_COMPUTED = (
     "numerics",
     "linker",
     "one_sided",
+    "strands",
 )
 
 

@@ -100,6 +100,7 @@ def _request_attributes(plan: Plan) -> dict[str, str]:
         "package_version": __version__,
         "key": plan.key,
         **({"one_sided": "left to right"} if plan.causal else {}),
+        **dict(plan.attributes),
     }
 
 

@@ -57,6 +57,8 @@ class Plan:
     causal
         Whether the model reads from left to right, so that its Jacobian is one-sided. It follows from the
         fingerprint.
+    attributes
+        What else the Jacobian says of its model; it follows from the fingerprint, too.
     """
 
     sequence: Sequence
@@ -69,6 +71,7 @@ class Plan:
     fingerprint: str
     letters: str
     causal: bool = False
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def length(self) -> int:
@@ -294,6 +297,7 @@ def plan_of_checked(
     numerics: Numerics,
     linker: str,
     causal: bool = False,
+    attributes: tuple[tuple[str, str], ...] = (),
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -350,6 +354,7 @@ def plan_of_checked(
         fingerprint=fingerprint,
         letters=letters,
         causal=causal,
+        attributes=attributes,
     )
 
 

@@ -94,6 +94,7 @@ class JacobianRequest:
             numerics=self.numerics,
             linker=self.linker,
             causal=self.identity.causal,
+            attributes=self.identity.attributes,
         )
         object.__setattr__(self, "plan", plan)
 
