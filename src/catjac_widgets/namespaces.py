@@ -69,6 +69,15 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
             "top_contacts": "analysis.benchmark.top_contacts:top_contacts",
         },
     ),
+    "dna": (
+        "Models that read DNA from left to right: both strands, nucleotide dependencies, codons.",
+        {
+            "both_strands": "language_models.causal_dna.wrapping:both_strands",
+            "codon_contacts": "analysis.nucleotides.codons:codon_contacts",
+            "dependency": "analysis.nucleotides.dependency:dependency",
+            "wrap": "language_models.causal_dna.wrapping:wrap_causal",
+        },
+    ),
     "io": (
         "Reading proteins and alignments, writing Jacobians and contact maps.",
         {

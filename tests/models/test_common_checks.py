@@ -22,6 +22,8 @@ from catjac_widgets.language_models.esm.masked_ends import masked_ends
 from catjac_widgets.language_models.esm.mini import weights as embedded
 from catjac_widgets.language_models.potts.adapter import Potts, random_potts
 from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
+from catjac_widgets.language_models.unirep.adapter import UniRep
+from catjac_widgets.language_models.unirep.network import random_lstm
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, ESM_LETTERS, MASK_LETTER, RNA_LETTERS
 from catjac_widgets.proteins.masks import Mask
 
@@ -97,7 +99,7 @@ def own_causal_function() -> LanguageModel:
     return wrap(logits, letters=letters, prefix=[20], causal=True, name="left to right", fingerprint="9")
 
 
-#: Models that are no network: the same promises hold, as far as they concern every family.
+#: Models that are no network of fair-esm: the same promises hold, as far as they concern every family.
 OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model": lambda: random_potts(len(RESIDUES), letters=ESM_LETTERS, seed=3),
     "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),
@@ -105,6 +107,8 @@ OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model of a part": part_of_a_query,
     "a function": own_function,
     "a function that reads from left to right": own_causal_function,
+    "UniRep of one layer": lambda: UniRep(random_lstm(1, 24), name="tiny UniRep"),
+    "UniRep of three layers": lambda: UniRep(random_lstm(3, 24), name="tiny UniRep"),
 }
 
 
@@ -180,23 +184,43 @@ def test_a_substitution_is_the_sequence_with_that_letter(any_model: LanguageMode
     residues = residues_of(any_model)
     runner = any_model.prepare(residues)
     other = next(letter for letter in reversed(any_model.letters) if letter != residues[4])
-    hidden = Substitution(0, MASK_LETTER) if any_model.has_mask_token else Substitution(0, residues[0])
-    rows = runner.rows([Substitution(4, other), hidden, Substitution(21, residues[21])])
+    rows = runner.rows([Substitution(4, other), Substitution(21, residues[21])])
     changed = residues[:4] + other + residues[5:]
     scale = abs(rows).max()
     np.testing.assert_allclose(rows[0], any_model.prepare(changed).wild_type(), rtol=0, atol=1e-5 * scale)
-    mask = Mask.hiding(residues, [(1, 1)]) if any_model.has_mask_token else None
-    masked = any_model.prepare(residues, mask).wild_type()
-    np.testing.assert_allclose(rows[1], masked, rtol=0, atol=1e-5 * scale)
-    np.testing.assert_allclose(rows[2], runner.wild_type(), rtol=0, atol=1e-5 * scale)
+    np.testing.assert_allclose(rows[1], runner.wild_type(), rtol=0, atol=1e-5 * scale)
     assert abs(rows[0] - runner.wild_type()).max() > 1e-3
+
+
+def test_a_hidden_residue_is_one_under_a_mask(any_model: LanguageModel) -> None:
+    residues = residues_of(any_model)
+    hide, mask = [Substitution(0, MASK_LETTER)], Mask.hiding(residues, [(1, 1)])
+    if not any_model.has_mask_token:
+        for call in (
+            lambda: any_model.encode(residues, mask),
+            lambda: any_model.prepare(residues, mask),
+            lambda: any_model.prepare(residues).rows(hide),
+        ):
+            with pytest.raises(ModelError, match="no mask token"):
+                call()
+        return
+    rows = any_model.prepare(residues).rows(hide)
+    masked = any_model.prepare(residues, mask).wild_type()
+    np.testing.assert_allclose(rows[0], masked, rtol=0, atol=1e-5 * abs(rows).max())
+
+
+def test_a_causal_model_changes_nothing_before_a_substitution(any_model: LanguageModel) -> None:
+    residues = residues_of(any_model)
+    letter = next(letter for letter in any_model.letters if letter != residues[9])
+    runner = any_model.prepare(residues)
+    effects = abs(runner.rows([Substitution(9, letter)])[0] - runner.wild_type()).max(axis=1)
+    assert (effects[:10].max() <= 1e-5 * abs(runner.wild_type()).max()) == any_model.causal
 
 
 def test_a_row_does_not_depend_on_its_batch(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
-    runner = any_model.prepare(
-        residues, Mask.showing(residues, [(2, 15)]) if any_model.has_mask_token else None
-    )
+    mask = Mask.showing(residues, [(2, 15)]) if any_model.has_mask_token else None
+    runner = any_model.prepare(residues, mask)
     changes = [Substitution(position, letter) for position in (1, 7) for letter in any_model.letters]
     together = runner.rows(changes)
     one_by_one = np.concatenate([runner.rows([change]) for change in changes])

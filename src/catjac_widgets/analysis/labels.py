@@ -28,6 +28,7 @@ _WHAT_WAS_COMPUTED = (
     "linker",
     "one_sided",
     "storage",
+    "strands",
 )
 
 

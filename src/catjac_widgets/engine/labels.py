@@ -106,6 +106,7 @@ def _request_attributes(plan: Plan) -> dict[str, Any]:
         "key": plan.key,
         **({"one_sided": "left to right"} if plan.causal else {}),
         **({} if bits is None else {"storage": f"rows rounded to {bits} bits", "storage_bits": bits}),
+        **dict(plan.attributes),
     }
 
 

@@ -114,6 +114,8 @@ class LanguageModel(ABC):
         Whether it reads from left to right: the logits at a residue depend on the residues before it alone.
     has_mask_token
         Whether residues can be hidden from it.
+    attributes
+        What its Jacobians say of it beside its name, as pairs of texts. It follows from the fingerprint.
     """
 
     name: str
@@ -123,6 +125,7 @@ class LanguageModel(ABC):
     length: int | None = None
     causal: bool = False
     has_mask_token: bool = True
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     @abstractmethod

@@ -54,7 +54,7 @@ class ModelTable:
                 "" if row["parameters"] is None else in_millions(row["parameters"]),
                 "" if row["layers"] is None else str(row["layers"]),
                 _alphabet(row["letters"]),
-                "" if row["context"] is None else str(row["context"]),
+                "" if row["context"] is None else f"{row['context']:,}",
                 row["licence"] or "",
                 row["status"],
                 self._here(row),

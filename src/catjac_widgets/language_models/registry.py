@@ -261,7 +261,8 @@ def models(sequence: Any = None) -> ModelTable:
     rows: list[dict[str, Any]] = []
     for family in (*families.usable, _REGISTERED):
         missing = family.missing_package()
-        rows += [row if missing is None else {**row, "status": missing} for row in family.rows()]
+        begins = "" if family.tried else "not run here; "
+        rows += [{**row, "status": f"{begins}{missing or row['status']}"} for row in family.rows()]
     rows += [
         {"name": broken.name, "family": broken.name, "status": f"cannot be used: {broken.reason}"}
         for broken in families.broken

@@ -103,7 +103,7 @@ def contacts(
     _check_options(order, centre, symmetrise, diag, removed)
     J = labels.check_axes(J)
     if not allow_centred:
-        _refuse_centred(J)
+        refuse_centred(J)
     usual = (order, centre, symmetrise, diag, removed) in (
         ("A", True, True, "zero", 1),
         ("B", True, True, "zero", 1),
@@ -133,7 +133,14 @@ def contacts(
     )
 
 
-def _refuse_centred(J: xr.DataArray) -> None:
+def refuse_centred(J: xr.DataArray) -> None:
+    """Refuse a Jacobian that is no longer raw.
+
+    Raises
+    ------
+    JacobianError
+        Saying what it is.
+    """
     kind = str(J.attrs.get("kind", "raw"))
     if kind != "raw":
         why = f"is {kind}, not raw"

@@ -139,6 +139,11 @@ def masked_perplexity(
     for place, each in enumerate(given):
         request = make_request(each, model, linker=linker, unknown=unknown)
         plan, resolved = request.plan, request.model
+        if not request.identity.has_mask_token:
+            raise ModelError(
+                f"{request.identity.name} has no mask token, so that no residue can be hidden from it; use "
+                "pseudo_perplexity."
+            )
         masks = random_masks(plan.length, share, samples, [seed, place])
         loaded = resolve_model(resolved)
         size = letters or len(plan.letters)

@@ -266,6 +266,11 @@ def check_source(source: str, model: Any) -> ModelIdentity:
     if source not in SOURCES:
         raise UsageError(f"source={source!r} is neither 'contact_head' nor 'jacobian'.")
     identity = identify(model)
+    if not identity.has_mask_token:
+        raise ModelError(
+            f"{identity.name} has no mask token, so that nothing can be masked and recovered; use a masked "
+            "language model."
+        )
     if source == "contact_head":
         check_contact_head(identity)
     return identity

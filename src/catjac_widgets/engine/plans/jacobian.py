@@ -59,6 +59,8 @@ class Plan:
         fingerprint.
     rows_bits
         Bits of each number's mantissa that rows keep, None for all; see `engine.rounding`.
+    attributes
+        What else the Jacobian says of its model; it follows from the fingerprint, too.
     """
 
     sequence: Sequence
@@ -72,6 +74,7 @@ class Plan:
     letters: str
     causal: bool = False
     rows_bits: int | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def length(self) -> int:
@@ -304,6 +307,7 @@ def plan_of_checked(
     linker: str,
     causal: bool = False,
     rows_bits: int | None = None,
+    attributes: tuple[tuple[str, str], ...] = (),
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -361,6 +365,7 @@ def plan_of_checked(
         letters=letters,
         causal=causal,
         rows_bits=rows_bits,
+        attributes=attributes,
     )
 
 

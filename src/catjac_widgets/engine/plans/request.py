@@ -99,6 +99,7 @@ class JacobianRequest:
             linker=self.linker,
             causal=self.identity.causal,
             rows_bits=self.rows_bits if self.uses_cache else None,
+            attributes=self.identity.attributes,
         )
         object.__setattr__(self, "plan", plan)
 

@@ -243,6 +243,8 @@ def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:
 
     try:
         identity = identify(model)
+        if not identity.has_mask_token:
+            return None, f"{identity.name} has no mask token: no residue can be hidden from it."
         if not identity.has_contact_head:
             return None, no_head(identity.name)
         return Frames(contact_probabilities_of(sequence.residues), model), ""

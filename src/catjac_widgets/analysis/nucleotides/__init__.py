@@ -1,0 +1,1 @@
+"""What a Jacobian of nucleotides says: their dependencies, and contacts of what they code for."""
