@@ -311,21 +311,21 @@ def test_columns_are_those_of_the_classes() -> None:
 
 
 @pytest.mark.pretrained
-def test_perplexity_over_the_families(data_folder: Path) -> None:
-    """Over all residues of 36 queries: 17.7, and 19.0 for the same shuffled."""
-    model = real("unirep_64")
+@pytest.mark.parametrize(("name", "expected"), [("unirep_64", 17.7), ("unirep_256", 17.1)])
+def test_perplexity_over_the_families(data_folder: Path, name: str, expected: float) -> None:
+    """The geometric mean over 36 queries, and for the same shuffled."""
+    model = real(name)
     families = json.loads((data_folder / "families" / "families.json").read_text())
     queries = [family["query"] for family in families]
     assert len(queries) == 36
-    assert perplexity(model, queries) == pytest.approx(17.7, abs=0.06)
+    assert perplexity(model, queries) == pytest.approx(expected, abs=0.05)
     rng = np.random.default_rng(0)
     assert perplexity(model, ["".join(rng.permutation(list(each))) for each in queries]) > 18.5
 
 
 def perplexity(model: UniRep, queries: list[str]) -> float:
     found = [catjac.pseudo_perplexity(each, model, cache=False, progress=False) for each in queries]
-    total = sum(each.log_likelihood for each in found) / sum(each.residues for each in found)
-    return math.exp(-total)
+    return math.exp(np.mean(np.log(found)))
 
 
 # -- in the explorer
@@ -336,7 +336,8 @@ def test_the_explorer_works_and_says_what_it_cannot(model: UniRep) -> None:
     try:
         ex.wait(120)
         assert ex.status == "done"
-        np.testing.assert_array_equal(ex.contact_map.values, catjac.contacts(ex.jacobian).values)
+        # Sent to the page in float32.
+        np.testing.assert_allclose(ex.contact_map.values, catjac.contacts(ex.jacobian).values, atol=1e-5)
         assert ex.contact_map.label == "Jacobian, one-sided"
         assert ex.sequence_mask.note == "tiny has no mask token: no residue can be hidden from it."
         ex.mask = Mask.hiding(RESIDUES, [(3, 5)])

@@ -15,7 +15,7 @@ from catjac_widgets.proteins.alphabets import DNA_LETTERS
 if TYPE_CHECKING:
     import torch
 
-    from catjac_widgets.language_models.causal_dna.family import Hosted
+    from catjac_widgets.language_models.causal_dna.hosted import Hosted
 
 #: Names the repositories of the Hugging Face Hub whose code may be run, with commas between.
 REMOTE_CODE = "CATJAC_REMOTE_CODE"

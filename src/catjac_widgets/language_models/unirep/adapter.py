@@ -42,6 +42,8 @@ class UniRep(NetworkModel):
         Of the file that its weights come from.
     """
 
+    network: MultiplicativeLSTM
+
     def __init__(
         self, network: MultiplicativeLSTM, *, name: str, file_fingerprint: str | None = None
     ) -> None:
@@ -54,16 +56,19 @@ class UniRep(NetworkModel):
         chosen = choose_numerics(self.numerics, numerics, model=self.name)
         model = self.in_float64() if chosen.dtype == "float64" else self
         assert isinstance(model, UniRep)
-        return StatesRunner(model, residues, chosen.dtype)
+        # Refused before anything is run, where it cannot be encoded.
+        encoding, tokens = self.encoding, self.encode(residues)
+        return StatesRunner(model.network, encoding, residues, tokens, name=self.name, dtype=chosen.dtype)
 
     def row_bytes(self, length: int) -> int:
         """See `LanguageModel.row_bytes`: logits, and the states of one step only."""
-        layers, width = len(self.network.mlstm), self.network.dense.w.shape[0]
-        return 4 * (2 * length * len(LETTERS) + 14 * layers * width)
+        return 4 * (2 * length * len(LETTERS) + 14 * self.network.layers * self.network.width)
 
     def seconds_per_sequence(self, length: int) -> float:
         """See `LanguageModel.seconds_per_sequence`; on average half of the steps are run."""
-        return (length + 1) / 2 * (2.0 * self.parameters / 2e10 + 1e-6)
+        # As one thread took; a step is a few small products a layer.
+        step = 2.0 * self.parameters / 1.2e10 + 3e-6 * self.network.layers
+        return (length + 1) / 2 * step
 
 
 def identity_fingerprint(weights: str) -> str:

@@ -43,7 +43,7 @@ class Ready:
     """
 
     def __init__(self, network: MultiplicativeLSTM, columns: list[int] | None = None) -> None:
-        first, *self.others = [cell.layer() for cell in network.mlstm]
+        first, *self.others = [cell.layer() for cell in network.cells()]
         self.layers = 1 + len(self.others)
         # Copies: who trains the network goes on doing so.
         kept = slice(None) if columns is None else columns
@@ -103,8 +103,8 @@ class Cell(nn.Module):
     def layer(self) -> Layer:
         """Normalise the weights."""
         pairs = ((self.wx, self.gx), (self.wmx, self.gmx), (self.wmh, self.gmh), (self.wh, self.gh))
-        made = [_normalised(weight.detach(), scale.detach()) for weight, scale in pairs]
-        return Layer(*made, self.b.detach().clone())
+        wx, wmx, wmh, wh = (_normalised(weight.detach(), scale.detach()) for weight, scale in pairs)
+        return Layer(wx, wmx, wmh, wh, self.b.detach().clone())
 
 
 def _normalised(weight: Tensor, scale: Tensor) -> Tensor:
@@ -130,9 +130,14 @@ class MultiplicativeLSTM(nn.Module):
 
     def __init__(self, layers: int, width: int) -> None:
         super().__init__()
+        self.layers, self.width = layers, width
         self.embedding = nn.Parameter(torch.zeros(TOKENS, CHANNELS))
         self.mlstm = nn.ModuleList(Cell(width if k else CHANNELS, width) for k in range(layers))
         self.dense = Dense(width)
+
+    def cells(self) -> list[Cell]:
+        """List the layers, the lowest first."""
+        return [cell for cell in self.mlstm if isinstance(cell, Cell)]
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, 25) of what comes after each of tokens (B, T)."""

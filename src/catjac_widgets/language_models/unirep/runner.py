@@ -15,7 +15,8 @@ from catjac_widgets.proteins.alphabets import MASK_LETTER
 if TYPE_CHECKING:
     import torch
 
-    from catjac_widgets.language_models.unirep.adapter import UniRep
+    from catjac_widgets.language_models.encoding import Encoding
+    from catjac_widgets.language_models.unirep.network import MultiplicativeLSTM
 
 
 class StatesRunner:
@@ -26,25 +27,38 @@ class StatesRunner:
 
     Parameters
     ----------
-    model
+    network
         Its weights are taken as they are now.
-    residues
-        The wild type.
+    encoding
+        Of its sequences: one token before the residues.
+    residues, tokens
+        The wild type, and its tokens.
+    name
+        The model's, for messages.
     dtype
         Of the rows: "float32" or "float64".
     """
 
-    def __init__(self, model: UniRep, residues: str, dtype: str) -> None:
+    def __init__(
+        self,
+        network: MultiplicativeLSTM,
+        encoding: Encoding,
+        residues: str,
+        tokens: torch.Tensor,
+        *,
+        name: str,
+        dtype: str,
+    ) -> None:
         import torch
 
         from catjac_widgets.language_models.unirep.network import Ready
 
-        self._name, self._encoding, self._residues = model.name, model.encoding, residues
-        self._device, self._dtype = model.device, getattr(torch, dtype)
+        self._name, self._encoding, self._residues = name, encoding, residues
+        self._device, self._dtype = network.embedding.device, getattr(torch, dtype)
         # The last residue says what comes after it only.
-        self._tokens = model.encode(residues)[:-1].to(self._device)
-        with lock_of(model.network), full_float32, torch.no_grad():
-            self._ready = Ready(model.network, list(model.encoding.columns))
+        self._tokens = tokens[:-1].to(self._device)
+        with lock_of(network), full_float32, torch.no_grad():
+            self._ready = Ready(network, list(encoding.columns))
         self._states: list[torch.Tensor] = []
         self._wild_type: torch.Tensor | None = None
 
