@@ -80,7 +80,6 @@ def analyses(J: Any) -> dict[str, Callable[[], Any]]:
         {
             "mean over pos_in": lambda: J.mean("pos_in").load(),
             "mean of all": lambda: J.mean().load(),
-            "epistasis, squared and averaged": lambda: (catjac.epistasis(J) ** 2).mean("pos_in").load(),
         }
         if J.chunks is not None
         else {}

@@ -154,7 +154,9 @@ class Soak(LongSession):
 
         residues = str(self._drawn())
         manager, client = start_new_kernel(
-            extra_arguments=["--HistoryManager.enabled=False"], stderr=subprocess.DEVNULL
+            startup_timeout=PATIENCE,
+            extra_arguments=["--HistoryManager.enabled=False"],
+            stderr=subprocess.DEVNULL,
         )
         pids = [manager.provisioner.pid]
         try:

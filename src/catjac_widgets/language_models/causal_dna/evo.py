@@ -126,7 +126,7 @@ class Evo1Source(_Source):
             raise DependencyError(
                 f"{self._hosted.name} needs the package transformers; run: pip install transformers"
             ) from error
-        network = AutoModelForCausalLM.from_pretrained(
+        network: Any = AutoModelForCausalLM.from_pretrained(
             place, revision=_REVISION, trust_remote_code=True, torch_dtype=dtype
         )
         # Bytes of text; 0 ends a document, and stands before the next one.
