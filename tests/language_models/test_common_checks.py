@@ -12,6 +12,7 @@ import pytest
 import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
 from labelled_potts import random_parameters
+from plain_mpnn import random_mpnn
 
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel, Substitution
@@ -73,6 +74,10 @@ OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),
     "a Potts model of RNA": lambda: random_potts(len(RESIDUES), letters=RNA_LETTERS, seed=5),
     "a Potts model of a part": part_of_a_query,
+    "ProteinMPNN": random_mpnn,
+    "ProteinMPNN, two chains": lambda: random_mpnn(lengths=(13, 9)),
+    "ProteinMPNN of Cα": lambda: random_mpnn(alpha_only=True),
+    "ProteinMPNN, each last": lambda: random_mpnn(readout="last"),
 }
 
 

@@ -27,6 +27,7 @@ _WHAT_WAS_COMPUTED = (
     "numerics",
     "linker",
     "one_sided",
+    "apc",
 )
 
 
@@ -243,6 +244,11 @@ def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
 def is_one_sided(J: xr.DataArray) -> bool:
     """Whether J is of a model that reads from left to right: J[i, :, j] is 0 for j before i."""
     return bool(J.attrs.get("one_sided"))
+
+
+def components_removed(J: xr.DataArray) -> int:
+    """Tell how many components `contacts` removes by default: none where J's model says so."""
+    return int(bool(J.attrs.get("apc", 1)))
 
 
 def provenance(J: xr.DataArray) -> dict[Hashable, str | int | float]:

@@ -86,7 +86,7 @@ def label_jacobian(
     return as_approximate(array, approximation) if approximation else array
 
 
-def _request_attributes(plan: Plan) -> dict[str, str]:
+def _request_attributes(plan: Plan) -> dict[str, str | int | float]:
     """Say what a person needs to ask for the same again."""
     return {
         "sequence": str(plan.sequence),
@@ -100,6 +100,7 @@ def _request_attributes(plan: Plan) -> dict[str, str]:
         "package_version": __version__,
         "key": plan.key,
         **({"one_sided": "left to right"} if plan.causal else {}),
+        **({} if plan.apc else {"apc": 0}),
     }
 
 

@@ -114,6 +114,8 @@ class LanguageModel(ABC):
         Whether it reads from left to right: the logits at a residue depend on the residues before it alone.
     has_mask_token
         Whether residues can be hidden from it.
+    apc
+        Whether contact maps of its Jacobian are corrected by the average product where nobody says otherwise.
     """
 
     name: str
@@ -123,6 +125,7 @@ class LanguageModel(ABC):
     length: int | None = None
     causal: bool = False
     has_mask_token: bool = True
+    apc: bool = True
 
     @property
     @abstractmethod

@@ -27,7 +27,7 @@ class ModelIdentity:
         The numerics in which its Jacobians can be computed, the preferred first.
     unseen
         See `LanguageModel.unseen`.
-    length, causal, has_mask_token
+    length, causal, has_mask_token, apc
         See `LanguageModel`.
     """
 
@@ -41,6 +41,7 @@ class ModelIdentity:
     length: int | None = None
     causal: bool = False
     has_mask_token: bool = True
+    apc: bool = True
 
 
 def identity_of(model: LanguageModel) -> ModelIdentity:
@@ -56,6 +57,7 @@ def identity_of(model: LanguageModel) -> ModelIdentity:
         model.length,
         model.causal,
         model.has_mask_token,
+        model.apc,
     )
 
 

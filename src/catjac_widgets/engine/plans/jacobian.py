@@ -57,6 +57,8 @@ class Plan:
     causal
         Whether the model reads from left to right, so that its Jacobian is one-sided. It follows from the
         fingerprint.
+    apc
+        Whether contact maps are corrected by the average product by default; it follows likewise.
     """
 
     sequence: Sequence
@@ -69,6 +71,7 @@ class Plan:
     fingerprint: str
     letters: str
     causal: bool = False
+    apc: bool = True
 
     @property
     def length(self) -> int:
@@ -294,6 +297,7 @@ def plan_of_checked(
     numerics: Numerics,
     linker: str,
     causal: bool = False,
+    apc: bool = True,
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -303,7 +307,7 @@ def plan_of_checked(
         As of `as_sequence`, `as_mask` and `check_positions`.
     model, fingerprint, letters, max_residues, variant, numerics, linker
         See `make_plan`.
-    causal
+    causal, apc
         See `Plan`.
 
     Raises
@@ -350,6 +354,7 @@ def plan_of_checked(
         fingerprint=fingerprint,
         letters=letters,
         causal=causal,
+        apc=apc,
     )
 
 

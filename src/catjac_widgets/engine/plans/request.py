@@ -94,6 +94,7 @@ class JacobianRequest:
             numerics=self.numerics,
             linker=self.linker,
             causal=self.identity.causal,
+            apc=self.identity.apc,
         )
         object.__setattr__(self, "plan", plan)
 
