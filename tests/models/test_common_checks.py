@@ -12,6 +12,7 @@ import pytest
 import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
 from labelled_potts import random_parameters
+from plain_mpnn import random_mpnn
 
 import catjac_widgets as catjac
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
@@ -109,6 +110,10 @@ OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a function that reads from left to right": own_causal_function,
     "UniRep of one layer": lambda: UniRep(random_lstm(1, 24), name="tiny UniRep"),
     "UniRep of three layers": lambda: UniRep(random_lstm(3, 24), name="tiny UniRep"),
+    "ProteinMPNN": random_mpnn,
+    "ProteinMPNN, two chains": lambda: random_mpnn(lengths=(13, 9)),
+    "ProteinMPNN of Cα": lambda: random_mpnn(alpha_only=True),
+    "ProteinMPNN, each last": lambda: random_mpnn(readout="last"),
 }
 
 

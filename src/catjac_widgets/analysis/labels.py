@@ -29,6 +29,7 @@ _WHAT_WAS_COMPUTED = (
     "one_sided",
     "storage",
     "strands",
+    "apc",
 )
 
 
@@ -245,6 +246,11 @@ def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
 def is_one_sided(J: xr.DataArray) -> bool:
     """Whether J is of a model that reads from left to right: J[i, :, j] is 0 for j before i."""
     return bool(J.attrs.get("one_sided"))
+
+
+def components_removed(J: xr.DataArray) -> int:
+    """Tell how many components `contacts` removes by default: none where J's model says so."""
+    return int(J.attrs.get("apc") != "off")
 
 
 def provenance(J: xr.DataArray) -> dict[Hashable, str | int | float]:

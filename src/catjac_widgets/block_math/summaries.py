@@ -53,6 +53,8 @@ class Accumulator:
     one_sided
         Whether blocks of one of (i, j) and (j, i) are 0: the map is then made of the norms of blocks centred
         over letters alone, each pair's two added.
+    apc
+        Whether the map is corrected by the average product.
 
     Attributes
     ----------
@@ -63,10 +65,17 @@ class Accumulator:
     description = "making the contact map"
 
     def __init__(
-        self, row_shape: tuple[int, int, int], masked: np.ndarray, dtype: np.dtype, *, one_sided: bool = False
+        self,
+        row_shape: tuple[int, int, int],
+        masked: np.ndarray,
+        dtype: np.dtype,
+        *,
+        one_sided: bool = False,
+        apc: bool = True,
     ) -> None:
         length = row_shape[1]
         self.row_shape, self.masked, self.dtype, self._one_sided = row_shape, masked, dtype, one_sided
+        self._apc = apc
         self.visible = np.flatnonzero(~masked)
         self._seen = np.zeros(length, dtype=bool)
         self._block_norms = np.full((length, length), np.nan, dtype=dtype)
@@ -134,7 +143,10 @@ class Accumulator:
                 yield None
             norms = 0.5 * (norms + norms.T)
         contacts = np.full((length, length), np.nan, dtype=self.dtype)
-        contacts[np.ix_(visible, visible)] = zero_diagonal(average_product_corrected(zero_diagonal(norms)))
+        norms = zero_diagonal(norms)
+        contacts[np.ix_(visible, visible)] = (
+            zero_diagonal(average_product_corrected(norms)) if self._apc else norms
+        )
         yield {
             "contacts": contacts,
             "block_norms": self._block_norms,

@@ -57,6 +57,9 @@ class Numerics:
     asked_as: tuple[str, ...] = ()
 
 
+#: Of `LanguageModel.attributes`: contact maps are not corrected by the average product by default.
+WITHOUT_APC = (("apc", "off"),)
+
 EXACT = Numerics("exact", "float32 throughout, TF32 off")
 FLOAT64 = Numerics("float64", "a copy of the model in float64: slow, for checks", dtype="float64")
 

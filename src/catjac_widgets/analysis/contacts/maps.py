@@ -26,7 +26,7 @@ def contacts(
     centre: bool = True,
     symmetrise: bool = True,
     diag: Diagonal = "zero",
-    removed: int = 1,
+    removed: int | None = None,
     allow_partial: bool = False,
     allow_centred: bool = False,
 ) -> xr.DataArray:
@@ -71,7 +71,8 @@ def contacts(
     diag
         "zero"; or "normalize": C_ij / sqrt(C_ii C_jj) in place of both D0; or "none": the diagonal is kept.
     removed
-        Components removed: 0 none, 1 APC, k ≥ 2 the k largest singular components.
+        Components removed: 0 none, 1 APC, k ≥ 2 the k largest singular components. By default 1, but 0 where
+        J's attribute `apc` is "off", as it is for a model that is given the structure (ProteinMPNN).
     allow_partial
         Use the rows that are there, even if some visible residue has none yet.
     allow_centred
@@ -102,11 +103,13 @@ def contacts(
     """
     _check_options(order, centre, symmetrise, diag, removed)
     J = labels.check_axes(J)
+    usually_removed = labels.components_removed(J)
+    removed = usually_removed if removed is None else removed
     if not allow_centred:
         refuse_centred(J)
     usual = (order, centre, symmetrise, diag, removed) in (
-        ("A", True, True, "zero", 1),
-        ("B", True, True, "zero", 1),
+        ("A", True, True, "zero", usually_removed),
+        ("B", True, True, "zero", usually_removed),
     )
     full, percent = stored_map(J, "contacts") if usual else None, 100
     if full is None:
@@ -227,10 +230,12 @@ def _what_it_is(J: xr.DataArray, percent: int) -> str:
     return what if percent == 100 else f"{what}, {percent} %"
 
 
-def _check_options(order: str, centre: bool, symmetrise: bool, diag: str, removed: int) -> None:
+def _check_options(order: str, centre: bool, symmetrise: bool, diag: str, removed: int | None) -> None:
     for name, value, allowed in (("order", order, get_args(Order)), ("diag", diag, get_args(Diagonal))):
         if value not in allowed:
             raise UsageError(f"{name}={value!r} is none of {', '.join(map(repr, allowed))}.")
+    if removed is None:
+        removed = 1
     if not isinstance(removed, int | np.integer) or isinstance(removed, bool) or removed < 0:
         raise UsageError(
             f"removed={removed!r} is not a number of components; give 0 (none), 1 (APC) or more."

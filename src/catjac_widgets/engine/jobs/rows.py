@@ -175,7 +175,7 @@ class Rows:
             and not _summarised(self._entry)
         ):
             self._accumulator = Accumulator(
-                plan.row_shape, plan.mask.array, plan.dtype, one_sided=plan.causal
+                plan.row_shape, plan.mask.array, plan.dtype, one_sided=plan.causal, apc=plan.apc
             )
 
     def _make_room(self, entry: Entry, missing: int) -> None:

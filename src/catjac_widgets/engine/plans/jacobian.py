@@ -17,7 +17,7 @@ import numpy as np
 from catjac_widgets.block_math.summaries import summary_shapes
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.input_files import shown
-from catjac_widgets.language_models.base import EXACT, Numerics
+from catjac_widgets.language_models.base import EXACT, WITHOUT_APC, Numerics
 from catjac_widgets.proteins.alphabets import MASK_LETTER, upper_case
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
@@ -75,6 +75,11 @@ class Plan:
     causal: bool = False
     rows_bits: int | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def apc(self) -> bool:
+        """Whether its contact map is corrected by the average product by default."""
+        return not set(WITHOUT_APC) & set(self.attributes)
 
     @property
     def length(self) -> int:

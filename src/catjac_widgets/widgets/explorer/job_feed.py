@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HEAD_LABEL, HEAD_CAPTION = "contact head", "supervised regression on the model's attention, one pass"
 ROWS_CAPTION = "block norms, centred over letters"
 CONTACTS_CAPTION = "block norms, symmetrised, APC-corrected"
+UNCORRECTED_CAPTION = "block norms, symmetrised, without APC"
 PREVIEW_CAPTION = "block norms of an approximate Jacobian, averaged over both directions, APC-corrected"
 MIXED_CAPTION = "the same, with the exact rows that are there"
 UNITS = "logits"
@@ -285,7 +286,8 @@ class JobFeed:
                 self._state.report("failed", progress, sentence(contacts))
             else:
                 label = self._jacobian_label
-                self._map.show(contacts, label=label, caption=CONTACTS_CAPTION, quantity="score", units=UNITS)
+                caption = CONTACTS_CAPTION if contacts.attrs["removed"] else UNCORRECTED_CAPTION
+                self._map.show(contacts, label=label, caption=caption, quantity="score", units=UNITS)
                 self._keep_first()
                 self._state.report("done", progress)
         finally:
