@@ -98,6 +98,7 @@ class JobFeed:
     @property
     def _jacobian_label(self) -> str:
         kind = "Jacobian, fast" if self.job.plan.variant == "fast" else "Jacobian"
+        kind += ", one-sided" * self.job.plan.causal
         return f"{kind} under a mask" if self.job.plan.mask else kind
 
     def close(self) -> None:
