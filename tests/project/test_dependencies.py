@@ -19,6 +19,8 @@ NEEDED_BY_OTHERS = {
 # Imported where it is there, and never needed for what the package promises.
 OPTIONAL = {
     "triton": "comes with torch's CUDA builds",
+    "transformers": "Evo 1 is loaded by it",
+    "evo2": "Evo 2 is its own package, for CUDA only",
     "jupyter-server": "of the extra `lab`, and asked for by `catjac lab` only",
     "jupyter-core": "of the extra `lab`, and asked for by `catjac doctor` only",
 }
