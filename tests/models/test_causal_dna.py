@@ -221,6 +221,34 @@ def test_a_network_of_transformers_keeps_nothing_for_the_next_token() -> None:
     assert model.fingerprint != reader().fingerprint
 
 
+def test_a_causal_language_model_of_transformers() -> None:
+    """GPT-2's class with random weights and a tokenizer of letters, against its own logits."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"<s>": 0, "N": 1, "T": 2, "G": 3, "C": 4, "A": 5}, unk_token="N"))
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", unk_token="N")
+    torch.manual_seed(0)
+    configuration = transformers.GPT2Config(
+        vocab_size=6, n_positions=32, n_embd=16, n_layer=2, n_head=2, initializer_range=0.5
+    )
+    network = transformers.GPT2LMHeadModel(configuration).eval()
+    model = catjac.dna.wrap(network, tokenizer, name="gpt")
+    assert model.unseen == ""
+
+    def logits(residues: str) -> np.ndarray:
+        tokens = torch.tensor([[0, *({"T": 2, "G": 3, "C": 4, "A": 5}[each] for each in residues)]])
+        with torch.no_grad():
+            return network(tokens).logits[0, :-1, [5, 4, 3, 2]].numpy()
+
+    mutants = [logits(f"{RESIDUES[:i]}{a}{RESIDUES[i + 1 :]}") for i in range(L) for a in "ACGT"]
+    wanted = np.reshape(mutants - logits(RESIDUES), (L, 4, L, 4))
+    J = catjac.jacobian(RESIDUES, model, progress=False)
+    np.testing.assert_allclose(J.values, wanted, atol=1e-4 * abs(wanted).max())
+    assert abs(raw(RESIDUES, catjac.dna.both_strands(model))[-1]).max() > 0
+
+
 def test_a_wrap_that_does_not_fit_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="give start="):
         catjac.dna.wrap(Reader(), tokens=[3, 5, 4, 6])

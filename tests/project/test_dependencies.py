@@ -20,6 +20,8 @@ NEEDED_BY_OTHERS = {
 OPTIONAL = {
     "triton": "comes with torch's CUDA builds",
     "fsspec": "of the extra `remote`, and asked for where the cache is at a URL only",
+    "transformers": "Evo 1 is loaded by it",
+    "evo2": "Evo 2 is its own package, for CUDA only",
     "jupyter-server": "of the extra `lab`, and asked for by `catjac lab` only",
     "jupyter-core": "of the extra `lab`, and asked for by `catjac doctor` only",
 }
