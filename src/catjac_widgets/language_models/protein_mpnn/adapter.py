@@ -87,7 +87,7 @@ class ProteinMPNN(NetworkModel):
         return self._decoder[1]
 
     def _geometry(self) -> Geometry:
-        coordinates = torch.from_numpy(self.backbone.coordinates).to(self.device, self.dtype)
+        coordinates = torch.from_numpy(self.backbone.coordinates).to(self.dtype).to(self.device)
         read = coordinates[:, 1:2] if self.network.features.alpha_only else coordinates
         return Geometry(
             coordinates.nan_to_num(),

@@ -10,7 +10,7 @@ from catjac_widgets.language_models.families import Loader, ModelFamily, Source
 from catjac_widgets.language_models.protein_mpnn.published import LETTERS, PREFIX, WEIGHTS, WHEEL
 
 #: Numbers in the weights: of the full backbone, and of Cα alone.
-_PARAMETERS, _PARAMETERS_CA = 1_660_485, 1_645_477
+_PARAMETERS, _PARAMETERS_CA = 1_660_485, 1_645_765
 
 
 class ProteinMPNNFamily(ModelFamily):

@@ -24,34 +24,12 @@ _BETA = (-0.58273431, 0.56802827, -0.54067466)
 
 #: Pairs of atoms whose distances are features, after Cα and Cα: the first of the residue, the second of its
 #: neighbour.
-_BACKBONE_PAIRS = tuple(
-    pair.split("-")
-    for pair in [
-        "N-N",
-        "C-C",
-        "O-O",
-        "CB-CB",
-        "CA-N",
-        "CA-C",
-        "CA-O",
-        "CA-CB",
-        "N-C",
-        "N-O",
-        "N-CB",
-        "CB-C",
-        "CB-O",
-        "O-C",
-        "N-CA",
-        "C-CA",
-        "O-CA",
-        "CB-CA",
-        "C-N",
-        "O-N",
-        "CB-N",
-        "C-CB",
-        "O-CB",
-        "C-O",
-    ]
+_BACKBONE_PAIRS = (
+    *(("N", "N"), ("C", "C"), ("O", "O"), ("CB", "CB")),
+    *(("CA", "N"), ("CA", "C"), ("CA", "O"), ("CA", "CB")),
+    *(("N", "C"), ("N", "O"), ("N", "CB"), ("CB", "C"), ("CB", "O"), ("O", "C")),
+    *(("N", "CA"), ("C", "CA"), ("O", "CA"), ("CB", "CA")),
+    *(("C", "N"), ("O", "N"), ("CB", "N"), ("C", "CB"), ("O", "CB"), ("C", "O")),
 )
 
 #: The same for Cα alone: of the residue itself (0), the one before (−1) and the one after it (1).
