@@ -12,6 +12,16 @@ import pytest
 import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
 from labelled_potts import random_parameters
+from transformers_models import (
+    DNA_VOCABULARY,
+    bert_network,
+    bert_tokenizer,
+    esm_network,
+    esm_tokenizer,
+    esmc_network,
+    esmc_tokenizer,
+    roberta_network,
+)
 
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import ContactHead, LanguageModel, Substitution
@@ -64,15 +74,23 @@ ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
     "ESM-2, ends masked": lambda: masked_ends(wrap(random_esm2())),
     "ESM-1b, ends masked": lambda: masked_ends(wrap(random_esm1b())),
     "mini, ends masked": lambda: masked_ends(mini()),
+    "ESM-2 of transformers": lambda: wrap((esm_network(), esm_tokenizer())),
+    "ESM-1b of transformers": lambda: wrap(
+        (esm_network(position_embedding_type="absolute", emb_layer_norm_before=True), esm_tokenizer())
+    ),
 }
 
 
-#: Models that are no network: the same promises hold, as far as they concern every family.
+#: Models of other families: the same promises hold, as far as they concern every family.
 OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model": lambda: random_potts(len(RESIDUES), letters=ESM_LETTERS, seed=3),
     "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),
     "a Potts model of RNA": lambda: random_potts(len(RESIDUES), letters=RNA_LETTERS, seed=5),
     "a Potts model of a part": part_of_a_query,
+    "ESM-2 through transformers": lambda: wrap((esm_network(layer_norm_eps=1e-6), esm_tokenizer())),
+    "BERT": lambda: wrap((bert_network(), bert_tokenizer())),
+    "RoBERTa of DNA": lambda: wrap((roberta_network(), bert_tokenizer(DNA_VOCABULARY))),
+    "ESM-C": lambda: wrap((esmc_network(), esmc_tokenizer())),
 }
 
 

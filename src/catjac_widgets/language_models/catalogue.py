@@ -14,13 +14,20 @@ class ModelTable:
 
     A row has ``name``, ``family``, ``status`` (embedded, in cache, or what it needs) and, as far as they are
     known without loading the model, ``parameters``, ``layers``, ``bytes``, ``letters`` (of its logits, in its
-    own order) and ``runs_here`` (whether this machine's memory holds its weights); None where they are not.
+    own order), ``context`` (the longest sequence), ``licence`` (of its weights, as their publisher says),
+    ``runs_here`` (whether this machine's memory holds its weights) and ``note`` (what to know before using
+    it); None where they are not.
     """
 
-    _COLUMNS = ("name", "family", "parameters", "layers", "alphabet", "status", "this machine")
+    _COLUMNS = (
+        *("name", "family", "parameters", "layers", "alphabet", "context", "licence"),
+        *("status", "this machine", "note"),
+    )
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
-        unknown = dict.fromkeys(("parameters", "layers", "bytes", "letters", "runs_here"))
+        unknown = dict.fromkeys(
+            ("parameters", "layers", "bytes", "letters", "context", "licence", "runs_here", "note")
+        )
         self.rows: list[dict[str, Any]] = [{**unknown, **row} for row in rows]
 
     def __len__(self) -> int:
@@ -43,8 +50,11 @@ class ModelTable:
                 "" if row["parameters"] is None else in_millions(row["parameters"]),
                 "" if row["layers"] is None else str(row["layers"]),
                 _alphabet(row["letters"]),
+                "" if row["context"] is None else f"{row['context']:,}",
+                row["licence"] or "",
                 row["status"],
                 {True: "can run it", False: "has too little memory", None: ""}[row["runs_here"]],
+                row["note"] or "",
             ]
             for row in self.rows
         ]
