@@ -111,7 +111,7 @@ class PlainMPNN:
     # -- the graph
 
     def atom(self, residue: int, name: str) -> np.ndarray:
-        N, CA, C, oxygen = self.xyz[residue]  # noqa: E741 - oxygen
+        N, CA, C, oxygen = self.xyz[residue]
         if name == "CB":
             b, c = CA - N, C - CA
             return -0.58273431 * np.cross(b, c) + 0.56802827 * b - 0.54067466 * c + CA

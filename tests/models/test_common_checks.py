@@ -13,6 +13,16 @@ import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
 from labelled_potts import random_parameters
 from plain_mpnn import random_mpnn
+from transformers_models import (
+    DNA_VOCABULARY,
+    bert_network,
+    bert_tokenizer,
+    esm_network,
+    esm_tokenizer,
+    esmc_network,
+    esmc_tokenizer,
+    roberta_network,
+)
 
 import catjac_widgets as catjac
 from catjac_widgets.errors import ModelError, SequenceError, UsageError
@@ -69,6 +79,10 @@ ADAPTERS: dict[str, Callable[[], LanguageModel]] = {
     "ESM-2, ends masked": lambda: masked_ends(wrap(random_esm2())),
     "ESM-1b, ends masked": lambda: masked_ends(wrap(random_esm1b())),
     "mini, ends masked": lambda: masked_ends(mini()),
+    "ESM-2 of transformers": lambda: wrap((esm_network(), esm_tokenizer())),
+    "ESM-1b of transformers": lambda: wrap(
+        (esm_network(position_embedding_type="absolute", emb_layer_norm_before=True), esm_tokenizer())
+    ),
 }
 
 
@@ -114,6 +128,10 @@ OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "ProteinMPNN, two chains": lambda: random_mpnn(lengths=(13, 9)),
     "ProteinMPNN of Cα": lambda: random_mpnn(alpha_only=True),
     "ProteinMPNN, each last": lambda: random_mpnn(readout="last"),
+    "ESM-2 through transformers": lambda: wrap((esm_network(layer_norm_eps=1e-6), esm_tokenizer())),
+    "BERT": lambda: wrap((bert_network(), bert_tokenizer())),
+    "RoBERTa of DNA": lambda: wrap((roberta_network(), bert_tokenizer(DNA_VOCABULARY))),
+    "ESM-C": lambda: wrap((esmc_network(), esmc_tokenizer())),
 }
 
 

@@ -15,17 +15,17 @@ class ModelTable:
     A row has ``name``, ``family``, ``status`` (embedded, in cache, or what it needs) and, as far as they are
     known without loading the model, ``parameters``, ``layers``, ``bytes``, ``letters`` (of its logits, in its
     own order), ``context`` (the longest sequence, None also where there is no limit), ``licence``,
-    ``weights`` (where they come from) and ``runs_here`` (whether this machine's memory holds its weights);
-    None where they are not. With a sequence there are also ``seconds`` and ``memory``: about how long its
-    Jacobian takes here, and how many bytes the weights and a batch.
+    ``weights`` (where they come from), ``runs_here`` (whether this machine's memory holds its weights) and
+    ``note`` (what to know before using it); None where they are not. With a sequence there are also
+    ``seconds`` and ``memory``: about how long its Jacobian takes here, and how many bytes the weights.
     """
 
     _COLUMNS = (
         *("name", "family", "parameters", "layers", "alphabet", "longest", "licence", "status"),
-        "this machine",
+        *("this machine", "note"),
     )
     _UNKNOWN = (
-        *("parameters", "layers", "bytes", "letters", "context", "licence", "weights", "runs_here"),
+        *("parameters", "layers", "bytes", "letters", "context", "licence", "weights", "runs_here", "note"),
         *("seconds", "memory"),
     )
 
@@ -58,6 +58,7 @@ class ModelTable:
                 row["licence"] or "",
                 row["status"],
                 self._here(row),
+                row["note"] or "",
             ]
             for row in self.rows
         ]

@@ -187,7 +187,7 @@ def place(model: Any, name: str, device: torch.device, dtype: torch.dtype) -> An
     import torch
 
     # Rounded to 16-bit floats, they would turn by whole radians at the end of a long sequence.
-    frequencies = {key: value for key, value in model.named_buffers() if key.endswith("rot_emb.inv_freq")}
+    frequencies = {key: value for key, value in model.named_buffers() if key.endswith("inv_freq")}
     try:
         model = model.to(device=device, dtype=dtype)
     except torch.OutOfMemoryError as error:
@@ -197,6 +197,6 @@ def place(model: Any, name: str, device: torch.device, dtype: torch.dtype) -> An
             "use dtype='float16', device='cpu', or a smaller model."
         ) from error
     for key, value in frequencies.items():
-        owner = model.get_submodule(key.removesuffix(".inv_freq"))
-        owner.inv_freq = value.to(device=device, dtype=torch.float32)
+        owner, _, attribute = key.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, value.to(device=device, dtype=torch.float32))
     return model

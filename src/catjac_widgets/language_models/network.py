@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Packages whose code is known by their versions; classes of others cannot be seen through.
 SEEN_THROUGH = ("torch", "transformers", "catjac_widgets", "esm")
 
+#: Hooks of transformers that note what layers give and change nothing; put in when attention is first asked for.
+_RECORDS_ONLY = "transformers.utils.output_capturing"
+
 
 class NetworkModel(LanguageModel):
     """A torch network with the encoding of its sequences; used where it is, left in the mode it was found in.
@@ -52,6 +55,8 @@ class NetworkModel(LanguageModel):
     """
 
     numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
+    #: See `hidden_code`.
+    seen_through: tuple[str, ...] = SEEN_THROUGH
 
     def __init__(
         self,
@@ -82,7 +87,7 @@ class NetworkModel(LanguageModel):
             weights = self._file
         else:
             weights = f"memory:{fingerprints.weights_sha256(self.network)}"
-        given = () if self._vouched is None else (self._vouched, hidden_code(self.network))
+        given = () if self._vouched is None else (self._vouched, self._hidden_code())
         return fingerprint_of(weights, self.encoding, self.settings, str(self.dtype), *given)
 
     @property
@@ -93,7 +98,7 @@ class NetworkModel(LanguageModel):
     @property
     def unseen(self) -> str:
         """See `LanguageModel.unseen`."""
-        return "" if self._vouched is not None else hidden_code(self.network)
+        return "" if self._vouched is not None else self._hidden_code()
 
     @property
     def altered_with(self) -> object:
@@ -120,6 +125,9 @@ class NetworkModel(LanguageModel):
     def parameters(self) -> int:
         """How many parameters it has; tied ones count once."""
         return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def _hidden_code(self) -> str:
+        return hidden_code(self.network, self.seen_through)
 
     # -- what it does
 
@@ -181,22 +189,23 @@ def fingerprint_of(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def hidden_code(network: torch.nn.Module) -> str:
+def hidden_code(network: torch.nn.Module, seen_through: tuple[str, ...] = SEEN_THROUGH) -> str:
     """Say what of a network's code is somebody's own, so that weights do not tell its outputs, or "".
 
     Hooks, methods that were put in the place of a class's own, and classes that come from no package of
-    `SEEN_THROUGH`.
+    `seen_through`.
     """
     for name, module in network.named_modules():
         where = f"of {name}" if name else f"of the {type(module).__name__}"
-        if module._forward_hooks or module._forward_pre_hooks:
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if any(getattr(hook, "__module__", "") != _RECORDS_ONLY for hook in hooks):
             return f"a hook {where}"
         own = next(
             (key for key, value in vars(module).items() if callable(value) and _is_method(module, key)), ""
         )
         if own:
             return f"the replaced {own} {where}"
-        if type(module).__module__.partition(".")[0] not in SEEN_THROUGH:
+        if type(module).__module__.partition(".")[0] not in seen_through:
             return f"the class {type(module).__qualname__}"
     return ""
 

@@ -41,10 +41,12 @@ def load_model(
     name
         A name of `catjac.models`: "mini" (comes with the package), a fair-esm name such as
         "esm2_t33_650M_UR50D" (from torch hub's cache, or downloaded), one of `register_model`; the path of a
-        checkpoint (`.pt` with its `-contact-regression.pt` beside it, or `.safetensors`); or "potts:" and an
-        alignment or a file of a Potts model. With "masked_ends:" before a fair-esm model's name, mask tokens
-        stand in for start and end. ESM-1b and ESM-1v take 1,022 residues; ESM-2 takes any length, but was
-        trained on crops of 1,022.
+        checkpoint (`.pt` with its `-contact-regression.pt` beside it, or `.safetensors`); "hf:" and a
+        repository of Hugging Face ("hf:owner/name", "hf:owner/name@revision") or a folder, for masked language
+        models of transformers; "antiberty"; or "potts:" and an alignment or a file of a Potts model. With
+        "masked_ends:" before a fair-esm model's name, mask tokens stand in for start and end. ESM-1b and
+        ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022. Code that comes
+        with a model of Hugging Face runs only if the environment says so: CATJAC_REMOTE_CODE=1.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
     dtype
@@ -136,10 +138,11 @@ def wrap(
     Parameters
     ----------
     model
-        A model of fair-esm (ESM-2, ESM-1b, ESM-1v), also fine-tuned, subclassed or hooked; on any device.
-        Other families may take others. Or, with further keywords, anything that can be called.
+        A model of fair-esm (ESM-2, ESM-1b, ESM-1v), also fine-tuned, subclassed or hooked; on any device. A
+        masked language model of transformers. Other families may take others. Or, with further keywords,
+        anything that can be called. A pair stands for a model and what belongs to it.
     alphabet
-        fair-esm's alphabet; the model's own by default.
+        fair-esm's alphabet, the model's own by default; or the tokenizer of a model of transformers.
     name
         What to call it.
     fingerprint
@@ -170,6 +173,8 @@ def wrap(
                 "wrapped."
             )
         return model
+    if isinstance(model, tuple):
+        model, alphabet = _pair(model, alphabet)
     if function:
         return _wrap_function(model, alphabet, {"name": name or "", "fingerprint": fingerprint, **function})
     families = installed_families().usable
@@ -190,6 +195,16 @@ def wrap(
     return fitting[0].wrap(model, alphabet, name=name or "", **vouched)
 
 
+def _pair(model: tuple[Any, ...], alphabet: Any) -> tuple[Any, Any]:
+    if len(model) != 2 or alphabet is not None:
+        things = len(model) + (alphabet is not None)
+        raise ModelError(
+            "A model in memory is given as (model, alphabet) or (model, tokenizer), not as "
+            f"{things} thing{'s' if things > 1 else ''}."
+        )
+    return model[0], model[1]
+
+
 def _wrap_function(model: Any, alphabet: Any, options: dict[str, Any]) -> LanguageModel:
     from catjac_widgets.language_models.custom.callable_model import CallableModel
 
@@ -207,7 +222,8 @@ def resolve_model(model: Any) -> LanguageModel:
     Parameters
     ----------
     model
-        A name or path, a `LanguageModel`, a model in memory, or the pair (model, alphabet).
+        A name or path, a `LanguageModel`, a model in memory, or a pair: (model, alphabet) of fair-esm, (model,
+        tokenizer) of transformers.
 
     Raises
     ------
@@ -218,10 +234,6 @@ def resolve_model(model: Any) -> LanguageModel:
         return model
     if isinstance(model, str | Path):
         return _load(model, None, None, hand_out=False)
-    if isinstance(model, tuple):
-        if len(model) != 2:
-            raise ModelError(f"A model in memory is given as (model, alphabet), not as {len(model)} things.")
-        return wrap(*model)
     return wrap(model)
 
 
