@@ -32,6 +32,9 @@ def model_menu(length: int) -> list[dict[str, Any]]:
             enabled, status = False, f"takes {row['context']} residues at most"
         elif row["runs_here"] is False:
             status = "needs more memory than there is"
+        elif "<" in row["name"]:
+            # A form of names, not one.
+            enabled, status = False, "named with a structure: ex.model = …"
         seconds = jacobian_seconds(row, length)
         notes = [
             in_bytes(row["bytes"]) if fetched and row["bytes"] else "",
