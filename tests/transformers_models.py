@@ -10,15 +10,78 @@ from typing import Any
 import torch
 
 #: The vocabulary of ESM-2 and ESM-1b, by id.
-ESM_VOCABULARY = (
-    "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>".split()
-)
+ESM_VOCABULARY = [
+    "<cls>",
+    "<pad>",
+    "<eos>",
+    "<unk>",
+    "L",
+    "A",
+    "G",
+    "V",
+    "S",
+    "E",
+    "R",
+    "T",
+    "I",
+    "D",
+    "P",
+    "K",
+    "Q",
+    "N",
+    "F",
+    "Y",
+    "M",
+    "H",
+    "W",
+    "C",
+    "X",
+    "B",
+    "U",
+    "Z",
+    "O",
+    ".",
+    "-",
+    "<null_1>",
+    "<mask>",
+]
 
 #: In the manner of ProtBERT: other ids than those of ESM, words of one letter each.
-BERT_VOCABULARY = "[PAD] [UNK] [CLS] [SEP] [MASK] L A G V E S I K R D T P N Q F Y M H C W X U B Z O".split()
+BERT_VOCABULARY = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "L",
+    "A",
+    "G",
+    "V",
+    "E",
+    "S",
+    "I",
+    "K",
+    "R",
+    "D",
+    "T",
+    "P",
+    "N",
+    "Q",
+    "F",
+    "Y",
+    "M",
+    "H",
+    "C",
+    "W",
+    "X",
+    "U",
+    "B",
+    "Z",
+    "O",
+]
 
 #: In the manner of a model of DNA.
-DNA_VOCABULARY = "[PAD] [UNK] [CLS] [SEP] [MASK] T G N A C".split()
+DNA_VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "T", "G", "N", "A", "C"]
 
 
 @functools.cache
@@ -126,7 +189,7 @@ def written(folder: Path, network: Any, tokenizer: Any, **options: Any) -> Path:
 
 
 def of_fair_esm(model: Any) -> Any:
-    """The ``EsmForMaskedLM`` with the weights of a fair-esm ESM-2 or ESM-1b, each written where it belongs."""
+    """The ``EsmForMaskedLM`` with the weights of a fair-esm ESM-2 or ESM-1b, each put where it belongs."""
     older = hasattr(model, "embed_positions")
     settings = model.args if older else model
     network = esm_network(
