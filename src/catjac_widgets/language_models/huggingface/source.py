@@ -246,7 +246,9 @@ def _brings_code(told: dict[str, Any]) -> bool:
 
 def _encoding(facts: FolderFacts) -> Encoding:
     """Make the encoding that was remembered, in which tuples have become lists."""
-    told = {key: tuple(each) if isinstance(each, list) else each for key, each in facts.encoding.items()}
+    told: dict[str, Any] = {
+        key: tuple(each) if isinstance(each, list) else each for key, each in facts.encoding.items()
+    }
     return Encoding(**told)
 
 
