@@ -189,7 +189,7 @@ def written(folder: Path, network: Any, tokenizer: Any, **options: Any) -> Path:
 
 
 def of_fair_esm(model: Any) -> Any:
-    """The ``EsmForMaskedLM`` with the weights of a fair-esm ESM-2 or ESM-1b, each written where it belongs."""
+    """The ``EsmForMaskedLM`` with the weights of a fair-esm ESM-2 or ESM-1b, each put where it belongs."""
     older = hasattr(model, "embed_positions")
     settings = model.args if older else model
     network = esm_network(

@@ -53,18 +53,28 @@ TOKENS = [
 ]
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
-#: Variable domains. 1IGT: a mouse IgG2a; 2FB4: the light chain of KOL, human λ; trastuzumab: humanised (1FVC).
+#: Variable domains. 1IGT: a mouse IgG2a; 2FB4: the light chain of KOL, human λ; trastuzumab: humanised.
 ANTIBODIES = {
-    "1IGT heavy": "EVKLQESGGGLVQPGGSLKLSCATSGFTFSDYYMYWVRQTPEKRLEWVAYISNGGGSTYYPDTVKGRFTISRDNAKNTLYLQMSRLKSEDTAMYY"
-    "CARHGGYYAMDYWGQGTTVTVSS",
-    "1IGT light": "DIVLTQSPSSLSASLGDTITITCHASQNINVWLSWYQQKPGNIPKLLIYKASNLHTGVPSRFSGSGSGTGFTLTISSLQPEDIATYYCQQGQSYP"
-    "LTFGGGTKLEIK",
-    "2FB4 light": "QSVLTQPPSASGTPGQRVTISCSGTSSNIGSSTVNWYQQLPGMAPKLLIYRDAMRPSGVPDRFSGSKSGASASLAIGGLQSEDETDYYCAAWDVS"
-    "LNAYVFGTGTKVTVLGQ",
-    "trastuzumab heavy": "EVQLVESGGGLVQPGGSLRLSCAASGFNIKDTYIHWVRQAPGKGLEWVARIYPTNGYTRYADSVKGRFTISADTSKNTAYLQMNSLRA"
-    "EDTAVYYCSRWGGDGFYAMDYWGQGTLVTVSS",
-    "trastuzumab light": "DIQMTQSPSSLSASVGDRVTITCRASQDVNTAVAWYQQKPGKAPKLLIYSASFLYSGVPSRFSGSRSGTDFTLTISSLQPEDFATYYC"
-    "QQHYTTPPTFGQGTKVEIK",
+    "1IGT heavy": (
+        "EVKLQESGGGLVQPGGSLKLSCATSGFTFSDYYMYWVRQTPEKRLEWVAYISNGGGSTYY"
+        "PDTVKGRFTISRDNAKNTLYLQMSRLKSEDTAMYYCARHGGYYAMDYWGQGTTVTVSS"
+    ),
+    "1IGT light": (
+        "DIVLTQSPSSLSASLGDTITITCHASQNINVWLSWYQQKPGNIPKLLIYKASNLHTGVPS"
+        "RFSGSGSGTGFTLTISSLQPEDIATYYCQQGQSYPLTFGGGTKLEIK"
+    ),
+    "2FB4 light": (
+        "QSVLTQPPSASGTPGQRVTISCSGTSSNIGSSTVNWYQQLPGMAPKLLIYRDAMRPSGVP"
+        "DRFSGSKSGASASLAIGGLQSEDETDYYCAAWDVSLNAYVFGTGTKVTVLGQ"
+    ),
+    "trastuzumab heavy": (
+        "EVQLVESGGGLVQPGGSLRLSCAASGFNIKDTYIHWVRQAPGKGLEWVARIYPTNGYTRY"
+        "ADSVKGRFTISADTSKNTAYLQMNSLRAEDTAVYYCSRWGGDGFYAMDYWGQGTLVTVSS"
+    ),
+    "trastuzumab light": (
+        "DIQMTQSPSSLSASVGDRVTITCRASQDVNTAVAWYQQKPGKAPKLLIYSASFLYSGVPS"
+        "RFSGSRSGTDFTLTISSLQPEDFATYYCQQHYTTPPTFGQGTKVEIK"
+    ),
 }
 SHORT = "EVQLVESGGGLV"
 
@@ -229,7 +239,7 @@ def test_the_published_files_are_those_that_are_described(published: Any) -> Non
     assert vocabulary == TOKENS
     assert published.parameters == 25_759_769 == catjac.models()["antiberty"]["parameters"]
     assert published.max_residues == 510
-    tied = torch.load(WHEEL.get(WEIGHTS), weights_only=True)
+    tied = torch.load(WHEEL.get(WEIGHTS), map_location="cpu", weights_only=True)
     np.testing.assert_array_equal(
         tied["cls.predictions.decoder.weight"], tied["bert.embeddings.word_embeddings.weight"]
     )
@@ -244,7 +254,7 @@ def test_rows_on_the_published_weights_are_the_plain_loop(published: Any, name: 
     network = build(WHEEL.get(CONFIG), WHEEL.get(WEIGHTS))
     wanted = plain_rows(network, residues, [23, 98])
     assert abs(wanted).max() > 1
-    np.testing.assert_allclose(J.values[[23, 98]], wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(J.values, wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.pretrained
@@ -254,16 +264,14 @@ def test_chains(published: Any) -> None:
     assert J.sizes["pos_out"] == 36
     assert list(J["residue_out"].values[[0, 20]]) == ["A:E1", "B:D1"]
     network = build(WHEEL.get(CONFIG), WHEEL.get(WEIGHTS))
-    np.testing.assert_allclose(
-        J.values[[19, 20]], plain_rows(network, heavy + light, [19, 20]), rtol=0, atol=1e-4
-    )
+    np.testing.assert_allclose(J.values, plain_rows(network, heavy + light, [19, 20]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.pretrained
 def test_antibodies_are_likely_and_other_proteins_are_not(published: Any) -> None:
-    for name, residues in ANTIBODIES.items():
-        found = catjac.pseudo_perplexity(residues, published, progress=False)
+    for name in ("1IGT heavy", "1IGT light", "2FB4 light"):
+        found = catjac.pseudo_perplexity(ANTIBODIES[name], published, progress=False)
         assert 1.1 < found < 2.7, name
-    heavy = ANTIBODIES["trastuzumab heavy"]
-    shuffled = "".join(np.random.default_rng(0).permutation(list(heavy)))
+    part = list(ANTIBODIES["1IGT heavy"][:40])
+    shuffled = "".join(np.random.default_rng(0).permutation(part))
     assert catjac.pseudo_perplexity(shuffled, published, progress=False) > 10

@@ -1,4 +1,4 @@
-"""Masked language models of transformers: real classes, tiny random weights, folders as people publish them."""
+"""Masked language models of transformers: its own classes, small random weights, folders and the Hub."""
 
 from __future__ import annotations
 

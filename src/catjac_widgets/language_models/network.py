@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Packages whose code is known by their versions; classes of others cannot be seen through.
 SEEN_THROUGH = ("torch", "transformers", "catjac_widgets", "esm")
 
-#: Hooks of transformers that note what layers give and change nothing; put in when attention is first asked for.
+#: Hooks of transformers that note what layers give and change nothing; put in where attention is asked for.
 _RECORDS_ONLY = "transformers.utils.output_capturing"
 
 

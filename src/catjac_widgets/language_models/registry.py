@@ -42,11 +42,11 @@ def load_model(
         A name of `catjac.models`: "mini" (comes with the package), a fair-esm name such as
         "esm2_t33_650M_UR50D" (from torch hub's cache, or downloaded), one of `register_model`; the path of a
         checkpoint (`.pt` with its `-contact-regression.pt` beside it, or `.safetensors`); "hf:" and a
-        repository of Hugging Face ("hf:owner/name", "hf:owner/name@revision") or a folder, for masked language
-        models of transformers; "antiberty"; or "potts:" and an alignment or a file of a Potts model. With
-        "masked_ends:" before a fair-esm model's name, mask tokens stand in for start and end. ESM-1b and
-        ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022. Code that comes
-        with a model of Hugging Face runs only if the environment says so: CATJAC_REMOTE_CODE=1.
+        repository of Hugging Face ("hf:owner/name", "hf:owner/name@revision") or a folder, for masked
+        language models of transformers; "antiberty"; or "potts:" and an alignment or a file of a Potts model.
+        With "masked_ends:" before a fair-esm model's name, mask tokens stand in for start and end. ESM-1b
+        and ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022. Code that
+        comes with a model of Hugging Face runs only if the environment says so: CATJAC_REMOTE_CODE=1.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
     dtype
@@ -222,8 +222,8 @@ def resolve_model(model: Any) -> LanguageModel:
     Parameters
     ----------
     model
-        A name or path, a `LanguageModel`, a model in memory, or a pair: (model, alphabet) of fair-esm, (model,
-        tokenizer) of transformers.
+        A name or path, a `LanguageModel`, a model in memory, or a pair: (model, alphabet) of fair-esm,
+        (model, tokenizer) of transformers.
 
     Raises
     ------

@@ -123,7 +123,7 @@ def build(config: Path, weights: Path) -> Any:
     wrong = [*result.missing_keys, *result.unexpected_keys]
     if wrong:
         raise CheckpointError(
-            f"{shown(weights.name)} is not AntiBERTy's ({shown(wrong[0])} is missing or unknown); get it anew."
+            f"{shown(weights.name)} is not AntiBERTy's ({shown(wrong[0])} is missing or unknown)."
         )
     return network.eval()
 

@@ -145,8 +145,8 @@ class EsmNetwork(MaskedNetwork):
 def no_contact_head(name: str) -> str:
     """Say that a model's contact head is none."""
     return (
-        f"{name} has no fitted contact head (its weights hold no esm.contact_head.regression, or one that was "
-        "left at its random start); use contacts of the Jacobian, or a model that has one."
+        f"{name} has no fitted contact head (its weights hold no esm.contact_head.regression, or one that "
+        "was left at its random start); use contacts of the Jacobian, or a model that has one."
     )
 
 

@@ -1,4 +1,4 @@
-"""ESM-2 and ESM-1b of transformers in fair-esm's form, so that our own kernels run them; weights are shared."""
+"""ESM-2 and ESM-1b of transformers in fair-esm's form, for our own kernels; the weights are shared."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+)
 
 
 def remote_code_allowed() -> bool:
-    """Whether the person who runs this process lets code run that comes with models (CATJAC_REMOTE_CODE=1)."""
+    """Whether code that comes with models may run: the environment says CATJAC_REMOTE_CODE=1."""
     return os.environ.get(REMOTE_CODE, "").strip().lower() in ("1", "true", "yes", "on")
 
 
@@ -38,7 +38,7 @@ def folder_of(name: str) -> Path:
     if name and path.is_dir():
         if not (path / CONFIG).is_file():
             raise CheckpointError(
-                f"The folder {shown(path)} holds no {CONFIG}; give one that transformers' save_pretrained wrote."
+                f"The folder {shown(path)} holds no {CONFIG}; give one that save_pretrained wrote."
             )
         return path
     named = _REPOSITORY.fullmatch(name)
@@ -71,7 +71,7 @@ def cached(repository: str, revision: str = "main") -> Path | None:
 
 
 def _fetched(repository: str, revision: str) -> Path:
-    """Download configuration, tokenizer and weights into the Hub's cache, with the Hub's own progress bars."""
+    """Download configuration, tokenizer and weights into the Hub's cache, with its own progress bars."""
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -86,7 +86,8 @@ def _fetched(repository: str, revision: str) -> Path:
         raise
     except GatedRepoError as error:
         raise CheckpointError(
-            f"{told} is given only to those who accepted its terms; do so on its page, then log in: hf auth login"
+            f"{told} is given only to those who accepted its terms; do so on its page, then log in by: "
+            "hf auth login"
         ) from error
     except RevisionNotFoundError as error:
         raise CheckpointError(
@@ -99,8 +100,8 @@ def _fetched(repository: str, revision: str) -> Path:
     # Whatever the client of the Hub makes of a network that is not there.
     except Exception as error:
         raise CheckpointError(
-            f"{told} is not in the cache of the Hugging Face Hub and cannot be fetched ({reason(error)}); check "
-            "the network, or give a folder: hf:path."
+            f"{told} is not in the cache of the Hugging Face Hub and cannot be fetched ({reason(error)}); "
+            "check the network, or give a folder: hf:path."
         ) from error
 
 

@@ -161,8 +161,8 @@ class HuggingFaceSource:
             return False
         if not remote_code_allowed():
             raise CheckpointError(
-                f"{self.name} needs code that comes with its weights ({shown(told['auto_map'][_AUTO])}), which "
-                f"would run with all your rights; read it, and if you trust it, set {REMOTE_CODE}=1."
+                f"{self.name} needs code that comes with its weights ({shown(told['auto_map'][_AUTO])}), "
+                f"which would run with all your rights; read it, and if you trust it, set {REMOTE_CODE}=1."
             )
         return True
 
@@ -226,9 +226,10 @@ class HuggingFaceSource:
         # A contact head without weights is no reason to do without the rest.
         missing = sorted(name for name in loaded["missing_keys"] if not name.endswith(_REGRESSION))
         if missing:
+            others = f", and {len(missing) - 1} others" if missing[1:] else ""
             raise CheckpointError(
-                f"The weights of {self.name} are not those of a masked language model ({missing[0]} is missing"
-                f"{f', and {len(missing) - 1} others' if missing[1:] else ''}); use the pretrained model itself."
+                f"The weights of {self.name} are not those of a masked language model ({missing[0]} is "
+                f"missing{others}); use the pretrained model itself."
             )
         return network.eval()
 
@@ -245,7 +246,9 @@ def _brings_code(told: dict[str, Any]) -> bool:
 
 def _encoding(facts: FolderFacts) -> Encoding:
     """Make the encoding that was remembered, in which tuples have become lists."""
-    told = {key: tuple(each) if isinstance(each, list) else each for key, each in facts.encoding.items()}
+    told: dict[str, Any] = {
+        key: tuple(each) if isinstance(each, list) else each for key, each in facts.encoding.items()
+    }
     return Encoding(**told)
 
 

@@ -38,7 +38,7 @@ def settings_of(network: Any) -> dict[str, Any]:
 
     Its code is that of transformers, known by its version.
     """
-    configuration = getattr(network, "config", None)
+    configuration: Any = getattr(network, "config", None)
     told = configuration.to_dict() if hasattr(configuration, "to_dict") else {}
     described = {key: value for key, value in told.items() if key not in _DESCRIBES}
     content = json.dumps([structure_of(network), described], sort_keys=True, default=str)
@@ -60,12 +60,13 @@ def without_weights(configuration: Any, *, trusted: bool = False) -> Any:
 
 def as_built(configuration: Any) -> list[Any]:
     """Give the structure that transformers itself builds of a configuration."""
-    return _as_built(type(configuration), json.dumps(configuration.to_dict(), sort_keys=True, default=str))
+    kind: Any = type(configuration)
+    return _as_built(kind, json.dumps(configuration.to_dict(), sort_keys=True, default=str))
 
 
 @functools.lru_cache(maxsize=16)
-def _as_built(kind: type, told: str) -> list[Any]:
-    return structure_of(without_weights(kind.from_dict(json.loads(told))))  # type: ignore[attr-defined]
+def _as_built(kind: Any, told: str) -> list[Any]:
+    return structure_of(without_weights(kind.from_dict(json.loads(told))))
 
 
 def most_tokens(network: torch.nn.Module) -> int | None:

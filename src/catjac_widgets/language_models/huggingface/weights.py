@@ -141,8 +141,8 @@ def read_pickled(path: Path) -> dict[str, Any]:
                 f"{shown(path.name)} is truncated or no checkpoint; get it anew."
             ) from error
         raise CheckpointError(
-            f"{shown(path.name)} holds code ({named[1]}) beside weights and was not opened; use a file from a "
-            "source you trust."
+            f"{shown(path.name)} holds code ({named[1]}) beside weights and was not opened; use a file from "
+            "a source you trust."
         ) from error
     except Exception as error:  # on random bytes, torch's reader raises whatever it stumbles over
         raise CheckpointError(f"{shown(path.name)} is truncated or no checkpoint; get it anew.") from error
