@@ -82,6 +82,7 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
         "Reading proteins, alignments and Jacobians made elsewhere, writing Jacobians and contact maps.",
         {
             "formats": "export.format_table:formats",
+            "pretrained": "language_models.discovery:pretrained_file",
             "read_alignment": "proteins.alignments:read_alignment",
             "read_fasta": "proteins.reading:read_fasta",
             "read_jacobian": "analysis.imported:read_jacobian",

