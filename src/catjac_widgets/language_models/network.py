@@ -13,6 +13,7 @@ from catjac_widgets.language_models.base import (
     EXACT,
     FLOAT64,
     LanguageModel,
+    Numerics,
     Runner,
     choose_numerics,
 )
@@ -50,7 +51,7 @@ class NetworkModel(LanguageModel):
         See `LanguageModel`.
     """
 
-    numerics = (EXACT, FLOAT64)
+    numerics: tuple[Numerics, ...] = (EXACT, FLOAT64)
 
     def __init__(
         self,

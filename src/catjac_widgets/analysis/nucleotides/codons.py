@@ -116,7 +116,7 @@ def _coding(spans: list[tuple[int, int]], nucleotide: dict[int, str]) -> tuple[n
             raise UsageError(
                 f"{name} has {last - first + 1} nucleotides, which are no whole codons; check its ends."
             )
-        codons = np.arange(first, last + 1).reshape(-1, 3)
+        codons: np.ndarray = np.arange(first, last + 1).reshape(-1, 3)
         words = ["".join(nucleotide.get(int(k), "?") for k in codon).replace("U", "T") for codon in codons]
         if any("?" in word for word in words):
             raise UsageError(f"{name} is not there as a whole; select none of its nucleotides away.")

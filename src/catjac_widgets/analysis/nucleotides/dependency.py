@@ -61,7 +61,8 @@ def dependency(
     if isinstance(what, xr.DataArray | xr.Dataset):
         if model is not None:
             raise UsageError("A Jacobian knows its model; leave model= out, or give a sequence.")
-        J = labels.check_axes(what)
+        given: Any = what
+        J = labels.check_axes(given)
     else:
         if model is None:
             raise UsageError("Dependencies of a sequence are those that a model sees; give model=.")
