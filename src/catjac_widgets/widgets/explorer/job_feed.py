@@ -96,8 +96,9 @@ class JobFeed:
 
     @property
     def _jacobian_label(self) -> str:
-        kind = "Jacobian, fast" if self.job.plan.variant == "fast" else "Jacobian"
-        return f"{kind} under a mask" if self.job.plan.mask else kind
+        plan = self.job.plan
+        kind = "Jacobian" + ", fast" * (plan.variant == "fast") + ", one-sided" * plan.causal
+        return f"{kind} under a mask" if plan.mask else kind
 
     def close(self) -> None:
         """Tell nobody anything more; the job keeps its listener, which does nothing."""
