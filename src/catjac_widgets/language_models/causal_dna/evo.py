@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import DependencyError, DeviceError, ModelError
@@ -154,12 +155,11 @@ class Evo2Source(_Source):
         if device.type != "cuda":
             raise DeviceError(f"{self._hosted.name} runs on CUDA only; choose device='cuda'.")
         try:
-            from evo2 import Evo2
+            loaded = import_module("evo2").Evo2(self._hosted.place)
         except ImportError as error:
             raise DependencyError(
                 f"{self._hosted.name} needs the package evo2 ({error}); run: pip install evo2"
             ) from error
-        loaded = Evo2(self._hosted.place)
         tokens = tuple(int(loaded.tokenizer.tokenize(letter)[0]) for letter in DNA_LETTERS)
         encoding = Encoding(DNA_LETTERS, tokens, prefix=(int(loaded.tokenizer.eod_id),), shift=1)
         return _Evo2(loaded.model, encoding, self._hosted, self._unseen, self.numerics)
