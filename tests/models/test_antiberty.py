@@ -18,7 +18,7 @@ from transformers_models import bert_network
 import catjac_widgets as catjac
 from catjac_widgets.errors import CheckpointError, DependencyError, SequenceError
 from catjac_widgets.language_models.antiberty import family
-from catjac_widgets.language_models.antiberty.family import CONFIG, VOCABULARY, WEIGHTS, WHEEL
+from catjac_widgets.language_models.antiberty.published import CONFIG, VOCABULARY, WEIGHTS, WHEEL
 from catjac_widgets.language_models.antiberty.source import build, encoding_of_vocabulary
 from catjac_widgets.language_models.registry import identify
 from catjac_widgets.language_models.wheels import Wheel

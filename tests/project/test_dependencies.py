@@ -80,4 +80,4 @@ def test_training_says_what_it_needs_beside(repository: Path) -> None:
 def test_extras_bring_only_what_is_there(repository: Path) -> None:
     extras = project(repository)["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert set(extras) == {"lab", "test", "all"}
+    assert set(extras) == {"hf", "lab", "test", "all"}

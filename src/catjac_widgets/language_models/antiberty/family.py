@@ -5,23 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from catjac_widgets.language_models.antiberty.published import WHEEL
 from catjac_widgets.language_models.families import Loader, ModelFamily, Source
-from catjac_widgets.language_models.wheels import Wheel
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
-
-_FOLDER = "antiberty/trained_models"
-WEIGHTS = f"{_FOLDER}/AntiBERTy_md_smooth/pytorch_model.bin"
-CONFIG = f"{_FOLDER}/AntiBERTy_md_smooth/config.json"
-VOCABULARY = f"{_FOLDER}/vocab.txt"
-
-WHEEL = Wheel(
-    package="antiberty",
-    version="0.1.3",
-    sha256="30d910992b190013871bac49cdc032e01a19339f7d2b958ab99b0eb44638352a",
-    bytes=96_631_471,
-    licence="MIT",
-    files=(WEIGHTS, CONFIG, VOCABULARY),
-)
 
 
 class AntiBertyFamily(ModelFamily):

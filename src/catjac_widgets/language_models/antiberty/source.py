@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.input_files import read_file, shown
-from catjac_widgets.language_models.antiberty.family import CONFIG, VOCABULARY, WEIGHTS, WHEEL
+from catjac_widgets.language_models.antiberty.published import CONFIG, VOCABULARY, WEIGHTS, WHEEL
 from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.fingerprints import file_memory
 from catjac_widgets.language_models.huggingface.weights import digest_of, read_json, read_pickled
