@@ -19,6 +19,8 @@ NEEDED_BY_OTHERS = {
 # Imported where it is there, and never needed for what the package promises.
 OPTIONAL = {
     "triton": "comes with torch's CUDA builds",
+    "transformers": "of the extra `hf`, and asked for by its models only",
+    "huggingface-hub": "of the extra `hf`, and asked for by its models only",
     "jupyter-server": "of the extra `lab`, and asked for by `catjac lab` only",
     "jupyter-core": "of the extra `lab`, and asked for by `catjac doctor` only",
 }
