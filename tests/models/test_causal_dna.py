@@ -21,11 +21,12 @@ from catjac_widgets.errors import (
 )
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.causal_dna.both_strands import BothStrands
-from catjac_widgets.language_models.causal_dna.evo import REMOTE_CODE, Evo1Source
+from catjac_widgets.language_models.causal_dna.evo import Evo1Source
 from catjac_widgets.language_models.causal_dna.family import Evo2Family
 from catjac_widgets.language_models.causal_dna.hosted import EVO_1
 from catjac_widgets.language_models.identity import identity_of
 from catjac_widgets.language_models.registry import identify, release_models
+from catjac_widgets.language_models.remote_code import REMOTE_CODE
 
 RESIDUES = "GATTACAGGCTA"
 L = len(RESIDUES)

@@ -476,9 +476,9 @@ def test_code_of_a_model_runs_only_where_it_may(with_code: Path, monkeypatch: py
     name = f"hf:{with_code}"
     monkeypatch.delenv("CATJAC_REMOTE_CODE", raising=False)
     for ask in (catjac.load_model, identify):
-        with pytest.raises(CheckpointError, match="CATJAC_REMOTE_CODE=1"):
+        with pytest.raises(CheckpointError, match=f"CATJAC_REMOTE_CODE={with_code}"):
             ask(name)
-    monkeypatch.setenv("CATJAC_REMOTE_CODE", "1")
+    monkeypatch.setenv("CATJAC_REMOTE_CODE", f"owner/other, {with_code}")
     model = catjac.load_model(name, device="cpu")
     assert identify(name).fingerprint == model.fingerprint
     assert model.unseen == identify(name).unseen == ""
@@ -487,7 +487,7 @@ def test_code_of_a_model_runs_only_where_it_may(with_code: Path, monkeypatch: py
     (with_code / "modeling_doubled.py").write_text(CODE.replace("2 *", "3 *"))
     assert identify(name).fingerprint != model.fingerprint
     monkeypatch.delenv("CATJAC_REMOTE_CODE")
-    with pytest.raises(CheckpointError, match="CATJAC_REMOTE_CODE=1"):
+    with pytest.raises(CheckpointError, match=f"CATJAC_REMOTE_CODE={with_code}"):
         catjac.load_model(name, device="cpu")
 
 

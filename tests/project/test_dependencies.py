@@ -20,8 +20,9 @@ NEEDED_BY_OTHERS = {
 OPTIONAL = {
     "triton": "comes with torch's CUDA builds",
     "fsspec": "of the extra `remote`, and asked for where the cache is at a URL only",
-    "transformers": "Evo 1 is loaded by it",
     "evo2": "Evo 2 is its own package, for CUDA only",
+    "transformers": "of the extra `hf`, and asked for by its models only",
+    "huggingface-hub": "of the extra `hf`, and asked for by its models only",
     "jupyter-server": "of the extra `lab`, and asked for by `catjac lab` only",
     "jupyter-core": "of the extra `lab`, and asked for by `catjac doctor` only",
 }
@@ -83,4 +84,4 @@ def test_training_says_what_it_needs_beside(repository: Path) -> None:
 def test_extras_bring_only_what_is_there(repository: Path) -> None:
     extras = project(repository)["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert set(extras) == {"lab", "remote", "test", "all"}
+    assert set(extras) == {"hf", "lab", "remote", "test", "all"}

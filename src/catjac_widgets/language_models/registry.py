@@ -46,7 +46,8 @@ def load_model(
         language models of transformers; "antiberty"; or "potts:" and an alignment or a file of a Potts model.
         With "masked_ends:" before a fair-esm model's name, mask tokens stand in for start and end. ESM-1b
         and ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022. Code that
-        comes with a model of Hugging Face runs only if the environment says so: CATJAC_REMOTE_CODE=1.
+        comes with a model of Hugging Face runs only if the environment names it:
+        CATJAC_REMOTE_CODE=owner/name.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
     dtype

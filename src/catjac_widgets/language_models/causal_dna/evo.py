@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.language_models.causal_dna.wrapping import CausalNetwork
 from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.identity import ModelIdentity
+from catjac_widgets.language_models.remote_code import how_to_allow, may_run_code
 from catjac_widgets.proteins.alphabets import DNA_LETTERS
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from catjac_widgets.language_models.causal_dna.hosted import Hosted
 
-#: Names the repositories of the Hugging Face Hub whose code may be run, with commas between.
-REMOTE_CODE = "CATJAC_REMOTE_CODE"
 
 #: The revision that the authors name for use through transformers.
 _REVISION = "1.1_fix"
@@ -116,10 +114,10 @@ class Evo1Source(_Source):
             If nobody allowed the code of its repository to run.
         """
         place = self._hosted.place
-        if place not in [each.strip() for each in os.environ.get(REMOTE_CODE, "").split(",")]:
+        if not may_run_code(place):
             raise ModelError(
-                f"{self._hosted.name} runs code that is downloaded from huggingface.co/{place}; read it, and "
-                f"allow it by setting {REMOTE_CODE}={place}."
+                f"{self._hosted.name} runs code that is downloaded from huggingface.co/{place}; "
+                f"{how_to_allow(place)}."
             )
         try:
             from transformers import AutoModelForCausalLM

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,17 +10,10 @@ from catjac_widgets.errors import CheckpointError
 from catjac_widgets.input_files import reason, shown, user_path
 from catjac_widgets.language_models.catalogue import in_bytes
 from catjac_widgets.language_models.huggingface.weights import CONFIG, TOKENIZER, weight_files, weight_names
-
-#: Lets code that comes with a model run; see `remote_code_allowed`.
-REMOTE_CODE = "CATJAC_REMOTE_CODE"
+from catjac_widgets.language_models.remote_code import may_run_code
 
 #: owner/name, and a branch, tag or commit after "@".
 _REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
-
-
-def remote_code_allowed() -> bool:
-    """Whether code that comes with models may run: the environment says CATJAC_REMOTE_CODE=1."""
-    return os.environ.get(REMOTE_CODE, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def folder_of(name: str) -> Path:
@@ -123,7 +115,7 @@ def _wanted(repository: str, revision: str, sizes: dict[str, int]) -> list[str]:
         raise CheckpointError(
             f"hf:{shown(repository)} holds no weights for torch (model.safetensors or pytorch_model.bin)."
         )
-    code = [name for name in sizes if name.endswith(".py")] if remote_code_allowed() else []
+    code = [name for name in sizes if name.endswith(".py")] if may_run_code(repository) else []
     return [CONFIG, *(name for name in TOKENIZER if name in sizes), *code, *weights]
 
 

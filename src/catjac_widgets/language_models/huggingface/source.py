@@ -12,7 +12,7 @@ from catjac_widgets.language_models.base import EXACT, FLOAT64
 from catjac_widgets.language_models.catalogue import in_bytes
 from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.fingerprints import file_memory
-from catjac_widgets.language_models.huggingface.hub import REMOTE_CODE, folder_of, remote_code_allowed
+from catjac_widgets.language_models.huggingface.hub import folder_of
 from catjac_widgets.language_models.huggingface.weights import (
     CONFIG,
     digest_of,
@@ -24,6 +24,7 @@ from catjac_widgets.language_models.huggingface.weights import (
 )
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.network import fingerprint_of
+from catjac_widgets.language_models.remote_code import how_to_allow, may_run_code
 
 if TYPE_CHECKING:
     import torch
@@ -159,10 +160,11 @@ class HuggingFaceSource:
         """Tell whether the model needs code that comes with it, and refuse it where that may not run."""
         if not _brings_code(told):
             return False
-        if not remote_code_allowed():
+        place = self.name.removeprefix("hf:").partition("@")[0]
+        if not may_run_code(place):
             raise CheckpointError(
                 f"{self.name} needs code that comes with its weights ({shown(told['auto_map'][_AUTO])}), "
-                f"which would run with all your rights; read it, and if you trust it, set {REMOTE_CODE}=1."
+                f"which would run with all your rights; {how_to_allow(place)}."
             )
         return True
 
