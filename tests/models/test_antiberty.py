@@ -270,8 +270,9 @@ def test_chains(published: Any) -> None:
 @pytest.mark.pretrained
 def test_antibodies_are_likely_and_other_proteins_are_not(published: Any) -> None:
     for name in ("1IGT heavy", "1IGT light", "2FB4 light"):
-        found = catjac.pseudo_perplexity(ANTIBODIES[name], published, progress=False)
+        some = range(1, 110, 4)
+        found = catjac.pseudo_perplexity(ANTIBODIES[name], published, positions=some, progress=False)
         assert 1.1 < found < 2.7, name
-    part = list(ANTIBODIES["1IGT heavy"][:40])
+    part = list(ANTIBODIES["1IGT heavy"][:30])
     shuffled = "".join(np.random.default_rng(0).permutation(part))
     assert catjac.pseudo_perplexity(shuffled, published, progress=False) > 10
