@@ -32,9 +32,9 @@ class HuggingFaceFamily(ModelFamily):
     packages = {"transformers": "transformers"}  # noqa: RUF012 - never changed
 
     def claims(self, name: str | Path) -> bool:
-        """See `ModelFamily`; a path is one of its own where it is a folder."""
+        """See `ModelFamily`; a path is one of its own where it is a folder with a configuration."""
         if isinstance(name, Path):
-            return os.path.isdir(name)
+            return os.path.isfile(name / "config.json")
         return name.startswith(PREFIX)
 
     def source(self, name: str | Path, loader: Loader) -> Source:
