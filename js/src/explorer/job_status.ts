@@ -11,6 +11,11 @@ interface ModelEntry {
   enabled: boolean;
 }
 
+/** What a person calls a model: of a path, the file. */
+function called(name: string): string {
+  return name.startsWith("/") ? name.slice(name.lastIndexOf("/") + 1) : name;
+}
+
 const PAST = new Set(["done", "cancelled", "failed", "idle"]);
 const QUIET = new Set(["done", "idle"]);
 
@@ -98,7 +103,7 @@ class JobStatusView {
       for (const entry of models.some((each) => each.name === name) ? models : [{ name, group: "in use", note: "", enabled: true }, ...models]) {
         const group = groups.get(entry.group) ?? make("optgroup", "", "", { label: entry.group });
         groups.set(entry.group, group);
-        const option = make("option", "", entry.note ? `${entry.name} (${entry.note})` : entry.name, { value: entry.name });
+        const option = make("option", "", entry.note ? `${called(entry.name)} (${entry.note})` : called(entry.name), { value: entry.name, title: entry.name });
         option.disabled = !entry.enabled;
         group.append(option);
       }
