@@ -90,7 +90,8 @@ def main() -> int:
         path = build()
     except (CatjacError, FileNotFoundError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
-        return 1
+        # Without the data the other weights are there all the same.
+        return 1 if os.environ.get("CATJAC_DATA") else 0
     print(f"{NAME}: {path}")
     return 0
 
