@@ -108,7 +108,7 @@ def test_a_model_without_masks_and_contact_head(ex: Explorer) -> None:
     ex.wait(60)
     assert (ex.status, ex.model_name, ex.error) == ("done", "sums", "")
     assert not ex.sequence_mask.previews
-    assert "sums has no fitted contact head" in ex.sequence_mask.note
+    assert "sums has no mask token" in ex.sequence_mask.note
     assert (ex.contact_map.offered, ex.maps_shown) == ([], ("map", "map"))
     ex.mask = catjac.Mask.showing(ex.sequence, [(4, 20)])
     ex.wait(60)

@@ -73,11 +73,13 @@ def marginals(
     """
     check_method(method)
     check_options("marginals", options, ("method", "positions", "mask", "progress", *PASSED_ON))
-    request = likelihood_request(sequence, model, positions=positions, mask=mask, **options)
+    request = likelihood_request(sequence, model, {"positions": positions, "mask": mask, **options})
     return marginals_of(request, method, progress=progress)
 
 
-def likelihood_request(sequence: Sequence | str | Path, model: Any, **options: Any) -> JacobianRequest:
+def likelihood_request(
+    sequence: Sequence | str | Path, model: Any, options: dict[str, Any]
+) -> JacobianRequest:
     """Ask for the Jacobian that likelihoods are read from: the fast one, where residues can be hidden."""
     resolved = model if isinstance(model, str | Path) else resolve_model(model)
     known = identify(resolved)

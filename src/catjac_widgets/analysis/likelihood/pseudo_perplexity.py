@@ -117,7 +117,7 @@ def pseudo_perplexity(
     check_method(method)
     own_options = ("letters", "method", "positions", "mask", "progress")
     check_options("pseudo_perplexity", options, (*own_options, *PASSED_ON))
-    request = likelihood_request(sequence, model, positions=positions, mask=mask, **options)
+    request = likelihood_request(sequence, model, {"positions": positions, "mask": mask, **options})
     plan = request.plan
     own = len(plan.letters)
     if not plan.wanted:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from catjac_widgets.errors import UsageError
+from catjac_widgets.errors import OptionError, UsageError
 from catjac_widgets.proteins.coordinates import sequence_along
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import Sequence
@@ -80,7 +80,7 @@ class ContactMap(View):
     ------
     UsageError
         If a map is not square, or the sequence or the structure is of another length.
-    TypeError
+    OptionError
         For a keyword that is no trait.
     """
 
@@ -306,5 +306,5 @@ def _new_layer(name: str, contacts: Any, length: int | None, **words: str) -> Ma
         raise UsageError(f"{name!r} cannot be the name of an added map; choose another.")
     unknown = sorted(set(words) - {"label", "caption", "quantity", "units"})
     if unknown:
-        raise TypeError(f"A map has no {unknown[0]!r}; there are label, caption, quantity and units.")
+        raise OptionError(f"A map has no {unknown[0]!r}; there are label, caption, quantity and units.")
     return layer_of(contacts, length, name=name, **words)
