@@ -24,7 +24,7 @@ def test_drags_models_and_cancels_use_nothing_up(wire: Wire, tmp_path: Path, own
     session = LongSession(wire, tmp_path)
     session.play(drags=40, models=KEPT_MODELS + 2, cancels=5)
     before = Usage.now()
-    session.play(drags=150, models=8, cancels=15)
+    session.play(drags=80, models=5, cancels=8)
     after = Usage.now()
     assert (after.threads, after.comms, after.files) == (before.threads, before.comms, before.files)
     assert after.megabytes < before.megabytes + ROOM, f"{before} became {after}"

@@ -19,7 +19,7 @@ from soak import Soak
 from catjac_widgets.language_models.registry import KEPT_MODELS
 
 MINUTES = float(os.environ.get("CATJAC_SOAK_MINUTES", "0.1"))
-EXPLORERS = int(os.environ.get("CATJAC_SOAK_EXPLORERS", "12"))
+EXPLORERS = int(os.environ.get("CATJAC_SOAK_EXPLORERS", "8"))
 
 #: Megabytes that the allocator may keep for itself: the full Jacobian of one explorer here takes 1.8.
 ROOM = 30.0
