@@ -240,3 +240,7 @@ def _vocabulary(name: str, vocabulary: list[str]) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(vocabulary), encoding="utf-8")
     return path
+
+
+def esm_folder(tmp_path: Path, **options: Any) -> Path:
+    return written(tmp_path / "esm", esm_network(), esm_tokenizer(), **options)

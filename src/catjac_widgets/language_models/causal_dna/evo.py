@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def fingerprint_of(name: str) -> str:
     return f"hosted:{name}"
 
 
-class _Source:
+class _Source(ABC):
     """What both have in common; see `Source`."""
 
     numerics: tuple[Numerics, ...]
@@ -78,8 +79,9 @@ class _Source:
         self._hosted = hosted
 
     @property
+    @abstractmethod
     def _unseen(self) -> str:
-        raise NotImplementedError
+        """Say whose code it runs, see `LanguageModel.unseen`."""
 
     def identity(self) -> ModelIdentity:
         """See `Source`; nothing is downloaded."""
