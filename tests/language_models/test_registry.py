@@ -21,11 +21,12 @@ import torch
 from checkpoints import random_esm1b, random_esm2, write_esm1b, write_esm2, write_safetensors
 
 from catjac_widgets.errors import CheckpointError, DeviceError, ModelNotFoundError, ResourceError, UsageError
-from catjac_widgets.language_models import devices, downloads
+from catjac_widgets.language_models import devices
 from catjac_widgets.language_models.esm import checkpoints, published
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.published import PUBLISHED
 from catjac_widgets.language_models.registry import identify, load_model, models, resolve_model
+from catjac_widgets.language_models.weights import downloads
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 SMALL = "esm2_t6_8M_UR50D"

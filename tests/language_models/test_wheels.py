@@ -14,8 +14,9 @@ import pytest
 
 import catjac_widgets as catjac
 from catjac_widgets.errors import CheckpointError, UsageError
-from catjac_widgets.language_models import discovery, wheels
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models import discovery
+from catjac_widgets.language_models.weights import wheels
+from catjac_widgets.language_models.weights.wheels import Wheel
 
 FILE = "somemodel/weights/w.bin"
 

@@ -21,7 +21,7 @@ from catjac_widgets.language_models.antiberty import family
 from catjac_widgets.language_models.antiberty.published import CONFIG, VOCABULARY, WEIGHTS, WHEEL
 from catjac_widgets.language_models.antiberty.source import build, encoding_of_vocabulary
 from catjac_widgets.language_models.registry import identify
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models.weights.wheels import Wheel
 from catjac_widgets.proteins.masks import Mask
 
 TOKENS = [

@@ -20,7 +20,6 @@ from catjac_widgets.errors import (
     SequenceError,
     StructureError,
 )
-from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.base import WITHOUT_APC, Substitution
 from catjac_widgets.language_models.protein_mpnn import source
 from catjac_widgets.language_models.protein_mpnn.adapter import ProteinMPNN
@@ -38,12 +37,6 @@ from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKTAYIAKQRQISFVKSHFSRQ"
 L = len(RESIDUES)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CATJAC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fingerprints.file_memory, "_entries", {})
 
 
 def tokens_of(residues: str) -> list[int]:

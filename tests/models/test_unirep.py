@@ -14,14 +14,14 @@ from pretrained import weights
 
 import catjac_widgets as catjac
 from catjac_widgets.errors import CheckpointError, MaskError, ModelError, SequenceError, UsageError
-from catjac_widgets.language_models import wheels
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.identity import identity_of
-from catjac_widgets.language_models.registry import identify, release_models
+from catjac_widgets.language_models.registry import identify
 from catjac_widgets.language_models.runners import EncodedRunner
 from catjac_widgets.language_models.unirep.adapter import LETTERS, UniRep
 from catjac_widgets.language_models.unirep.family import PUBLISHED, WHEEL
 from catjac_widgets.language_models.unirep.network import random_lstm
+from catjac_widgets.language_models.weights import wheels
 from catjac_widgets.proteins.masks import Mask
 
 RESIDUES = "MKTAYIAKQRQISF"
@@ -33,11 +33,7 @@ TOKEN = dict(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own, and no model loaded by another test."""
-    monkeypatch.setenv("CATJAC_CACHE", str(tmp_path / "cache"))
-    release_models()
+pytestmark = pytest.mark.usefixtures("no_loaded_models")
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

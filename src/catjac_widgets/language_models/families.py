@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catjac_widgets.errors import DependencyError, ModelError
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models.weights.wheels import Wheel
 
 if TYPE_CHECKING:
     import torch

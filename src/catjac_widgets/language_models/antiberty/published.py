@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models.weights.wheels import Wheel
 
 _FOLDER = "antiberty/trained_models"
 WEIGHTS = f"{_FOLDER}/AntiBERTy_md_smooth/pytorch_model.bin"

@@ -81,7 +81,7 @@ class HubSource(FileSource):
 
     def file(self) -> Path:
         """See `FileSource`."""
-        from catjac_widgets.language_models.downloads import ensure_downloaded
+        from catjac_widgets.language_models.weights.downloads import ensure_downloaded
 
         if not self.published.is_there():
             # Before gigabytes are fetched that could not be used.

@@ -10,7 +10,7 @@ from catjac_widgets.errors import CheckpointError
 from catjac_widgets.input_files import reason, shown, user_path
 from catjac_widgets.language_models.catalogue import in_bytes
 from catjac_widgets.language_models.huggingface.weights import CONFIG, TOKENIZER, weight_files, weight_names
-from catjac_widgets.language_models.remote_code import may_run_code
+from catjac_widgets.language_models.weights.remote_code import may_run_code
 
 #: owner/name, and a branch, tag or commit after "@".
 _REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")

@@ -24,7 +24,7 @@ from catjac_widgets.language_models.huggingface.weights import (
 )
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.network import fingerprint_of
-from catjac_widgets.language_models.remote_code import how_to_allow, may_run_code
+from catjac_widgets.language_models.weights.remote_code import how_to_allow, may_run_code
 
 if TYPE_CHECKING:
     import torch

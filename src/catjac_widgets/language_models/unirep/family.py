@@ -12,7 +12,7 @@ from catjac_widgets.language_models.base import EXACT, FLOAT64
 from catjac_widgets.language_models.families import Loader, ModelFamily, Source
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.unirep.adapter import LETTERS, identity_fingerprint
-from catjac_widgets.language_models.wheels import Wheel
+from catjac_widgets.language_models.weights.wheels import Wheel
 
 if TYPE_CHECKING:
     import torch

