@@ -74,6 +74,22 @@ def test_sums_of_rows_equal_the_product(monkeypatch):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
+def test_the_symmetric_part_is_taken_over_all_tiles():
+    from catjac_widgets.language_models.potts.pseudo_likelihood import _TILE
+
+    length = _TILE // 20 + 5  # 21 states: the last tiles are narrow
+    objective = PseudoLikelihood(
+        None, torch.zeros(2, length, dtype=torch.long), torch.ones(2), states=21, **PENALTIES
+    )
+    raw = torch.randn(objective.size, objective.size, generator=torch.Generator().manual_seed(0))
+    wanted = ((raw + raw.T) / 2).view(length, 21, length, 21).clone()
+    for k in range(length):
+        wanted[k, :, k, :] = 0
+    before = raw.clone()
+    assert torch.equal(objective.symmetric(raw), wanted.view_as(raw))
+    assert torch.equal(raw, before)
+
+
 def test_the_minimum_is_one_and_the_residual_estimates_the_way_to_it():
     objective = small_objective()
     found = minimise(objective, torch.zeros(3, 3).double(), iterations=500, tolerance=1e-9)
