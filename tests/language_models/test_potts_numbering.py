@@ -185,12 +185,17 @@ def test_a_file_of_parameters_is_read_once_to_be_named(files: dict[str, Path], t
         identify(name)
 
 
+@pytest.fixture(scope="module")
+def trypsin_inhibitors(data_folder: Path) -> PottsParameters:
+    """A fit to a real family; thirty steps are enough for its best pairs."""
+    return fit_potts(data_folder / "families" / "PF00014_1BPI.a3m.gz", iterations=30, progress=False)
+
+
 @pytest.mark.parametrize("tool", ["plmc", "GREMLIN"])
 def test_precision_of_a_real_family_is_the_same_through_a_file(
-    tool: str, tmp_path: Path, data_folder: Path, own_cache: Path
+    tool: str, tmp_path: Path, data_folder: Path, own_cache: Path, trypsin_inhibitors: PottsParameters
 ) -> None:
-    folder = data_folder / "families"
-    whole = fit_potts(folder / "PF00014_1BPI.a3m.gz", iterations=60, progress=False)
+    folder, whole = data_folder / "families", trypsin_inhibitors
     # Columns are missing in the middle, so that leaving the numbers out would shift what follows.
     kept = [k for k in range(len(whole.columns)) if k % 6 != 3]
     query, columns = whole.sequence, tuple(whole.columns[k] for k in kept)

@@ -247,12 +247,12 @@ def test_the_published_files_are_those_that_are_described(published: Any) -> Non
 
 
 @pytest.mark.pretrained
-@pytest.mark.parametrize("name", ["1IGT heavy", "1IGT light"])
-def test_rows_on_the_published_weights_are_the_plain_loop(published: Any, name: str) -> None:
+@pytest.mark.parametrize(("name", "position"), [("1IGT heavy", 99), ("1IGT light", 24)])
+def test_rows_on_the_published_weights_are_the_plain_loop(published: Any, name: str, position: int) -> None:
     residues = ANTIBODIES[name]
-    J = catjac.jacobian(residues, published, positions=[24, 99], cache=False, progress=False)
+    J = catjac.jacobian(residues, published, positions=[position], cache=False, progress=False)
     network = build(WHEEL.get(CONFIG), WHEEL.get(WEIGHTS))
-    wanted = plain_rows(network, residues, [23, 98])
+    wanted = plain_rows(network, residues, [position - 1])
     assert abs(wanted).max() > 1
     np.testing.assert_allclose(J.values, wanted, rtol=0, atol=1e-4)
 

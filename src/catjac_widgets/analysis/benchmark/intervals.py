@@ -12,6 +12,9 @@ from catjac_widgets.errors import UsageError
 
 Unit = Literal["residues", "pairs"]
 
+#: Draws that are ranked together: more would leave the processor's cache.
+_AT_ONCE = 50
+
 
 def precision_interval(
     scored: Scored,
@@ -61,16 +64,18 @@ def precision_interval(
         residues, place = np.unique(np.concatenate([scored.first, scored.second]), return_inverse=True)
         first, second = place[: len(scored.first)][order], place[len(scored.first) :][order]
         number = len(residues)
-    found = np.empty(draws)
-    for k in range(draws):
+    found = []
+    for begin in range(0, draws, _AT_ONCE):
+        some = min(_AT_ONCE, draws - begin)
         if unit == "residues":
-            times = np.bincount(random.integers(number, size=number), minlength=number)
-            weights = times[first] * times[second]
+            drawn = random.integers(number, size=(some, number)) + number * np.arange(some)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=some * number).reshape(some, number).astype(float)
+            weights = times[:, first] * times[:, second]
         else:
             # Drawing all pairs with replacement gives each a number that is Poisson with mean 1, nearly.
-            weights = random.poisson(1.0, size=head)
-        found[k] = weighted_precision(hits, weights, count)
-    return percentiles(found, confidence)
+            weights = random.poisson(1.0, size=(some, head))
+        found.append(weighted_precision(hits, weights, count))
+    return percentiles(np.concatenate(found), confidence)
 
 
 def ranked(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +86,11 @@ def ranked(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
     return order, (total / np.bincount(group))[group]
 
 
-def weighted_precision(hits: np.ndarray, weights: np.ndarray, count: int) -> float:
-    """Precision of the first `count` places when each pair in turn takes as many as it weighs."""
-    before = np.cumsum(weights) - weights
-    taken = np.clip(count - before, 0, weights)
-    return float(taken @ hits) / count
+def weighted_precision(hits: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """Precision of the first `count` places when each pair in turn takes as many as it weighs.
+
+    Weights have shape (..., P), and the precisions that of their first axes.
+    """
+    before = np.cumsum(weights, axis=-1) - weights
+    taken = np.minimum(np.maximum(count - before, 0), weights)
+    return taken @ hits / count
