@@ -2,18 +2,22 @@
 
     python benchmarks/real_models.py FAMILIES --out benchmarks/real_models.csv
     python benchmarks/real_models.py FAMILIES --time PF00240_2BWF --out benchmarks/real_models_time.csv
+    python benchmarks/real_models.py STRUCTURES --antibodies 12 --out benchmarks/real_models_antibodies.csv
 
 `make pretrained` fetches the weights. Rows that the file holds already are taken from it, so that a run that
-was stopped goes on. ProteinMPNN is given each structure, so its precision is no prediction.
+was stopped goes on. ProteinMPNN is given each structure, so its precision is no prediction. The third form
+reads variable domains of antibodies out of a folder of PDB files, none of them alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +51,49 @@ class Subject:
     """
 
     name: str
-    model: Callable[[Entry], Any]
+    model: Callable[[Any], Any]
     second: str
     of_structure: bool = False
+
+
+#: How the variable domains of heavy and light chains end: the framework's last strand.
+_ENDS = re.compile(r"^\w{85,140}?(?:WG.GT.V?TVSS?|FG.GTK\w{4})")
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The variable domain of an antibody's chain: what of an `Entry` is read here."""
+
+    name: str
+    query: str
+    truth: Any
+    structure: Path
+    chain: str
+
+
+def variable_domains(folder: Path, most: int) -> Iterator[Domain]:
+    """Find variable domains of antibodies, in order of the files' names, unlike those found before."""
+    taken: list[str] = []
+    for path in sorted(folder.glob("*.pdb")):
+        lines = path.read_text().splitlines()
+        for chain in dict.fromkeys(line[21] for line in lines if line.startswith("ATOM")):
+            try:
+                residues = catjac.structure(path, chain=chain).sequence
+            except catjac.CatjacError:
+                continue
+            found = _ENDS.match(str(residues))
+            if found is None or any(_alike(found[0], other) for other in taken):
+                continue
+            taken.append(found[0])
+            truth = catjac.structure(path, chain=chain, sequence=found[0])
+            yield Domain(f"{path.stem} {chain}", found[0], truth, path, chain)
+            if len(taken) == most:
+                return
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether more than 70 % of two sequences stand in blocks that both have."""
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() > 0.7
 
 
 def esm2_8m() -> Path:
@@ -67,7 +111,7 @@ SUBJECTS = (
 )
 
 
-def scored(subject: Subject, entry: Entry) -> dict[str, Any]:
+def scored(subject: Subject, entry: Entry | Domain) -> dict[str, Any]:
     """Measure a model on one protein: precision at L over |i − j| ≥ 6, and perplexity."""
     truth = entry.truth if not subject.of_structure else catjac.structure(entry.structure, chain=entry.chain)
     sequence = truth.sequence if subject.of_structure else entry.query
@@ -90,7 +134,7 @@ def scored(subject: Subject, entry: Entry) -> dict[str, Any]:
     }
 
 
-def timed(subject: Subject, entry: Entry, runs: int = 3) -> dict[str, Any]:
+def timed(subject: Subject, entry: Entry | Domain, runs: int = 3) -> dict[str, Any]:
     """Measure the median time of a whole Jacobian, nothing taken from the cache, the model loaded."""
     sequence = entry.query
     if subject.of_structure:
@@ -132,10 +176,14 @@ def main() -> int:
     parser.add_argument("families", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", help="names of the table, comma-separated; all by default")
+    parser.add_argument("--antibodies", type=int, metavar="N", help="read N variable domains of antibodies")
     parser.add_argument("--time", metavar="PROTEIN", help="measure times on this protein")
     asked = parser.parse_args()
-    entries = {entry.name: entry for entry in find_entries(asked.families)[0]}
-    wanted = asked.models.split(",") if asked.models else [subject.name for subject in SUBJECTS]
+    every: Any = find_entries(asked.families)[0] if not asked.antibodies else None
+    every = every or variable_domains(asked.families, asked.antibodies)
+    entries = {entry.name: entry for entry in every}
+    usual = ["antiberty", "esm2_8m"] if asked.antibodies else [subject.name for subject in SUBJECTS]
+    wanted = asked.models.split(",") if asked.models else usual
     if asked.time:
         pairs = [(s, entries[asked.time]) for s in SUBJECTS if s.name in wanted]
     else:
