@@ -123,7 +123,8 @@ def in_an_alignment(rows: int = 5, **options: Any) -> LanguageModel:
     return wrap(random_msa_transformer(**options), alignment=text, name="tiny MSA Transformer")
 
 
-#: Models that read no single sequence, or are no network of fair-esm: the same promises hold, as far as they concern every family.
+#: Models that are no network of fair-esm, or one that reads an alignment: the same promises hold, as far as
+#: they concern every family.
 OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model": lambda: random_potts(len(RESIDUES), letters=ESM_LETTERS, seed=3),
     "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),

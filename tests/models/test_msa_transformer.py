@@ -167,7 +167,7 @@ def test_chains_are_columns_of_one_alignment() -> None:
     whole = catjac.jacobian(QUERY, model, positions=[3], cache=False, progress=False)
     chains = catjac.jacobian(f"{QUERY[:9]}:{QUERY[9:]}", model, positions=[3], cache=False, progress=False)
     np.testing.assert_array_equal(chains.values, whole.values)
-    with pytest.raises(SequenceError, match="takes exactly 22"):
+    with pytest.raises(SequenceError, match="takes exactly"):
         catjac.jacobian(f"{QUERY[:9]}:{QUERY[9:]}", model, linker="GGG", cache=False, progress=False)
 
 
@@ -261,7 +261,9 @@ def test_an_altered_model_is_never_answered_from_the_cache() -> None:
     np.testing.assert_allclose(second, loop(), rtol=0, atol=TOLERANCE)
     hook = network.lm_head.register_forward_hook(lambda module, given, found: 2 * found)
     assert "lm_head" in model.unseen
-    np.testing.assert_allclose(J()[0], 2 * second, rtol=0, atol=2 * TOLERANCE)
+    with pytest.warns(catjac.CacheWarning, match="a hook of lm_head"):
+        hooked = J()[0]
+    np.testing.assert_allclose(hooked, 2 * second, rtol=0, atol=2 * TOLERANCE)
     hook.remove()
     assert not model.unseen
     np.testing.assert_array_equal(J()[0], second)
@@ -518,7 +520,7 @@ def bad_files(tmp_path: Path) -> Path:
     write_msa_transformer(random_msa_transformer(), tmp_path, "msa")
     written(tmp_path / "family.a3m", homologues())
     written(tmp_path / "long.a3m", homologues(3, QUERY * 3))
-    written(tmp_path / "deep.a3m", homologues(70))
+    written(tmp_path / "deep.a3m", homologues(1030))
     (tmp_path / "ragged.a3m").write_text(">a\nMKT\n>b\nMK\n")
     return tmp_path
 
@@ -533,7 +535,11 @@ def test_bad_input_is_one_sentence(bad_files: Path) -> None:
         (lambda: identify(f"{at}/ragged.a3m@{bad_files}/msa.pt"), SequenceError, "Row 2"),
         (lambda: identify(f"{at}/long.a3m@{bad_files}/msa.pt"), SequenceError, "at most 63"),
         (lambda: load_model(f"{at}/long.a3m@{bad_files}/msa.pt"), SequenceError, "at most 63"),
-        (lambda: load_model(f"{at}/deep.a3m@{bad_files}/msa.pt"), SequenceError, "70 rows .* at most 64"),
+        (
+            lambda: load_model(f"{at}/deep.a3m@{bad_files}/msa.pt@depth=2000"),
+            SequenceError,
+            "1,030 rows .* at most 1,024",
+        ),
         (lambda: identify(f"{at}/family.a3m@{bad_files}/none.pt"), CheckpointError, "none.pt"),
         (lambda: identify(f"{at}/family.a3m@{bad_files}/esm2.pt"), CheckpointError, "no MSA Transformer"),
         (lambda: load_model(bad_files / "msa.pt"), CheckpointError, "msa_transformer:family.a3m@"),
