@@ -15,6 +15,7 @@ import torch
 from checkpoints import random_esm2, random_msa_transformer, write_esm2, write_msa_transformer
 
 import catjac_widgets as catjac
+from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.errors import (
     CheckpointError,
     ModelError,
@@ -261,7 +262,7 @@ def test_an_altered_model_is_never_answered_from_the_cache() -> None:
     np.testing.assert_allclose(second, loop(), rtol=0, atol=TOLERANCE)
     hook = network.lm_head.register_forward_hook(lambda module, given, found: 2 * found)
     assert "lm_head" in model.unseen
-    with pytest.warns(catjac.CacheWarning, match="a hook of lm_head"):
+    with pytest.warns(CacheWarning, match="a hook of lm_head"):
         hooked = J()[0]
     np.testing.assert_allclose(hooked, 2 * second, rtol=0, atol=2 * TOLERANCE)
     hook.remove()
