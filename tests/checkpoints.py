@@ -86,6 +86,40 @@ def random_esm1(layers: int = 2, width: int = 32, heads: int = 4, *, seed: int =
     return randomise(esm.ProteinBertModel(settings, esm.Alphabet.from_architecture("ESM-1")), seed)
 
 
+def random_msa_transformer(
+    layers: int = 2,
+    width: int = 32,
+    heads: int = 4,
+    *,
+    positions: int = 64,
+    row_positions: str = "vector",
+    seed: int = 0,
+    tokens: int = 2**14,
+) -> Any:
+    """A random MSA Transformer that takes `positions` - 1 residues, in evaluation mode.
+
+    `row_positions` says what is learned for each row: a vector, one number ("first release"), or nothing;
+    beyond `tokens` tokens of an alignment attention is computed in parts.
+    """
+    settings = argparse.Namespace(
+        arch="msa_transformer",
+        layers=layers,
+        embed_dim=width,
+        ffn_embed_dim=4 * width,
+        attention_heads=heads,
+        max_positions=positions,
+        max_tokens=tokens,
+        dropout=0.1,
+        attention_dropout=0.1,
+        activation_dropout=0.1,
+        embed_positions_msa=bool(row_positions),
+    )
+    if row_positions == "first release":
+        settings.embed_positions_msa_dim = 1
+    model = esm.MSATransformer(settings, esm.Alphabet.from_architecture("msa_transformer"))
+    return randomise(model, seed)
+
+
 def write_esm2(
     model: Any, folder: Path, name: str = "esm2_t2_tiny_UR50D", *, regression: bool = True
 ) -> Path:
@@ -137,6 +171,21 @@ def write_esm1(model: Any, folder: Path, name: str = "esm1_t2_tiny_UR50S") -> Pa
     weights = {f"decoder.{key}": value for key, value in model.state_dict().items() if key not in REGRESSION}
     data = {"args": argparse.Namespace(arch="protein_bert_base", **settings), "model": weights}
     return _write(folder, name, data, model, True)
+
+
+def write_msa_transformer(
+    model: Any, folder: Path, name: str = "esm_msa1b_t2_tiny_UR50S", *, regression: bool = True
+) -> Path:
+    """Write `name`.pt as MSA Transformer files are: rows and columns have each other's names in it."""
+    kept = ("arch", "max_tokens", "dropout", "attention_dropout", "activation_dropout")
+    settings = {key if key in kept else f"encoder_{key}": value for key, value in vars(model.args).items()}
+    weights = {}
+    for key, value in model.state_dict().items():
+        if key not in REGRESSION:
+            swapped = key.replace("row", "column") if "row" in key else key.replace("column", "row")
+            weights[_fairseq(swapped)] = value
+    data = {"args": argparse.Namespace(**settings), "model": weights}
+    return _write(folder, name, data, model, regression)
 
 
 def write_safetensors(model: Any, path: Path, *, contact_head: bool = True) -> Path:

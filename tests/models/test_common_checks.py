@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import random_esm1, random_esm1b, random_esm2
+from checkpoints import random_esm1, random_esm1b, random_esm2, random_msa_transformer
 from labelled_potts import random_parameters
 from plain_mpnn import random_mpnn
 from transformers_models import (
@@ -114,7 +114,17 @@ def own_causal_function() -> LanguageModel:
     return wrap(logits, letters=letters, prefix=[20], causal=True, name="left to right", fingerprint="9")
 
 
-#: Models that are no network of fair-esm: the same promises hold, as far as they concern every family.
+def in_an_alignment(rows: int = 5, **options: Any) -> LanguageModel:
+    """An MSA Transformer that reads RESIDUES with others like it."""
+    others = [
+        RESIDUES[:k] + "-" * (k % 3) + RESIDUES[: len(RESIDUES) - k - k % 3] for k in range(2, rows + 1)
+    ]
+    text = "".join(f">{k}\n{row}\n" for k, row in enumerate([RESIDUES, *others]))
+    return wrap(random_msa_transformer(**options), alignment=text, name="tiny MSA Transformer")
+
+
+#: Models that are no network of fair-esm, or one that reads an alignment: the same promises hold, as far as
+#: they concern every family.
 OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a Potts model": lambda: random_potts(len(RESIDUES), letters=ESM_LETTERS, seed=3),
     "a Potts model of other letters": lambda: random_potts(len(RESIDUES), letters=ALIGNMENT_LETTERS, seed=4),
@@ -124,6 +134,9 @@ OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "a function that reads from left to right": own_causal_function,
     "UniRep of one layer": lambda: UniRep(random_lstm(1, 24), name="tiny UniRep"),
     "UniRep of three layers": lambda: UniRep(random_lstm(3, 24), name="tiny UniRep"),
+    "MSA Transformer": in_an_alignment,
+    "MSA Transformer of the first release": lambda: in_an_alignment(row_positions="first release"),
+    "MSA Transformer on the query alone": lambda: in_an_alignment(rows=1),
     "ProteinMPNN": random_mpnn,
     "ProteinMPNN, two chains": lambda: random_mpnn(lengths=(13, 9)),
     "ProteinMPNN of Cα": lambda: random_mpnn(alpha_only=True),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import random_esm2
+from checkpoints import random_esm2, random_msa_transformer, write_msa_transformer
 from notebook_page import NotebookPage, Wire
 
 import catjac
@@ -210,3 +210,22 @@ def test_choosing_on_the_page(notebook: NotebookPage, own_cache: Path, other: An
     assert not offer.is_visible()
     notebook.page.screenshot(path=str(pictures / "model_chosen.png"))
     made.close()
+
+
+def test_a_model_that_reads_an_alignment(wire: Wire, own_cache: Path, tmp_path: Path) -> None:
+    sequence = "MKTAYIAKQRQISFVKSHFSRQ"
+    checkpoint = write_msa_transformer(random_msa_transformer(), tmp_path)
+    rows = [sequence, sequence.replace("K", "-"), sequence.replace("S", "A")]
+    (tmp_path / "family.a3m").write_text("".join(f">{k}\n{row}\n" for k, row in enumerate(rows)))
+    name = f"msa_transformer:{tmp_path / 'family.a3m'}@{checkpoint}"
+    made = catjac.explore(sequence, name).wait(120)
+    try:
+        assert (made.status, made.error, made.model_name) == ("done", "", name)
+        J = catjac.jacobian(sequence, name, progress=False)
+        np.testing.assert_allclose(made.contacts.values, catjac.contacts(J).values, atol=1e-5)
+        assert made.sequence_mask.previews
+    finally:
+        made.close()
+    # Of another protein it is refused before anything is computed.
+    with pytest.raises(catjac.CatjacError, match="takes exactly 22"):
+        catjac.explore("ww", name)

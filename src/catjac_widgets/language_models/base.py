@@ -119,6 +119,8 @@ class LanguageModel(ABC):
         Whether residues can be hidden from it.
     attributes
         What its Jacobians say of it beside its name, as pairs of texts. It follows from the fingerprint.
+    tokens_per_residue
+        How many tokens it runs for each residue: as many as rows where it reads an alignment.
     """
 
     name: str
@@ -129,6 +131,7 @@ class LanguageModel(ABC):
     causal: bool = False
     has_mask_token: bool = True
     attributes: tuple[tuple[str, str], ...] = ()
+    tokens_per_residue: int = 1
 
     @property
     @abstractmethod

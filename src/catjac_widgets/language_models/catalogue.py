@@ -16,8 +16,9 @@ class ModelTable:
     known without loading the model, ``parameters``, ``layers``, ``bytes``, ``letters`` (of its logits, in its
     own order), ``context`` (the longest sequence, None also where there is no limit), ``licence``,
     ``weights`` (where they come from), ``runs_here`` (whether this machine's memory holds its weights) and
-    ``note`` (what to know before using it); None where they are not. With a sequence there are also
-    ``seconds`` and ``memory``: about how long its Jacobian takes here, and how many bytes the weights.
+    ``note`` (what to know before using it) and ``alignment_rows`` (how many rows of an alignment it reads by
+    default); None where they are not. With a sequence there are also ``seconds`` and ``memory``: about how
+    long its Jacobian takes here, and how many bytes the weights.
     """
 
     _COLUMNS = (
@@ -26,7 +27,7 @@ class ModelTable:
     )
     _UNKNOWN = (
         *("parameters", "layers", "bytes", "letters", "context", "licence", "weights", "runs_here", "note"),
-        *("seconds", "memory"),
+        *("alignment_rows", "seconds", "memory"),
     )
 
     def __init__(self, rows: list[dict[str, Any]], *, length: int | None = None) -> None:

@@ -62,6 +62,8 @@ class ModelFamily(ABC):
         How its names are written, as part of a sentence: "by fair-esm's name". "" says nothing.
     wraps_what
         What `wrap` takes, as part of a sentence: "fair-esm (an ESM2 or …)". "" where it takes nothing.
+    options
+        Keywords that its `wrap` takes beside those of all families.
     packages
         Packages that loading one of its models needs: module to what pip is to install for it.
     needs_gpu
@@ -75,6 +77,7 @@ class ModelFamily(ABC):
     name: str
     forms: str = ""
     wraps_what: str = ""
+    options: tuple[str, ...] = ()
     packages: Mapping[str, str] = {}
     needs_gpu: bool = False
     tried: bool = True

@@ -83,12 +83,15 @@ class NetworkModel(LanguageModel):
     @property
     def fingerprint(self) -> str:
         """See `LanguageModel.fingerprint`; all weights are read for it."""
-        if self._file is not None and self._loaded_as == fingerprints.weights_stamp(self.network):
-            weights = self._file
-        else:
-            weights = f"memory:{fingerprints.weights_sha256(self.network)}"
+        weights = self._weights_fingerprint()
         given = () if self._vouched is None else (self._vouched, self._hidden_code())
         return fingerprint_of(weights, self.encoding, self.settings, str(self.dtype), *given)
+
+    def _weights_fingerprint(self) -> str:
+        """Text that stands for the weights: the file that they come from, or what they are."""
+        if self._file is not None and self._loaded_as == fingerprints.weights_stamp(self.network):
+            return self._file
+        return f"memory:{fingerprints.weights_sha256(self.network)}"
 
     @property
     def changed(self) -> bool:

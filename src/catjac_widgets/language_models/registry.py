@@ -43,10 +43,11 @@ def load_model(
         "esm2_t33_650M_UR50D" (from torch hub's cache, or downloaded), one of `register_model`; the path of a
         checkpoint (`.pt` with its `-contact-regression.pt` beside it, or `.safetensors`); "hf:" and a
         repository of Hugging Face ("hf:owner/name", "hf:owner/name@revision") or a folder, for masked
-        language models of transformers; "antiberty"; or "potts:" and an alignment or a file of a Potts model.
-        With "masked_ends:" before a fair-esm model's name, mask tokens stand in for start and end. ESM-1b
-        and ESM-1v take 1,022 residues; ESM-2 takes any length, but was trained on crops of 1,022. Code that
-        comes with a model of Hugging Face runs only if the environment names it:
+        language models of transformers; "antiberty"; "msa_transformer:" and an alignment whose first row is
+        the query; or "potts:" and an alignment or a file of a Potts model. With "masked_ends:" before a
+        fair-esm model's name, mask tokens stand in for start and end. ESM-1b and ESM-1v take 1,022 residues;
+        ESM-2 takes any length, but was trained on crops of 1,022. Code that comes with a model of Hugging
+        Face runs only if the environment names it:
         CATJAC_REMOTE_CODE=owner/name.
     device
         "cuda", "cuda:1", "mps", "cpu"; the first of CUDA, MPS and CPU that is there by default.
@@ -124,11 +125,12 @@ def wrap(
     *,
     name: str | None = None,
     fingerprint: str | None = None,
-    **function: Any,
+    **others: Any,
 ) -> LanguageModel:
     """Use a model that is in memory already; it is never moved, and left in the mode it was found in.
 
-    ``wrap(function, letters="ACDEFGHIKLMNPQRSTVWY")`` makes a model of any function from tokens to logits.
+    ``wrap(function, letters="ACDEFGHIKLMNPQRSTVWY")`` makes a model of any function from tokens to logits;
+    ``wrap((model, alphabet), alignment="family.a3m")`` one of an MSA Transformer and its alignment.
 
     Weights and plain settings may be altered at any time: the next Jacobian is that of the altered model.
     Classes of your own, hooks, and functions put in the place of fair-esm's or torch's cannot be seen
@@ -150,10 +152,12 @@ def wrap(
         Any text that stands for what cannot be seen of the model: its code, its hooks and all that these read
         beside the weights (attributes, variables of the module, closures). Jacobians are then kept under this
         text together with weights and settings; give another one whenever any of that changes.
-    function
+    others
         How a function is called, see `CallableModel`: `letters`, `tokenizer` or `encode` or `tokens` with
         `prefix` and `suffix`, `columns`, `mask_token`, `causal`, `shift`, `length`, `max_residues`,
-        `extra_fingerprint`, `device`, `takes`. Try it with `catjac.check_model`.
+        `extra_fingerprint`, `device`, `takes`. Try it with `catjac.check_model`. Of an MSA Transformer:
+        `alignment` (A3M or aligned FASTA as path, text or `Alignment`; its first row is the query) and
+        `depth`, how many of its rows are read at most.
 
     Raises
     ------
@@ -176,9 +180,15 @@ def wrap(
         return model
     if isinstance(model, tuple):
         model, alphabet = _pair(model, alphabet)
-    if function:
-        return _wrap_function(model, alphabet, {"name": name or "", "fingerprint": fingerprint, **function})
     families = installed_families().usable
+    # Families of other packages need not know of fingerprints.
+    vouched = {} if fingerprint is None else {"fingerprint": fingerprint}
+    takers = [family for family in families if set(others) & set(family.options)]
+    if takers:
+        _check_options(takers[0], model, alphabet, others)
+        return takers[0].wrap(model, alphabet, name=name or "", **vouched, **others)
+    if others:
+        return _wrap_function(model, alphabet, {"name": name or "", "fingerprint": fingerprint, **others})
     fitting = [family for family in families if family.wraps(model, alphabet)]
     if not fitting:
         known = " or ".join(filter(None, (family.wraps_what for family in families)))
@@ -191,9 +201,18 @@ def wrap(
     if len(fitting) > 1:
         both = " and ".join(family.name for family in fitting)
         raise ModelError(f"The families {both} both take a {type(model).__name__}; uninstall one of them.")
-    # Families of other packages need not know of fingerprints.
-    vouched = {} if fingerprint is None else {"fingerprint": fingerprint}
     return fitting[0].wrap(model, alphabet, name=name or "", **vouched)
+
+
+def _check_options(family: ModelFamily, model: Any, alphabet: Any, options: dict[str, Any]) -> None:
+    """Refuse keywords of a family where the model is none of its, or others that it does not have."""
+    if not family.wraps(model, alphabet):
+        raise ModelError(
+            f"{'= and '.join(family.options)}= go with {family.wraps_what}; a {type(model).__name__} is none."
+        )
+    wrong = next((key for key in options if key not in family.options), None)
+    if wrong is not None:
+        raise UsageError(f"{wrong}= does not exist for {family.name}; there are {', '.join(family.options)}.")
 
 
 def _pair(model: tuple[Any, ...], alphabet: Any) -> tuple[Any, Any]:

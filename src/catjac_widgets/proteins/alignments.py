@@ -12,6 +12,7 @@ import numpy as np
 
 from catjac_widgets.errors import SequenceError, UsageError
 from catjac_widgets.input_files import megabytes, read_file, shown, user_path
+from catjac_widgets.progress import progress_bar
 from catjac_widgets.proteins.alphabets import ALIGNMENT_LETTERS, DNA_LETTERS, GAP, RNA_LETTERS
 
 #: Rows at least this alike count as one sequence together.
@@ -133,6 +134,40 @@ class Alignment:
             for p in range(bits):
                 planes[p, column // 64] |= (states >> np.uint64(p) & np.uint64(1)) << np.uint64(column % 64)
         return planes
+
+    def most_diverse(self, count: int, *, progress: bool = False) -> np.ndarray:
+        """Choose rows that differ most: the first, then each time the one farthest from all chosen before.
+
+        Parameters
+        ----------
+        count
+            How many; all where there are no more.
+        progress
+            Whether to show a bar if it takes a while.
+
+        Returns
+        -------
+        np.ndarray
+            Their places (0-based), ascending.
+
+        Notes
+        -----
+        The distance of two rows is the number of columns in which they differ, a gap counting as a letter;
+        the farthest row has the largest mean of it (the first of several). So Rao et al. (2021), MSA
+        Transformer, ICML, choose the rows that their model is given.
+        """
+        N = len(self)
+        if count >= N:
+            return np.arange(N)
+        planes = self._bit_planes()
+        chosen, total = [0], np.zeros(N, dtype=np.int64)
+        with progress_bar("Choosing rows of the alignment", count, unit="row", shown=progress) as bar:
+            while len(chosen) < count:
+                total += _differences(planes[..., chosen[-1], None], planes)
+                total[chosen] = -1
+                chosen.append(int(total.argmax()))
+                bar.advance()
+        return np.sort(chosen)
 
     def effective_number(self, identity: float = IDENTITY) -> float:
         """Neff, the sum of the weights."""

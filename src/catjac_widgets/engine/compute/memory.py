@@ -195,21 +195,21 @@ def choose_batch_size(plan: Plan, model: LanguageModel, asked: int | None = None
     if asked is not None:
         return asked
     device, length = model.device, len(plan.model_residues)
-    whole = plan.substitutions_per_row
+    whole, run = plan.substitutions_per_row, (length + 2) * model.tokens_per_residue
     operations = 2.0 * max(1, model.parameters)  # a token
     # Numerics that are faster than float32 run as many more sequences in the same time.
     factor = plan.numerics.batch_factor if device.type in plan.numerics.devices else 1
     if device.type == "cuda":
         fewest, most = _GPU_BATCH_TOKENS
         tokens = min(most, max(fewest, int(factor * _GPU_BATCH_OPERATIONS / operations)))
-        size, budget = max(whole, tokens // (length + 2)), _gpu_memory(device) // 3
+        size, budget = max(whole, tokens // run), _gpu_memory(device) // 3
     elif device.type == "cpu":
         threads = _threads()
         faster = factor * threads
         # A sequence is one thread's: none shall be idle while others end.
-        least = -(-max(1, faster * _CPU_BATCH_TOKENS // (length + 2)) // threads) * threads
+        least = -(-max(1, faster * _CPU_BATCH_TOKENS // run) // threads) * threads
         least = min(max(whole, threads), least)
-        quick = int(faster * _CPU_BATCH_SECONDS * _CPU_OPERATIONS / (operations * (length + 2)))
+        quick = int(faster * _CPU_BATCH_SECONDS * _CPU_OPERATIONS / (operations * run))
         size, budget = min(LARGEST_BATCH, max(least, quick)), min(total_memory() // 8, _CPU_BATCH_BYTES)
     else:
         size, budget = LARGEST_BATCH, min(total_memory() // 8, 4 * 2**30)

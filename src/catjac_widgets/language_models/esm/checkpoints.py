@@ -26,6 +26,9 @@ _LAYER = re.compile(r"\blayers\.(\d+)\.")
 _ALLOWING = threading.Lock()
 _REGRESSION = ("contact_head.regression.weight", "contact_head.regression.bias")
 
+#: Architectures of checkpoints: those that read one sequence, and the one that reads an alignment.
+SINGLE, ALIGNED = ("ESM-1b", "roberta_large", "protein_bert_base"), ("msa_transformer",)
+
 
 @dataclass(frozen=True)
 class CheckpointFacts:
@@ -41,12 +44,15 @@ class CheckpointFacts:
         The longest sequence, or None.
     contact_head
         Whether fitted weights of a contact head come with it.
+    architecture
+        One of `SINGLE` or `ALIGNED`.
     """
 
     fingerprint: str
     letters: str
     max_residues: int | None
     contact_head: bool
+    architecture: str
 
 
 def regression_file(path: Path) -> Path:
@@ -54,21 +60,23 @@ def regression_file(path: Path) -> Path:
     return path.with_name(f"{path.stem}-contact-regression.pt")
 
 
-def facts_of(path: Path) -> CheckpointFacts:
+def facts_of(path: Path, architectures: tuple[str, ...] = SINGLE) -> CheckpointFacts:
     """Look at a checkpoint without building its model; remembered until the file changes.
 
     Raises
     ------
     CheckpointError
-        If it is missing, truncated, unsafe or of another format.
+        If it is missing, truncated, unsafe or of another format or architecture.
     """
     files = _files(path)
     known = _facts(file_memory.get(files))
     if known is not None:
+        _check_architecture(path, known.architecture, architectures)
         return known
     seen = file_memory.seen(files)
     # The arrays that are looked at are small, and numpy is there long before torch.
     contents = _read_safetensors(path, "np") if path.suffix == ".safetensors" else _read(path)
+    _check_architecture(path, contents.architecture, architectures)
     with _as_checkpoint_error(path):
         _check_sizes(contents)
         positions = next(
@@ -80,9 +88,13 @@ def facts_of(path: Path) -> CheckpointFacts:
         fingerprint=f"file:{digest}",
         # All of fair-esm's vocabularies have the amino acids in this order (a test compares).
         letters=ESM_LETTERS,
-        # Learned positions: two rows stand for padding, two more for the start and end tokens.
-        max_residues=None if positions is None else positions - 4,
+        # Learned positions: two rows stand for padding, two more for the start and end tokens; an alignment
+        # has no end token.
+        max_residues=None
+        if positions is None
+        else positions - (3 if contents.architecture in ALIGNED else 4),
         contact_head=contact_head,
+        architecture=contents.architecture,
     )
     file_memory.put(files, vars(facts), seen)
     return facts
@@ -102,7 +114,10 @@ def _facts(known: dict[str, Any] | None) -> CheckpointFacts | None:
         return None
     if facts is None:
         return None
-    types = {"fingerprint": str, "letters": str, "max_residues": int | None, "contact_head": bool}
+    types = {
+        "fingerprint": str, "letters": str, "max_residues": int | None, "contact_head": bool,
+        "architecture": str,
+    }  # fmt: skip
     sound = all(isinstance(getattr(facts, name), kind) for name, kind in types.items())
     return facts if sound else None
 
@@ -123,15 +138,16 @@ def sizes_of(path: Path) -> dict[str, Any]:
     }
 
 
-def load_checkpoint(path: Path) -> tuple[Any, Any]:
+def load_checkpoint(path: Path, architectures: tuple[str, ...] = SINGLE) -> tuple[Any, Any]:
     """Build the model that a checkpoint holds, on the CPU, in evaluation mode: (model, alphabet).
 
     Raises
     ------
     CheckpointError
-        If it is missing, truncated, unsafe or of another format.
+        If it is missing, truncated, unsafe or of another format or architecture.
     """
     contents = _read(path)
+    _check_architecture(path, contents.architecture, architectures)
     esm = fair_esm()
     # fair-esm warns where there is no regression; we refuse the contact head instead.
     with _as_checkpoint_error(path), warnings.catch_warnings():
@@ -199,11 +215,7 @@ def _read(path: Path) -> _Contents:
     if not all(isinstance(name, str) and hasattr(each, "untyped_storage") for name, each in weights.items()):
         raise CheckpointError(f"{shown(path.name)} holds something else than weights; use another file.")
     architecture = "ESM-1b" if "cfg" in data else str(getattr(data["args"], "arch", "unknown"))
-    if architecture not in ("ESM-1b", "roberta_large", "protein_bert_base"):
-        raise CheckpointError(
-            f"{shown(path.name)} holds a model of the kind {shown(architecture)!r}; "
-            "of fair-esm's models ESM-2, ESM-1b, ESM-1v and ESM-1 work."
-        )
+    _check_architecture(path, architecture, SINGLE + ALIGNED)
     regression = _weights_only(files[1]) if len(files) > 1 else None
     if regression is not None and not (
         isinstance(regression, dict) and isinstance(regression.get("model"), dict)
@@ -212,6 +224,18 @@ def _read(path: Path) -> _Contents:
             f"{shown(files[1].name)} is not a contact regression of fair-esm; download it again."
         )
     return _Contents(weights, architecture, data, regression)
+
+
+def _check_architecture(path: Path, found: str, wanted: tuple[str, ...]) -> None:
+    if found in wanted:
+        return
+    if found in ALIGNED:
+        says = "reads an alignment; its name is msa_transformer:family.a3m@ and this file's path"
+    elif wanted == ALIGNED:
+        says = "is no MSA Transformer; give its path alone where it is meant"
+    else:
+        says = "is none of ESM-2, ESM-1b, ESM-1v, ESM-1 and the MSA Transformer, which work"
+    raise CheckpointError(f"{shown(path.name)} holds a model of the kind {shown(found)!r}, which {says}.")
 
 
 def _weights_only(path: Path) -> Any:
@@ -277,7 +301,8 @@ def _check_sizes(contents: _Contents) -> None:
     heads = told["heads"]
     if heads < 1 or width % heads:
         raise ValueError(f"a width of {width} cannot be divided among {heads} attention heads")
-    hidden = int(_ending(weights, "layers.0.fc1.weight").shape[0])
+    first = "feed_forward_layer.layer.fc1" if contents.architecture in ALIGNED else "fc1"
+    hidden = int(_ending(weights, f"layers.0.{first}.weight").shape[0])
     if told.get("hidden", hidden) != hidden:
         raise ValueError(f"its settings and its hidden layers of width {hidden} disagree")
     if "embed_positions.weight" in " ".join(weights):

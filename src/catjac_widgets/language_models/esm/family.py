@@ -50,10 +50,10 @@ class FairEsmFamily(ModelFamily):
         return [published.row() for published in PUBLISHED.values()]
 
     def wraps(self, model: Any, alphabet: Any = None) -> bool:
-        """See `ModelFamily`."""
+        """See `ModelFamily`; what reads an alignment has a family of its own."""
         return all(
             hasattr(model, needed) for needed in ("embed_tokens", "layers", "prepend_bos", "append_eos")
-        )
+        ) and not hasattr(model, "msa_position_embedding")
 
     def wrap(
         self, model: Any, alphabet: Any = None, *, name: str = "", fingerprint: str | None = None

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.language_models.esm.alterations.fingerprint import of_patched
 from catjac_widgets.language_models.esm.alterations.stock_code import patches
-from catjac_widgets.language_models.esm.checkpoints import CheckpointFacts, facts_of, last_facts_of
+from catjac_widgets.language_models.esm.checkpoints import (
+    SINGLE,
+    CheckpointFacts,
+    facts_of,
+    last_facts_of,
+)
 from catjac_widgets.language_models.esm.numerics.table import NUMERICS
 from catjac_widgets.language_models.esm.published import (
     ENDS_MASKED,
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 class FileSource:
     """A checkpoint file; see `Source`."""
 
+    #: Those that it may hold, see `checkpoints`.
+    architectures: tuple[str, ...] = SINGLE
+
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
 
@@ -36,9 +44,30 @@ class FileSource:
         """Give the file, fetched first where need be."""
         return self.path
 
+    def facts(self) -> CheckpointFacts:
+        """Tell what can be said of it before it is loaded."""
+        return facts_of(self.file(), self.architectures)
+
+    def read(self, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, CheckpointFacts]:
+        """Build what the file holds, on a device: model, alphabet, facts.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read, or was changed meanwhile.
+        """
+        from catjac_widgets.language_models.devices import place
+        from catjac_widgets.language_models.esm.checkpoints import load_checkpoint
+
+        facts = self.facts()
+        model, alphabet = load_checkpoint(self.file(), self.architectures)
+        if self.facts() != facts:
+            raise CheckpointError(f"{self.path.name} was changed while it was loaded; load it again.")
+        return place(model, self.name, device, dtype), alphabet, facts
+
     def identity(self) -> ModelIdentity:
         """See `Source`."""
-        return self._identity(facts_of(self.file()))
+        return self._identity(self.facts())
 
     def _identity(self, facts: CheckpointFacts) -> ModelIdentity:
         # Functions that were replaced for all of fair-esm's models were so for the one that is loaded, too.
@@ -55,16 +84,11 @@ class FileSource:
 
     def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
         """See `Source`."""
-        from catjac_widgets.language_models.devices import place
         from catjac_widgets.language_models.esm.adapter import FairEsm
-        from catjac_widgets.language_models.esm.checkpoints import load_checkpoint
 
-        facts = facts_of(self.file())
-        model, alphabet = load_checkpoint(self.file())
-        if facts_of(self.file()) != facts:
-            raise CheckpointError(f"{self.path.name} was changed while it was loaded; load it again.")
+        model, alphabet, facts = self.read(device, dtype)
         return FairEsm(
-            place(model, self.name, device, dtype),
+            model,
             alphabet,
             name=self.name,
             file_fingerprint=facts.fingerprint,
@@ -89,15 +113,16 @@ class HubSource(FileSource):
         ensure_downloaded(self.published.urls, self.path.parent)
         return self.path
 
-    def identity(self) -> ModelIdentity:
-        """See `Source`; a published file never changes, so one seen before need not be there any more."""
+    def facts(self) -> CheckpointFacts:
+        """See `FileSource`; a published file never changes, so one seen before need not be there any more."""
         known = None if self.path.is_file() else last_facts_of(self.path)
-        return super().identity() if known is None else self._identity(known)
+        return super().facts() if known is None else known
 
-    def load(self, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-        """See `Source`."""
+    def read(self, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, CheckpointFacts]:
+        """See `FileSource`."""
         self._check_memory()
-        return super().load(device, dtype)
+        self.file()
+        return super().read(device, dtype)
 
     def _check_memory(self) -> None:
         from catjac_widgets.language_models.devices import check_memory

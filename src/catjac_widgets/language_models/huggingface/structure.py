@@ -8,29 +8,13 @@ import json
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from catjac_widgets.language_models.structure import structure_of
+
 if TYPE_CHECKING:
     import torch
 
-#: Attributes that decide no output of a pass in evaluation mode, and settings that only describe.
-_DECIDES_NOTHING = {"training", "name_or_path", "gradient_checkpointing", "kernel_config"}
+#: Settings that only describe.
 _DESCRIBES = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
-
-_PLAIN = (bool, int, float, str, type(None))
-
-
-def structure_of(network: torch.nn.Module) -> list[Any]:
-    """List modules with their classes and plain settings, and parameters with their shapes."""
-    modules = []
-    for name, module in network.named_modules(remove_duplicate=False):
-        kind = type(module)
-        settings = {
-            key: value
-            for key, value in vars(module).items()
-            if not key.startswith("_") and key not in _DECIDES_NOTHING and _is_plain(value)
-        }
-        modules.append([name, f"{kind.__module__}.{kind.__qualname__}", settings])
-    parameters = network.named_parameters(remove_duplicate=False)
-    return [modules, [[name, list(parameter.shape)] for name, parameter in parameters]]
 
 
 def settings_of(network: Any) -> dict[str, Any]:
@@ -80,9 +64,3 @@ def most_tokens(network: torch.nn.Module) -> int | None:
             unused = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - unused
     return None
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
-    return isinstance(value, _PLAIN)

@@ -78,6 +78,11 @@ def patches() -> list[str]:
     return found
 
 
+def replaced_in(*modules: str) -> list[str]:
+    """Name the functions of other modules of fair-esm that are not those of their files."""
+    return [text for name in modules for text in _replaced_in(sys.modules[name])]
+
+
 def _looked_at() -> list[Any]:
     """Everything that `patches` goes by, in one order: functions and their code, and what has their names."""
     found: list[Any] = []
