@@ -25,6 +25,9 @@ _FASTA_FILE = re.compile(r"\.(fasta|fas|fa|faa|fna|ffn|frn|seq|a3m|a2m|afa|aln)(
 #: Bytes of FASTA that are read at most, from a file (also unpacked) or pasted; 100,000 proteins have fewer.
 LARGEST_FASTA = 64 * 2**20
 
+#: What may stand before an element of a genome: on which strand it lies.
+STRAND_TOKEN = re.compile(r"<([+-])>")
+
 # Shorter lower-case words are more likely a mistyped name than residues.
 _SHORTEST_LOWER_CASE = 10
 
@@ -188,9 +191,9 @@ def _could_be(reading: str, word: str, letters: str) -> bool:
         if word in known_words():  # lower case, while residues are written in upper case
             return False
         # Numbers come with listings pasted from databases.
-        plain = re.sub(r"(?<!\S)\d+(?!\S)|[\s:*]", "", word)
+        plain = re.sub(r"(?<!\S)\d+(?!\S)|[\s:*]", "", STRAND_TOKEN.sub("", word))
         # Upper case is how sequences are written, so "WW" may be either while "ww" is the example.
-        written = plain.isupper() or len(plain) >= _SHORTEST_LOWER_CASE
+        written = plain.isupper() or len(plain) >= _SHORTEST_LOWER_CASE or bool(STRAND_TOKEN.match(word))
         return bool(plain) and written and set(upper_case(plain)) <= set(letters)
     return word.lower() in _collections[reading].known_names()
 

@@ -91,13 +91,16 @@ def double_mutants(
             hidden = np.zeros(len(residues), dtype=bool)
             hidden[kept[masked - 1]] = True
             mask, place = Mask.from_array(hidden), int(kept[mutated - 1])
+            own = plan.letters_at(mutated - 1)
             for letter in letters:
-                inputs.append(loaded.encode(residues[:place] + letter + residues[place + 1 :], mask))
+                # A letter of another alphabet is no substitution, and changes nothing.
+                put = letter if letter in own else residues[place]
+                inputs.append(loaded.encode(residues[:place] + put + residues[place + 1 :], mask))
                 read.append(int(kept[masked - 1]))
     tokens, where = torch.stack(inputs), np.array(read)
 
     def run(part: slice) -> np.ndarray:
-        logits = loaded.logits(tokens[part]).double().cpu().numpy()
+        logits = loaded.residue_logits(residues, tokens[part]).double().cpu().numpy()
         found = logits[np.arange(len(logits)), where[part]]
         if not np.isfinite(found).all():
             raise ModelError(f"{plan.model} gives logits that are not finite.")
