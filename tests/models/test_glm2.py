@@ -26,7 +26,8 @@ from catjac_widgets.language_models.identity import identity_of
 from catjac_widgets.language_models.registry import identify, load_model, release_models
 from catjac_widgets.language_models.remote_code import REMOTE_CODE
 from catjac_widgets.proteins.masks import Mask
-from catjac_widgets.widgets.jacobian_slice.values import row_of
+from catjac_widgets.widgets.jacobian_slice.mean_block import mean_block_of
+from catjac_widgets.widgets.jacobian_slice.values import mean_of, row_of, slice_of
 
 PROTEIN, DNA = "LAGVSERTIDPKQNFYMHWC", "atcg"
 FIRST, BETWEEN, SECOND = "MALTKV", "aattcg", "MLGIE"
@@ -122,8 +123,6 @@ def test_a_strand_that_is_none_is_refused() -> None:
 
 
 def test_strands_matter_to_models_that_read_them_only() -> None:
-    known = catjac.submit("<+>MKVA<->MKVA", "mini") if False else None
-    assert known is None
     model = catjac.wrap(lambda tokens: torch.zeros(*tokens.shape, 20), letters=PROTEIN, fingerprint="0")
     J = jacobian("<+>MKVA<->MKVA", model)
     assert J.attrs["sequence"] == "MKVA:MKVA"
@@ -283,9 +282,10 @@ def plain_map(J: np.ndarray, order: str) -> np.ndarray:
     kinds = np.array([letter in DNA for letter in FIRST + BETWEEN + SECOND])
     sides = [(np.flatnonzero(~kinds), np.arange(20)), (np.flatnonzero(kinds), np.arange(20, 24))]
     norms = np.zeros((len(kinds),) * 2)
-    for (rows, put), (columns, read) in itertools.product(sides, sides):
-        put_or_hidden = put if J.shape[1] > 1 else np.arange(1)
-        part = centred_part(J[np.ix_(rows, put_or_hidden, columns, read)].astype(np.float64))
+    # A hidden residue is the same input whatever its alphabet.
+    inputs = sides if J.shape[1] > 1 else [(np.arange(len(kinds)), np.arange(1))]
+    for (rows, put), (columns, read) in itertools.product(inputs, sides):
+        part = centred_part(J[np.ix_(rows, put, columns, read)].astype(np.float64))
         if order == "A" and J.shape[1] > 1:
             other = centred_part(J[np.ix_(columns, read, rows, put)].astype(np.float64))
             part = (part + other.transpose(2, 3, 0, 1)) / 2
@@ -457,6 +457,13 @@ def test_probabilities_are_of_a_residues_own_alphabet(model: LanguageModel, netw
     kinds = np.array([letter in DNA for letter in FIRST + BETWEEN + SECOND])
     np.testing.assert_allclose(p[kinds][:, 20:].sum(axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(p[~kinds][:, :20].sum(axis=1), 1, atol=1e-5)
+    assert np.isnan(p[kinds][:, :20]).all()
+    assert np.isnan(p[~kinds][:, 20:]).all()
+    approximate = catjac.marginals(GENOME, model, "approximate", progress=False)
+    for rows, own in ((kinds, slice(20, None)), (~kinds, slice(20))):
+        found = np.exp(approximate["log_probability"].values[rows][:, own])
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+        assert (approximate["conservation"].values[rows] <= np.log(found.shape[1]) + 1e-6).all()
     tokens = tokens_of(GENOME)
     places = [k for k, token in enumerate(tokens) if token not in (33, 34)]
     total = 0.0
@@ -499,13 +506,39 @@ def test_a_slice_shows_the_letters_of_both_residues(model: LanguageModel) -> Non
     assert "choose one of these" in refused.note
 
 
+def test_slices_of_an_array_are_those_of_the_view(model: LanguageModel) -> None:
+    J = jacobian(GENOME, model)
+    block = slice_of(J, (2, 8))
+    assert (list(block["aa_in"].values), list(block["aa_out"].values)) == (list(PROTEIN), list(DNA))
+    np.testing.assert_array_equal(block.values, J.values[1, :20, 7, 20:])
+    centred = slice_of(J, (2, 8), quantity="centred")
+    np.testing.assert_allclose(centred.values, centred_part(block.values[None, :, None])[0, :, 0], atol=1e-6)
+    matrix = slice_of(J, (2, 8), form="matrix", letter_in="W")
+    assert np.isnan(matrix.values[7, :20]).all()
+    row = J.values[1, PROTEIN.index("W")].astype(float)
+    norms = [
+        np.linalg.norm(r[own] - r[own].mean()) for r, own in zip(row, J.values.any(axis=(0, 1)), strict=True)
+    ]
+    np.testing.assert_allclose(slice_of(J, (2, 8), form="profile", letter_in="W"), norms, atol=1e-5)
+    # Rows of proteins, columns of both.
+    mean = mean_of(J, ((1, 3), (5, 8)))
+    assert (list(mean["aa_in"].values), list(mean["aa_out"].values)) == (list(PROTEIN), [*PROTEIN, *DNA])
+    np.testing.assert_allclose(mean.values[:, :20], J.values[:3, :20, 4:6, :20].mean(axis=(0, 2)), atol=1e-6)
+    np.testing.assert_allclose(mean.values[:, 20:], J.values[:3, :20, 6:8, 20:].mean(axis=(0, 2)), atol=1e-6)
+    seen = mean_block_of(J, ((1, 3), (5, 8)))
+    assert seen.read(10)
+    assert seen.letters_out == (*PROTEIN, *DNA)
+    np.testing.assert_allclose(seen.values, mean.values, atol=1e-6)
+
+
 def test_it_is_explored_with_its_elements(model: LanguageModel) -> None:
-    explorer = catjac.explore(GENOME, model, panels=["map", "slice"])
+    explorer = catjac.explore(GENOME, model, panels=["map", "slice"]).wait(60)
     try:
-        J = explorer.job.result() if hasattr(explorer, "job") else explorer.wait()
+        wanted = catjac.contacts(jacobian(GENOME, model))
+        np.testing.assert_allclose(explorer.contacts.values, wanted.values, atol=1e-5)
+        assert list(explorer.jacobian["chain_in"].values) == ["A"] * 6 + ["B"] * 6 + ["C"] * 5
     finally:
         explorer.close()
-    assert J is not None
 
 
 # -- bad input

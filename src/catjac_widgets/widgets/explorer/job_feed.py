@@ -333,7 +333,8 @@ class JobFeed:
         """Prepare the mean block of a brush; it reads rows as they come, on whatever thread asks it to."""
         plan = self.job.plan
         masked = frozenset(position for position, hidden in enumerate(plan.mask.masked, 1) if hidden)
-        return MeanBlock(brush, self.job.row, tuple(plan.letters_in), tuple(plan.letters), masked)
+        letters = plan.letters_in, tuple(plan.letters)
+        return MeanBlock(brush, self.job.row, *letters, masked, plan.blocks)
 
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:

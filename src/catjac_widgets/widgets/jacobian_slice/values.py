@@ -249,6 +249,8 @@ def slice_of(
     UsageError
         For a letter or a position that it does not have.
     """
+    import xarray as xr
+
     from catjac_widgets.analysis import accessor, labels
     from catjac_widgets.analysis.contacts.operations import LETTER_AXES, centre
     from catjac_widgets.analysis.summaries import epistasis
@@ -272,8 +274,16 @@ def slice_of(
     if form == "profile":
         return accessor.JacobianAccessor(row).profile(i, letter_in, letter_out or None)
     made = row.sel(pos_in=i, pos_out=j) if form == "block" else row.sel(pos_in=i, aa_in=letter_in)
-    orders = {axis: ordered(labels.letters(J, axis), letter_order) for axis in LETTER_AXES}
-    return made.sel({axis: letters for axis, letters in orders.items() if axis in made.dims})
+    known = labels.alphabets(row)
+    if known is not None and form == "block":
+        place = labels.positions(J, "pos_out").tolist().index(j)
+        made = made.isel(aa_in=known.allowed_in[0], aa_out=known.allowed_out[place])
+    elif known is not None:
+        made = made.where(xr.DataArray(known.allowed_out, dims=("pos_out", "aa_out")))
+    orders = {
+        axis: ordered(labels.letters(made, axis), letter_order) for axis in LETTER_AXES if axis in made.dims
+    }
+    return made.sel(orders)
 
 
 def mean_of(
@@ -302,6 +312,8 @@ def mean_of(
     JacobianError
         If axes or labels are missing.
     """
+    import xarray as xr
+
     from catjac_widgets.analysis import labels
     from catjac_widgets.analysis.contacts.operations import LETTER_AXES, centre
 
@@ -314,5 +326,14 @@ def mean_of(
     blocks = J.sel(pos_in=slice(i0, i1), pos_out=slice(j0, j1)).load()
     if quantity == "centred":
         blocks = centre(blocks, LETTER_AXES)
-    made = blocks.where(blocks.pos_in != blocks.pos_out).mean(["pos_in", "pos_out"])
-    return made.sel({axis: ordered(labels.letters(J, axis), letter_order) for axis in LETTER_AXES})
+    counted = blocks.pos_in != blocks.pos_out
+    known = labels.alphabets(blocks)
+    if known is not None:
+        put = xr.DataArray(known.allowed_in, dims=("pos_in", "aa_in"))
+        counted = counted & put & xr.DataArray(known.allowed_out, dims=("pos_out", "aa_out"))
+        there = {"aa_in": known.allowed_in.any(axis=0), "aa_out": known.allowed_out.any(axis=0)}
+        blocks, counted = blocks.isel(there), counted.isel(there)
+    made = blocks.where(counted).mean(["pos_in", "pos_out"])
+    if known is not None:
+        made = made.fillna(0.0)
+    return made.sel({axis: ordered(labels.letters(made, axis), letter_order) for axis in LETTER_AXES})
