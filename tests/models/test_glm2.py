@@ -18,6 +18,7 @@ from genomic_models import GENOMIC_VOCABULARY, genomic_network, genomic_tokenize
 from transformers_models import bert_tokenizer, written
 
 import catjac_widgets as catjac
+from catjac_widgets.analysis.likelihood.masked_perplexity import random_masks
 from catjac_widgets.errors import CheckpointError, ModelError, SequenceError, UsageError
 from catjac_widgets.language_models.base import LanguageModel, Substitution
 from catjac_widgets.language_models.glm2.adapter import IMPOSSIBLE
@@ -477,7 +478,21 @@ def test_probabilities_are_of_a_residues_own_alphabet(model: LanguageModel, netw
 
 def test_perplexity_under_masks_and_double_mutants(model: LanguageModel, network: Any) -> None:
     found = catjac.masked_perplexity(GENOME, model, samples=4, progress=False)
-    assert 1 < float(found) < 40
+    tokens, residues = tokens_of(GENOME), FIRST + BETWEEN + SECOND
+    places = [k for k, token in enumerate(tokens) if token not in (33, 34)]
+    total, counted = 0.0, 0
+    for hidden in random_masks(17, 0.15, 4, [0, 0]):
+        shown = list(tokens)
+        for i in np.flatnonzero(hidden):
+            shown[places[i]] = 35
+        logits = logits_of(network, shown)
+        for i in np.flatnonzero(hidden):
+            own = slice(29, 33) if residues[i] in DNA else slice(4, 24)
+            row = logits[places[i]]
+            total += row[tokens[places[i]]] - np.log(np.exp(row[own]).sum())
+            counted += 1
+    assert counted > 4
+    assert float(found) == pytest.approx(np.exp(-total / counted), rel=1e-4)
     table = catjac.double_mutants(GENOME, [(2, 14), (3, 9)], model, progress=False)
     assert table["epistasis"].shape == (2, 24, 24)
     assert np.isfinite(table["epistasis"].values[0, :20, :20]).all()

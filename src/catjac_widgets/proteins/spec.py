@@ -159,6 +159,8 @@ def parse(text: str, letters: str) -> Spec:
         )
     if len(word.splitlines()) > 1 or word.startswith((">", ";")):
         return Spec("fasta", text)
+    if STRAND_TOKEN.match(word):
+        return Spec("residues", word)
     prefix, separator, rest = word.partition(":")
     # "FILE:ACDE" is two chains: a prefix is not itself made of residues.
     if separator and prefix.lower() in prefixes() and not set(prefix) <= set(letters):
@@ -191,9 +193,9 @@ def _could_be(reading: str, word: str, letters: str) -> bool:
         if word in known_words():  # lower case, while residues are written in upper case
             return False
         # Numbers come with listings pasted from databases.
-        plain = re.sub(r"(?<!\S)\d+(?!\S)|[\s:*]", "", STRAND_TOKEN.sub("", word))
+        plain = re.sub(r"(?<!\S)\d+(?!\S)|[\s:*]", "", word)
         # Upper case is how sequences are written, so "WW" may be either while "ww" is the example.
-        written = plain.isupper() or len(plain) >= _SHORTEST_LOWER_CASE or bool(STRAND_TOKEN.match(word))
+        written = plain.isupper() or len(plain) >= _SHORTEST_LOWER_CASE
         return bool(plain) and written and set(upper_case(plain)) <= set(letters)
     return word.lower() in _collections[reading].known_names()
 

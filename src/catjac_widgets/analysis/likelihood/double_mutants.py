@@ -120,6 +120,11 @@ def double_mutants(
     first, second = np.array(chosen).T - 1
     forward = _against_wild_type(logits[:, 0], wild[first], wild[second])
     backward = _against_wild_type(logits[:, 1], wild[second], wild[first]).transpose(0, 2, 1)
+    if plan.blocks is not None:
+        # Letters of another alphabet than a residue's are no mutants.
+        of_letters = plan.blocks.allowed_out
+        possible = of_letters[first][:, :, None] & of_letters[second][:, None, :]
+        forward, backward = np.where(possible, forward, 0.0), np.where(possible, backward, 0.0)
     axes = ("pair", "aa_i", "aa_j")
     mean = (forward + backward) / 2
     variables: dict[Hashable, Any] = {
