@@ -476,7 +476,7 @@ def test_probabilities_are_of_a_residues_own_alphabet(model: LanguageModel, netw
     assert float(found) == pytest.approx(np.exp(-total / 17), rel=1e-4)
 
 
-def test_perplexity_under_masks_and_double_mutants(model: LanguageModel, network: Any) -> None:
+def test_perplexity_under_masks(model: LanguageModel, network: Any) -> None:
     found = catjac.masked_perplexity(GENOME, model, samples=4, progress=False)
     tokens, residues = tokens_of(GENOME), FIRST + BETWEEN + SECOND
     places = [k for k, token in enumerate(tokens) if token not in (33, 34)]
@@ -493,10 +493,25 @@ def test_perplexity_under_masks_and_double_mutants(model: LanguageModel, network
             counted += 1
     assert counted > 4
     assert float(found) == pytest.approx(np.exp(-total / counted), rel=1e-4)
-    table = catjac.double_mutants(GENOME, [(2, 14), (3, 9)], model, progress=False)
+
+
+def test_double_mutants_are_of_letters_that_residues_may_have(model: LanguageModel, network: Any) -> None:
+    table = catjac.double_mutants(GENOME, model, pairs=[(2, 14), (3, 9)], progress=False)
     assert table["epistasis"].shape == (2, 24, 24)
-    assert np.isfinite(table["epistasis"].values[0, :20, :20]).all()
-    assert not table["epistasis"].values[1, 20:].any()
+    # Residue 3 substituted by W, and nucleotide 9 hidden and read.
+    tokens = tokens_of(GENOME)
+    place, read = 3, 10
+    assert (tokens[place], tokens[read]) == (GENOMIC_VOCABULARY.index("L"), GENOMIC_VOCABULARY.index("t"))
+    hidden = [*tokens[:read], 35, *tokens[read + 1 :]]
+    mutant = [*hidden[:place], GENOMIC_VOCABULARY.index("W"), *hidden[place + 1 :]]
+    effect = (logits_of(network, mutant) - logits_of(network, hidden))[read, 29:33]
+    found = table["forward"].values[1, PROTEIN.index("W")]
+    np.testing.assert_allclose(found[20:], effect - effect[DNA.index("t")], rtol=0, atol=1e-4)
+    for name in ("forward", "backward", "epistasis"):
+        values = table[name].values[1]
+        assert not values[20:].any()
+        assert not values[:, :20].any()
+        assert values[:20, 20:].any()
 
 
 # -- the explorer's slices
