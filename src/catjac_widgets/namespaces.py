@@ -78,6 +78,14 @@ NAMESPACES: dict[str, tuple[str, dict[str, str]]] = {
             "wrap": "language_models.causal_dna.wrapping:wrap_causal",
         },
     ),
+    "glm2": (
+        "gLM2: genomes of proteins and DNA, strands, and the Jacobian as its authors compute it.",
+        {
+            "tattabio_jacobian": "analysis.nucleotides.tattabio:tattabio_jacobian",
+            "without_strands": "language_models.glm2.wrapping:without_strands",
+            "wrap": "language_models.glm2.wrapping:wrap_glm2",
+        },
+    ),
     "io": (
         "Reading proteins, alignments and Jacobians made elsewhere, writing Jacobians and contact maps.",
         {

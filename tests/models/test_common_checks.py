@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2, random_msa_transformer
+from genomic_models import genomic_network, genomic_tokenizer
 from labelled_potts import random_parameters
 from plain_mpnn import random_mpnn
 from transformers_models import (
@@ -31,6 +32,7 @@ from catjac_widgets.language_models.custom.callable_model import CallableModel
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.masked_ends import masked_ends
 from catjac_widgets.language_models.esm.mini import weights as embedded
+from catjac_widgets.language_models.glm2.wrapping import wrap_glm2
 from catjac_widgets.language_models.potts.adapter import Potts, random_potts
 from catjac_widgets.language_models.registry import identify, load_model, resolve_model, wrap
 from catjac_widgets.language_models.unirep.adapter import UniRep
@@ -144,6 +146,9 @@ OTHERS: dict[str, Callable[[], LanguageModel]] = {
     "ESM-2 through transformers": lambda: wrap((esm_network(layer_norm_eps=1e-6), esm_tokenizer())),
     "BERT": lambda: wrap((bert_network(), bert_tokenizer())),
     "RoBERTa of DNA": lambda: wrap((roberta_network(), bert_tokenizer(DNA_VOCABULARY))),
+    # The adapter of gLM2, whose own class is in no package, around others.
+    "elements of genomes": lambda: wrap((genomic_network(), genomic_tokenizer())),
+    "elements of genomes, without strands": lambda: wrap_glm2(genomic_network(), strands=False),
     "ESM-C": lambda: wrap((esmc_network(), esmc_tokenizer())),
 }
 
@@ -197,7 +202,10 @@ def test_logits_of_a_batch_have_residue_rows_and_letter_columns(any_model: Langu
     logits = any_model.logits(tokens)
     assert logits.shape == (2, len(residues), len(any_model.letters))
     wanted = any_model.prepare(residues).wild_type()
-    np.testing.assert_allclose(logits[0].float().numpy(), wanted, rtol=0, atol=1e-5 * abs(wanted).max())
+    columns = [any_model.letters.index(letter) for letter in any_model.letters_of(residues)]
+    np.testing.assert_allclose(
+        logits[0].float().numpy()[:, columns], wanted, rtol=0, atol=1e-5 * abs(wanted).max()
+    )
 
 
 def test_columns_are_in_the_order_of_the_letters(model: Any) -> None:
@@ -219,7 +227,8 @@ def test_columns_are_in_the_order_of_the_letters(model: Any) -> None:
 def test_a_substitution_is_the_sequence_with_that_letter(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
     runner = any_model.prepare(residues)
-    other = next(letter for letter in reversed(any_model.letters) if letter != residues[4])
+    own = any_model.letters_at(residues[4])
+    other = next(letter for letter in reversed(own) if letter != residues[4])
     rows = runner.rows([Substitution(4, other), Substitution(21, residues[21])])
     changed = residues[:4] + other + residues[5:]
     scale = abs(rows).max()
@@ -247,7 +256,7 @@ def test_a_hidden_residue_is_one_under_a_mask(any_model: LanguageModel) -> None:
 
 def test_a_causal_model_changes_nothing_before_a_substitution(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
-    letter = next(letter for letter in any_model.letters if letter != residues[9])
+    letter = next(letter for letter in any_model.letters_at(residues[9]) if letter != residues[9])
     runner = any_model.prepare(residues)
     effects = abs(runner.rows([Substitution(9, letter)])[0] - runner.wild_type()).max(axis=1)
     assert (effects[:10].max() <= 1e-5 * abs(runner.wild_type()).max()) == any_model.causal
@@ -257,11 +266,15 @@ def test_a_row_does_not_depend_on_its_batch(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
     mask = Mask.showing(residues, [(2, 15)]) if any_model.has_mask_token else None
     runner = any_model.prepare(residues, mask)
-    changes = [Substitution(position, letter) for position in (1, 7) for letter in any_model.letters]
+    changes = [
+        Substitution(position, letter)
+        for position in (1, 7)
+        for letter in any_model.letters_at(residues[position])
+    ]
     together = runner.rows(changes)
     one_by_one = np.concatenate([runner.rows([change]) for change in changes])
     np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-5 * abs(together).max())
-    assert runner.rows([]).shape == (0, len(residues), len(any_model.letters))
+    assert runner.rows([]).shape == (0, len(residues), len(any_model.letters_of(residues)))
 
 
 @pytest.mark.parametrize(("numerics", "dtype"), [("exact", np.float32), ("float64", np.float64)])
@@ -306,7 +319,7 @@ def test_the_fingerprint_is_stable_and_follows_the_weights(model: Any) -> None:
 def test_it_reads_from_the_sides_that_it_says(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
     runner = any_model.prepare(residues)
-    other = next(letter for letter in any_model.letters if letter != residues[12])
+    other = next(letter for letter in any_model.letters_at(residues[12]) if letter != residues[12])
     effect = np.abs(runner.rows([Substitution(12, other)])[0] - runner.wild_type()).max(axis=1)
     scale = abs(runner.wild_type()).max()
     assert effect[13:].max() > 1e-3
@@ -331,16 +344,20 @@ def test_the_jacobian_is_that_of_logits_alone(any_model: LanguageModel) -> None:
     """Rows of the engine against `encode` and `logits`, one sequence at a time."""
     residues = residues_of(any_model)
     J = catjac.jacobian(residues, any_model, positions=[3, 20], cache=False, progress=False)
+    letters = any_model.letters_of(residues)
+    columns = [any_model.letters.index(letter) for letter in letters]
+    strand = "+" * any_model.strands
 
     def logits(text: str) -> np.ndarray:
-        return any_model.logits(any_model.encode(text)[None])[0].double().cpu().numpy()
+        found = any_model.logits(any_model.encode(strand + text)[None])[0].double().cpu().numpy()
+        return found[len(strand) :, columns]
 
     before = logits(residues)
     for k, index in enumerate((2, 19)):
-        for slot, letter in enumerate(any_model.letters):
+        for slot, letter in enumerate(letters):
             effect = logits(residues[:index] + letter + residues[index + 1 :]) - before
             np.testing.assert_allclose(J.values[k, slot], effect, rtol=0, atol=2e-5 * abs(before).max())
-        assert not J.values[k, any_model.letters.index(residues[index])].any()
+        assert not J.values[k, letters.index(residues[index])].any()
 
 
 def test_bad_input_is_one_sentence(any_model: LanguageModel) -> None:
@@ -356,7 +373,8 @@ def test_bad_input_is_one_sentence(any_model: LanguageModel) -> None:
     ]
     if any_model.max_residues is not None:
         longest = (residues * any_model.max_residues)[: any_model.max_residues]
-        assert any_model.prepare(longest).wild_type().shape == (len(longest), len(any_model.letters))
+        letters = any_model.letters_of(longest)
+        assert any_model.prepare(longest).wild_type().shape == (len(longest), len(letters))
         cases.append((lambda: any_model.encode(longest + A), SequenceError))
     for call, kind in cases:
         with pytest.raises(kind) as failure:
@@ -372,7 +390,7 @@ def test_a_letter_that_is_none_is_named_with_its_place(model: Any) -> None:
 def test_no_row_at_all(any_model: LanguageModel) -> None:
     residues = residues_of(any_model)
     rows = any_model.prepare(residues).rows([])
-    assert rows.shape == (0, len(residues), len(any_model.letters))
+    assert rows.shape == (0, len(residues), len(any_model.letters_of(residues)))
     assert rows.dtype == np.float32
 
 

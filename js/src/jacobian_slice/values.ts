@@ -43,13 +43,24 @@ export function rearrange(values: ArrayLike<number>, stride: number, rows: numbe
   return Float32Array.from(rows.flatMap((row) => columns.map((column) => values[row * stride + column]!)));
 }
 
-/** Take off the mean of each row, unless there is one letter only. */
+/** The mean of a row without what is NaN. */
+function meanOf(values: Float32Array, start: number, columns: number): number {
+  let [sum, count] = [0, 0];
+  for (let c = 0; c < columns; c++) {
+    const value = values[start + c]!;
+    if (Number.isNaN(value)) continue;
+    sum += value;
+    count++;
+  }
+  return sum / Math.max(count, 1);
+}
+
+/** Take off the mean of each row, unless there is one letter only; NaN is a letter that the residue cannot have. */
 function centreRows(values: Float32Array, columns: number): Float32Array {
   if (columns < 2) return values;
   for (let start = 0; start < values.length; start += columns) {
-    let sum = 0;
-    for (let c = 0; c < columns; c++) sum += values[start + c]!;
-    for (let c = 0; c < columns; c++) values[start + c]! -= sum / columns;
+    const mean = meanOf(values, start, columns);
+    for (let c = 0; c < columns; c++) values[start + c]! -= mean;
   }
   return values;
 }
@@ -100,9 +111,12 @@ export function profileValues(values: Float32Array, columns: number, column: num
   const length = values.length / columns;
   if (column >= 0) return Float32Array.from({ length }, (_, j) => values[j * columns + column]!);
   return Float32Array.from({ length }, (_, j) => {
-    let [sum, squares] = [0, 0];
-    for (let b = 0; b < columns; b++) sum += values[j * columns + b]!;
-    for (let b = 0; b < columns; b++) squares += (values[j * columns + b]! - sum / columns) ** 2;
+    const mean = meanOf(values, j * columns, columns);
+    let squares = 0;
+    for (let b = 0; b < columns; b++) {
+      const value = values[j * columns + b]!;
+      if (!Number.isNaN(value)) squares += (value - mean) ** 2;
+    }
     return Math.sqrt(squares);
   });
 }

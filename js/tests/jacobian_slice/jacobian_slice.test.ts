@@ -68,6 +68,13 @@ test("a profile is one letter's column, or the norm with the mean taken off", ()
   near(profileValues(values, 3, -1), [Math.sqrt(4 + 1 + 9), Math.sqrt(4 + 1 + 1)]);
 });
 
+test("letters that a residue cannot have do not count", () => {
+  // Two residues, each with two of three letters.
+  const planes = [1, 3, NaN, NaN, 2, 6, 0, 0, NaN, NaN, 1, 1];
+  near(rowValues(planes, [2, 2, 3], "centred", [0, 1], 2).filter((value) => !Number.isNaN(value)), [-1, 1, -2, 2]);
+  near(profileValues(Float32Array.from(planes.slice(0, 6)), 3, -1), [Math.SQRT2, Math.sqrt(8)]);
+});
+
 test("the substituted residue itself sets no scale and is not the strongest", () => {
   const values = [1, -2, 50, 60, 3, NaN];
   assert.equal(chainLimit(values, 2, 1, 100), 3);

@@ -180,7 +180,12 @@ class JacobianAccessor:
         row = J.sel(pos_in=pos, aa_in=letter).load()
         if read is not None:
             return row.sel(aa_out=read)
-        centred = row - row.mean("aa_out")
+        known = labels.alphabets(J)
+        if known is None:
+            centred = row - row.mean("aa_out")
+        else:
+            possible = xr.DataArray(known.allowed_out, dims=("pos_out", "aa_out"))
+            centred = (row - row.where(possible).mean("aa_out")).where(possible, 0.0)
         norm = (centred**2).sum("aa_out", skipna=False) ** 0.5
         return norm.rename("profile").assign_attrs(labels.provenance(J))
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from catjac_widgets.block_math.alphabets import Alphabets
 from catjac_widgets.errors import JacobianError, MaskError
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 from catjac_widgets.proteins.coordinates import AXES, RESIDUE_LABELS, says_residues, sequence_along
 from catjac_widgets.proteins.masks import Mask
+from catjac_widgets.proteins.reading import STRANDS_ATTRIBUTE
 from catjac_widgets.proteins.sequences import CHAIN_NAMES, Chain, Sequence
 
 _WHAT_WAS_COMPUTED = (
@@ -29,6 +31,8 @@ _WHAT_WAS_COMPUTED = (
     "one_sided",
     "storage",
     "strands",
+    STRANDS_ATTRIBUTE,
+    "alphabets",
     "apc",
 )
 
@@ -109,6 +113,33 @@ def positions(J: xr.DataArray, axis: str) -> np.ndarray:
     if len(np.unique(values)) != len(values):
         raise JacobianError(f"Some positions occur twice along {axis}; give each position once.")
     return values
+
+
+def alphabets(J: xr.DataArray, inputs: list[str] | None = None) -> Alphabets | None:
+    """Tell which letters residues may have, where J is over several alphabets; None where it is over one.
+
+    Parameters
+    ----------
+    inputs
+        The letters put in, in another order than J's own.
+
+    Raises
+    ------
+    JacobianError
+        If the residues, which tell that, are not known any more.
+    """
+    told = str(J.attrs.get("alphabets", "")).split()
+    if len(told) < 2:
+        return None
+    gone = [name for name in ("wild_type_in", "wild_type_out") if name not in J.coords]
+    if gone:
+        raise JacobianError(
+            f"Which letters a residue may have follows from its own, and the coordinate {' and '.join(gone)} "
+            "is gone; keep it."
+        )
+    residues = [[str(letter) for letter in J[f"wild_type_{side}"].values] for side in ("in", "out")]
+    put = letters(J, "aa_in") if inputs is None else inputs
+    return Alphabets.of(told, (residues[0], put), (residues[1], letters(J, "aa_out")))
 
 
 def rows_present(J: xr.DataArray) -> np.ndarray:
@@ -228,14 +259,17 @@ def sequence_of(labelled: xr.DataArray | xr.Dataset) -> Sequence:
     """
     for side in ("out", "i", ""):
         if says_residues(labelled, side):
-            return sequence_along(labelled, side)
+            found = sequence_along(labelled, side)
+            strands = str(labelled.attrs.get(STRANDS_ATTRIBUTE, ""))
+            return found.on_strands(strands) if len(strands) == len(found.chains) else found
     text = labelled.attrs.get("sequence")
     if text:
         parts = str(text).split(":")
-        return Sequence(
+        made = Sequence(
             tuple(Chain(CHAIN_NAMES[k], part) for k, part in enumerate(parts)),
             str(labelled.attrs.get("sequence_name", "")),
         )
+        return made.on_strands(str(labelled.attrs.get(STRANDS_ATTRIBUTE, "")))
     raise JacobianError(
         "The array no longer says which residues it is about (coordinates chain_…, number_…, wild_type_… "
         "are gone); "

@@ -72,7 +72,9 @@ def sensitivity(J: xr.DataArray, *, allow_partial: bool = False) -> xr.Dataset:
         logits = J["wild_type_logits"].transpose("pos_out", "aa_out").values
         H = entropy(log_softmax(logits))
         made["entropy"] = ("pos", H, {"units": "nats"})
-        made["conservation"] = ("pos", np.log(logits.shape[-1]) - H, {"units": "nats"})
+        known = labels.alphabets(J)
+        size = logits.shape[-1] if known is None else known.allowed_out.sum(axis=1)
+        made["conservation"] = ("pos", np.log(size) - H, {"units": "nats"})
     return made
 
 
@@ -121,6 +123,11 @@ def epistasis(J: xr.DataArray) -> xr.DataArray:
         inputs = _wild_type_letters(J, "in")
         made = against_wild_type - against_wild_type.sel(aa_in=inputs).drop_vars("aa_in")
     made = made.transpose(*AXES).assign_coords(J.coords)
+    known = labels.alphabets(J)
+    if known is not None:
+        # Letters of another alphabet than a residue's own have no odds there.
+        possible = xr.DataArray(known.allowed_out, dims=("pos_out", "aa_out"))
+        made = made.where(possible | made.isnull(), 0.0)
     made.attrs = {**labels.provenance(J), "kind": "epistasis"}
     return made.rename("epistasis")
 

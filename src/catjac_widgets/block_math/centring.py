@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
+from catjac_widgets.block_math.alphabets import Alphabets
+
 #: The letter axes of a row, in the order in which stored block norms were always centred.
 LETTERS_OF_ROW = (2, 0)
 
@@ -44,12 +46,17 @@ def block_norms(row: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("ajb,ajb->j", row, row, dtype=np.float64))
 
 
-def letter_centred_norms(row: np.ndarray) -> np.ndarray:
+def letter_centred_norms(row: np.ndarray, alphabets: Alphabets | None = None) -> np.ndarray:
     """Frobenius norm of each block of a row, centred over its letters: (A_in, L, A_out) to float64 (L,).
 
-    Letter axes of length 1 (the fast variant) are not centred.
+    Letter axes of length 1 (the fast variant) are not centred; with alphabets, each is by itself.
     """
-    return block_norms(centred(row, LETTERS_OF_ROW))
+    return block_norms(centred_row(row, LETTERS_OF_ROW, alphabets))
+
+
+def centred_row(row: np.ndarray, axes: Sequence[int], alphabets: Alphabets | None = None) -> np.ndarray:
+    """Centre a row (A_in, L, A_out) over some of its axes, see `centred` and `Alphabets.centred_row`."""
+    return centred(row, axes) if alphabets is None else alphabets.centred_row(row, axes)
 
 
 class PositionMeans:
@@ -107,6 +114,8 @@ class BlockCentring:
     each
         Gives (index, row) for all rows, float64 (A_in, columns, A_out); called where position means are
         needed.
+    alphabets
+        Of these rows and columns, where there are several.
 
     Attributes
     ----------
@@ -122,7 +131,9 @@ class BlockCentring:
         shape: tuple[int, int, int, int],
         axes: Collection[int],
         each: Callable[[], Iterable[tuple[int, np.ndarray]]],
+        alphabets: Alphabets | None = None,
     ) -> None:
+        self._alphabets = alphabets
         n, inputs, columns, outputs = shape
         self.letters_in = 1 in axes and inputs > 1
         self.letters_out = 3 in axes and outputs > 1
@@ -137,11 +148,19 @@ class BlockCentring:
             means.add(index, row)
         # Letters are centred last: the mean of centred rows is the mean row, centred.
         if over_rows:
-            self.over_inputs = self._centre_letters(means.over_inputs().transpose(1, 0, 2))
+            mean = means.over_inputs().transpose(1, 0, 2)
+            if alphabets is not None:
+                mean = mean * alphabets.weights_in[:, None]
+            self.over_inputs = self._centre_letters(mean)
         if over_columns:
-            self.over_outputs = self._centre_letters(means.over_outputs)
+            mean = means.over_outputs
+            if alphabets is not None:
+                mean = mean * alphabets.weights_out
+            self.over_outputs = self._centre_letters(mean)
         if self.over_inputs is not None and self.over_outputs is not None:
             self._of_all = self.over_outputs.mean(axis=0)
+            if alphabets is not None:
+                self._of_all = self._of_all * alphabets.weights_in[:, None]
 
     def centre(self, blocks: np.ndarray, index: int) -> np.ndarray:
         """Centre the blocks (columns, A_in, A_out) of row `index`."""
@@ -152,15 +171,24 @@ class BlockCentring:
             blocks = blocks - self.over_outputs[index]
         if self._of_all is not None:
             blocks = blocks + self._of_all
+        if self._alphabets is not None:
+            blocks = blocks * self._alphabets.blocks(index, slice(None))
         return blocks
 
     def _centre_letters(self, blocks: np.ndarray) -> np.ndarray:
+        if self._alphabets is not None:
+            made = blocks.copy()
+            if self.letters_in:
+                self._alphabets.centre_in(made, 1)
+            if self.letters_out:
+                self._alphabets.centre_out(made, 2)
+            return made
         axes = [1] * self.letters_in + [2] * self.letters_out
         # A copy would be summed in another order.
         return centred(blocks, axes) if axes else blocks
 
 
-def centre_in_place(values: np.ndarray, axes: Collection[int]) -> None:
+def centre_in_place(values: np.ndarray, axes: Collection[int], alphabets: Alphabets | None = None) -> None:
     """Subtract the means over `axes` from a Jacobian, row by row; sums are float64.
 
     Parameters
@@ -169,6 +197,8 @@ def centre_in_place(values: np.ndarray, axes: Collection[int]) -> None:
         (n, A_in, L, A_out), float; changed. Rows that are NaN stay so and do not enter the means over rows.
     axes
         Any of 0 … 3.
+    alphabets
+        Where there are several; each pair is then centred by itself.
     """
     mean_row = np.zeros(values.shape[1:])
     if 0 in axes:
@@ -179,6 +209,12 @@ def centre_in_place(values: np.ndarray, axes: Collection[int]) -> None:
             number += there
         with np.errstate(invalid="ignore"):
             mean_row /= number
+    if alphabets is not None:
+        mean_row *= alphabets.weights_in[:, None, None]
+        for index, row in enumerate(values):
+            made = (row - mean_row) * alphabets.blocks(index, slice(None)).transpose(1, 0, 2)
+            row[...] = alphabets.centred_row(made, [axis - 1 for axis in (1, 2, 3) if axis in axes])
+        return
     for row in values:
         made = row - mean_row
         for axis in (1, 2, 3):

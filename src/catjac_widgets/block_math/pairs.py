@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from catjac_widgets.block_math.alphabets import Alphabets
+
 #: Rows held at a time where they are read from elsewhere.
 HELD_BYTES = 128 * 2**20
 
@@ -25,6 +27,7 @@ def paired_norms(
     letters_in: bool,
     letters_out: bool,
     held: int,
+    alphabets: Alphabets | None = None,
 ) -> Iterator[None]:
     """Fill a map with the norms of J's blocks, centred and averaged with their transposes.
 
@@ -44,6 +47,8 @@ def paired_norms(
         Whether the mean over the input and the output letters is subtracted.
     held
         How many rows `read` may be asked for at a time, and half as many again.
+    alphabets
+        Of the n residues, where there are several.
     """
     n = len(norms)
     passing = max(1, min(_TILE, held // 2))
@@ -62,10 +67,13 @@ def paired_norms(
                     there[:, :, rows].transpose(2, 0, 3, 1),
                     letters_in,
                     letters_out,
+                    alphabets,
                 )
                 if shift is not None:
                     both -= shift[columns]
                     both -= shift[rows].transpose(0, 2, 1)[:, None]
+                if alphabets is not None:
+                    both *= alphabets.blocks(rows, columns)
                 found = 0.5 * np.sqrt(np.einsum("ijab,ijab->ij", both, both))
                 norms[rows, columns] = found
                 norms[columns, rows] = found.T
@@ -82,7 +90,9 @@ def symmetrise_in_place(values: np.ndarray) -> None:
             values[columns, :, rows] = mean.transpose(2, 3, 0, 1)
 
 
-def position_shift(over_rows: np.ndarray | None, over_columns: np.ndarray | None) -> np.ndarray | None:
+def position_shift(
+    over_rows: np.ndarray | None, over_columns: np.ndarray | None, alphabets: Alphabets | None = None
+) -> np.ndarray | None:
     """Combine position means to what is subtracted from S_ij = X_ij + X_jiᵀ for j, and turned for i.
 
     Centring takes c_j + r_i − m from block (i, j), where c is the mean over input positions, r that over
@@ -92,6 +102,8 @@ def position_shift(over_rows: np.ndarray | None, over_columns: np.ndarray | None
     ----------
     over_rows, over_columns
         c and r, each (n, A, A), of J centred over its letters; None where those positions are not centred.
+    alphabets
+        Of the n residues, where there are several.
 
     Returns
     -------
@@ -103,12 +115,30 @@ def position_shift(over_rows: np.ndarray | None, over_columns: np.ndarray | None
     if over_columns is None:
         return over_rows
     turned = over_columns.transpose(0, 2, 1)
-    return turned if over_rows is None else over_rows + turned - over_rows.mean(axis=0)
+    if over_rows is None:
+        return turned
+    mean = over_rows.mean(axis=0)
+    return over_rows + turned - (mean if alphabets is None else mean * alphabets.weights_out)
 
 
-def _sum_of_centred(forward: np.ndarray, back: np.ndarray, letters_in: bool, letters_out: bool) -> np.ndarray:
+def _sum_of_centred(
+    forward: np.ndarray,
+    back: np.ndarray,
+    letters_in: bool,
+    letters_out: bool,
+    alphabets: Alphabets | None,
+) -> np.ndarray:
     """Centre both (i, j, A, A) over their letters, those of `back` being turned, and add them; float64."""
     both = np.array(forward, dtype=np.float64, order="C")
+    if alphabets is not None:
+        # The letters of both sides are the same, and in the same order.
+        back = np.array(back, dtype=np.float64, order="C")
+        for values, axes in ((both, (2, 3)), (back, (3, 2))):
+            for axis, wanted in zip(axes, (letters_in, letters_out), strict=True):
+                if wanted:
+                    alphabets.centre_out(values, axis)
+        both += back
+        return both
     if letters_in == letters_out:
         both += back
         for axis in (2, 3) if letters_in else ():

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from catjac_widgets.block_math import pairs as block_pairs
+from catjac_widgets.block_math.alphabets import Alphabets
 from catjac_widgets.block_math.centring import (
     LETTERS_OF_ROW,
     PositionMeans,
     block_norms,
-    centred,
+    centred_row,
     letter_centred_norms,
 )
 from catjac_widgets.block_math.maps import average_product_corrected, zero_diagonal
@@ -55,6 +56,8 @@ class Accumulator:
         over letters alone, each pair's two added.
     apc
         Whether the map is corrected by the average product.
+    alphabets
+        Of the L residues, where there are several.
 
     Attributes
     ----------
@@ -72,10 +75,11 @@ class Accumulator:
         *,
         one_sided: bool = False,
         apc: bool = True,
+        alphabets: Alphabets | None = None,
     ) -> None:
         length = row_shape[1]
         self.row_shape, self.masked, self.dtype, self._one_sided = row_shape, masked, dtype, one_sided
-        self._apc = apc
+        self._apc, self._alphabets = apc, alphabets
         self.visible = np.flatnonzero(~masked)
         self._seen = np.zeros(length, dtype=bool)
         self._block_norms = np.full((length, length), np.nan, dtype=dtype)
@@ -92,7 +96,7 @@ class Accumulator:
             return
         self._seen[index] = True
         self._means.add(index, row)
-        self._block_norms[index] = letter_centred_norms(row)
+        self._block_norms[index] = letter_centred_norms(row, self._alphabets)
 
     def norms(self, index: int) -> np.ndarray | None:
         """Norms (L,) of the blocks of a row that has come, centred over its letters; None of another."""
@@ -121,25 +125,30 @@ class Accumulator:
         mean_over_pos_in[:, self.masked] = np.nan
         norms: np.ndarray = np.zeros((len(visible), len(visible)))
         square = a_in == a_out > 1
+        own = None if self._alphabets is None else self._alphabets.at(visible, visible)
         if self._one_sided:
             found = self._block_norms[np.ix_(visible, visible)].astype(np.float64)
             norms = found + found.T
         elif square:
-            c = centred(mean_over_pos_in[:, visible], LETTERS_OF_ROW).transpose(1, 0, 2)
-            r = centred(mean_over_pos_out[visible].transpose(1, 0, 2), LETTERS_OF_ROW).transpose(1, 0, 2)
+            c, r = mean_over_pos_in[:, visible], mean_over_pos_out[visible].transpose(1, 0, 2)
+            if own is not None:
+                c, r = c * own.weights_in[:, None, None], r * own.weights_out
+            c, r = (centred_row(each, LETTERS_OF_ROW, own).transpose(1, 0, 2) for each in (c, r))
             yield from paired_norms(
                 norms,
                 lambda first, last: self._rows(read, first, last),
-                position_shift(c, r),
+                position_shift(c, r, own),
                 letters_in=True,
                 letters_out=True,
                 held=max(1, block_pairs.HELD_BYTES // (a_in * length * a_out * self.dtype.itemsize)),
+                alphabets=own,
             )
         else:
             # The mean of rows centred over their own three axes is the mean row, centred likewise.
-            mean_row = centred(mean_over_pos_in[:, visible], _AXES_OF_ROW)
+            mean_row = centred_row(mean_over_pos_in[:, visible], _AXES_OF_ROW, own)
             for k, index in enumerate(visible):
-                norms[k] = block_norms(centred(read(int(index))[:, visible], _AXES_OF_ROW) - mean_row)
+                row = read(int(index))[:, visible]
+                norms[k] = block_norms(centred_row(row, _AXES_OF_ROW, own) - mean_row)
                 yield None
             norms = 0.5 * (norms + norms.T)
         contacts = np.full((length, length), np.nan, dtype=self.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 from catjac_widgets._version import __version__
 from catjac_widgets.engine.rounding import largest_error
 from catjac_widgets.proteins.coordinates import AXES, residue_coordinates
+from catjac_widgets.proteins.reading import STRANDS_ATTRIBUTE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,6 +106,8 @@ def _request_attributes(plan: Plan) -> dict[str, Any]:
         "package_version": __version__,
         "key": plan.key,
         **({"one_sided": "left to right"} if plan.causal else {}),
+        **({STRANDS_ATTRIBUTE: plan.sequence.strands} if plan.sequence.strands else {}),
+        **({"alphabets": " ".join(plan.alphabets)} if plan.alphabets else {}),
         **({} if bits is None else {"storage": f"rows rounded to {bits} bits", "storage_bits": bits}),
         **dict(plan.attributes),
     }

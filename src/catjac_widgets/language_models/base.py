@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from catjac_widgets.errors import UsageError
+from catjac_widgets.language_models.alphabets import letters_at, letters_of
 from catjac_widgets.language_models.runners import (
     EncodedRunner,
     Launched,
@@ -121,6 +122,12 @@ class LanguageModel(ABC):
         What its Jacobians say of it beside its name, as pairs of texts. It follows from the fingerprint.
     tokens_per_residue
         How many tokens it runs for each residue: as many as rows where it reads an alignment.
+    alphabets
+        Where `letters` are those of several alphabets, of which each residue has one: these, one after the
+        other. () where there is one alphabet.
+    strands
+        Whether it reads a token before each chain that says on which strand it lies. `encode` takes it as
+        "+" or "-" among the residues.
     """
 
     name: str
@@ -132,6 +139,8 @@ class LanguageModel(ABC):
     has_mask_token: bool = True
     attributes: tuple[tuple[str, str], ...] = ()
     tokens_per_residue: int = 1
+    alphabets: tuple[str, ...] = ()
+    strands: bool = False
 
     @property
     @abstractmethod
@@ -176,6 +185,22 @@ class LanguageModel(ABC):
     @abstractmethod
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits of equally long sequences, (B, T) to (B, L, A): residue rows and letter columns only."""
+
+    def letters_of(self, residues: str) -> str:
+        """Letters of the alphabets that a sequence has: of all `letters`, those that its logits tell."""
+        return letters_of(residues, self.letters, self.alphabets)
+
+    def letters_at(self, residue: str) -> str:
+        """Letters that may be put in place of a residue."""
+        return letters_at(residue, self.letters, self.alphabets)
+
+    def residue_logits(self, residues: str, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits of `tokens`, made of a sequence or mutants of it: (B, T) to (B, L, A).
+
+        The letters are `letters_of` that sequence. Where these are of several alphabets, the logits of those
+        that a residue cannot be are the same number for all inputs, so low that their probability is 0.
+        """
+        return self.logits(tokens)
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """Make a runner for substitutions of one sequence under one mask.

@@ -27,7 +27,7 @@ class ModelIdentity:
         The numerics in which its Jacobians can be computed, the preferred first.
     unseen
         See `LanguageModel.unseen`.
-    length, causal, has_mask_token, attributes
+    length, causal, has_mask_token, attributes, alphabets, strands
         See `LanguageModel`.
     """
 
@@ -42,6 +42,8 @@ class ModelIdentity:
     causal: bool = False
     has_mask_token: bool = True
     attributes: tuple[tuple[str, str], ...] = ()
+    alphabets: tuple[str, ...] = ()
+    strands: bool = False
 
 
 def identity_of(model: LanguageModel) -> ModelIdentity:
@@ -58,6 +60,8 @@ def identity_of(model: LanguageModel) -> ModelIdentity:
         model.causal,
         model.has_mask_token,
         model.attributes,
+        model.alphabets,
+        model.strands,
     )
 
 

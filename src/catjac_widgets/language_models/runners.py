@@ -28,7 +28,7 @@ class Runner(Protocol):
     """A model made ready for one sequence and one mask."""
 
     def wild_type(self) -> np.ndarray:
-        """Logits of the unchanged input, float32 (or float64), shape (L, A)."""
+        """Logits of the unchanged input, float32 (or float64), (L, A), see `LanguageModel.letters_of`."""
         ...
 
     def rows(self, substitutions: list[Substitution]) -> np.ndarray:
@@ -80,15 +80,22 @@ class Encodes(Protocol):
     """What `EncodedRunner` needs of a model."""
 
     name: str
-    letters: str
     causal: bool
 
     def encode(self, residues: str, mask: Mask | None = None) -> torch.Tensor:
         """See `LanguageModel.encode`."""
         ...
 
-    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        """See `LanguageModel.logits`."""
+    def letters_of(self, residues: str) -> str:
+        """See `LanguageModel.letters_of`."""
+        ...
+
+    def letters_at(self, residue: str) -> str:
+        """See `LanguageModel.letters_at`."""
+        ...
+
+    def residue_logits(self, residues: str, tokens: torch.Tensor) -> torch.Tensor:
+        """See `LanguageModel.residue_logits`."""
         ...
 
 
@@ -98,7 +105,7 @@ class EncodedRunner:
     Parameters
     ----------
     model
-        What runs them; only its letters can be put anywhere.
+        What runs them; only letters of a residue's own alphabet can be put in its place.
     residues, mask
         The input.
     dtype
@@ -120,7 +127,8 @@ class EncodedRunner:
     def rows(self, substitutions: list[Substitution]) -> np.ndarray:
         """See `Runner`."""
         if not substitutions:
-            return np.empty((0, len(self._residues), len(self._model.letters)), dtype=self._dtype)
+            letters = self._model.letters_of(self._residues)
+            return np.empty((0, len(self._residues), len(letters)), dtype=self._dtype)
         inputs = [self._encoded(change) for change in substitutions]
         if self._model.causal and all(change.position == len(self._residues) - 1 for change in substitutions):
             # Nothing is read after the last residue.
@@ -129,8 +137,10 @@ class EncodedRunner:
 
     def _encoded(self, change: Substitution) -> torch.Tensor:
         """Tokens of the input with a substitution made; a hidden residue shows then."""
-        check_substitution(change, self._residues, self._model.letters, self._model.name)
         k = change.position
+        # Those of its alphabet; of a residue that is not there, nothing is said of letters.
+        own = self._model.letters_at(self._residues[k] if 0 <= k < len(self._residues) else "")
+        check_substitution(change, self._residues, own, self._model.name)
         hidden = self._hidden
         residues = self._residues
         if change.letter == MASK_LETTER:
@@ -147,7 +157,7 @@ class EncodedRunner:
     def _logits(self, inputs: list[torch.Tensor]) -> np.ndarray:
         import torch
 
-        found = self._model.logits(torch.stack(inputs))
+        found = self._model.residue_logits(self._residues, torch.stack(inputs))
         return found.detach().to("cpu", getattr(torch, self._dtype)).numpy()
 
 

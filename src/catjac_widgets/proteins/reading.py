@@ -11,8 +11,18 @@ from typing import Any
 from catjac_widgets.errors import SequenceError
 from catjac_widgets.input_files import megabytes, read_file, shown, user_path
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, RNA_LETTERS, upper_case
-from catjac_widgets.proteins.sequences import CHAIN_NAMES, MOST_RESIDUES, Chain, Sequence
-from catjac_widgets.proteins.spec import LARGEST_FASTA, collection_reader, file_reader, nearest, parse
+from catjac_widgets.proteins.sequences import CHAIN_NAMES, MOST_RESIDUES, STRANDS, Chain, Sequence
+from catjac_widgets.proteins.spec import (
+    LARGEST_FASTA,
+    STRAND_TOKEN,
+    collection_reader,
+    file_reader,
+    nearest,
+    parse,
+)
+
+#: The attribute of an array that says on which strand each chain is, where that was given.
+STRANDS_ATTRIBUTE = "element_strands"
 
 #: Lines of FASTA that are read at most: every record is some hundred bytes of memory, however short.
 _MOST_LINES = 2 * 10**6
@@ -46,7 +56,9 @@ def as_sequence(
     """Read one sequence from whatever names a protein.
 
     Spaces, digits as in GenBank listings, line breaks, lower case and a `*` at the end are forgiven; any
-    other letter that is not in `letters` is refused with its position.
+    other letter that is not in `letters` is refused with its position. Elements of a genome may stand behind
+    their strands, "<+>MALT<->aattt": each is a chain, and case is kept, since nucleotides are written in
+    lower case there. It is kept, too, where lower-case letters are among `letters`.
 
     Parameters
     ----------
@@ -125,7 +137,7 @@ def read_residues(text: str, *, name: str = "", letters: str | None = None) -> S
     SequenceError
         Empty text, several records, or a residue that is not one of `letters`.
     """
-    found = _one_of(list(read_fasta(text)), None, "The FASTA text")
+    found = _one_of(list(read_fasta(text, keep_case=_has_lower(letters))), None, "The FASTA text")
     allowed = letters or (RNA_LETTERS if _is_rna(found.residues) else ESM_LETTERS)
     return Sequence(found.chains, name or found.name).check(allowed)
 
@@ -161,14 +173,16 @@ def _find(
     """Find what is meant, letters not checked; and whether it was a sequence already."""
     if isinstance(what, Sequence):
         return Protein(what), True
+    keep_case = _has_lower(letters)
     if isinstance(what, Path):
-        return _read_file(what, chain, record), False
+        return _read_file(what, chain, record, keep_case), False
     if isinstance(what, str):
         spec = parse(what, _every_letter(letters, unknown))
         if spec.kind == "file":
-            return _read_file(user_path(spec.text), chain, record), False
+            return _read_file(user_path(spec.text), chain, record, keep_case), False
         if spec.kind in ("residues", "fasta"):
-            return Protein(_one_of(list(read_fasta(spec.text)), record, "The FASTA text")), False
+            records = list(read_fasta(spec.text, keep_case=keep_case))
+            return Protein(_one_of(records, record, "The FASTA text")), False
         found = collection_reader(spec.kind)(spec.text, chain)
         return Protein(found.sequence, found.structure), False
     own = getattr(what, "sequence", None)
@@ -178,19 +192,21 @@ def _find(
     attributes = getattr(what, "attrs", None)
     if isinstance(attributes, Mapping) and "sequence" in attributes:  # a Jacobian, or a map made from one
         text, title = str(attributes["sequence"]), str(attributes.get("sequence_name", ""))
-        return Protein(replace(_one_of(list(read_fasta(text)), None, "The attribute"), name=title)), True
+        # As we wrote it: where case counts, it is there.
+        made = _one_of(list(read_fasta(text, keep_case=True)), None, "The attribute")
+        return Protein(replace(made.on_strands(str(attributes.get(STRANDS_ATTRIBUTE, ""))), name=title)), True
     raise SequenceError(
         "A protein is residues, FASTA text, a path, a name such as pdb:1UBQ, a catjac Sequence, an example "
         f"or a structure, not {type(what).__name__}; give one of these."
     )
 
 
-def _read_file(path: Path, chain: str | None, record: str | None) -> Protein:
+def _read_file(path: Path, chain: str | None, record: str | None, keep_case: bool) -> Protein:
     reader = file_reader(path)
     if reader is not None:
         found = reader(path, chain)
         return Protein(found.sequence, found.structure)
-    return Protein(_one_of(list(read_fasta(path)), record, path.name))
+    return Protein(_one_of(list(read_fasta(path, keep_case=keep_case)), record, path.name))
 
 
 def _one_of(records: list[Sequence], record: str | None, source: str) -> Sequence:
@@ -218,22 +234,30 @@ def _every_letter(letters: str | None, unknown: Mapping[str, str] | None) -> str
     return (letters or ESM_LETTERS + RNA_LETTERS) + upper_case("".join(unknown or ()))
 
 
+def _has_lower(letters: str | None) -> bool:
+    """Whether lower case tells letters apart."""
+    return letters is not None and letters != upper_case(letters)
+
+
 def _is_rna(residues: str) -> bool:
     return "U" in residues and set(residues) <= set(RNA_LETTERS)
 
 
-def read_fasta(what: str | Path) -> Iterator[Sequence]:
+def read_fasta(what: str | Path, *, keep_case: bool = False) -> Iterator[Sequence]:
     """Read FASTA records, or one bare sequence, from a text or a file; letters are not checked yet.
 
     Parameters
     ----------
     what
         A text, pasted as it is, or the `pathlib.Path` of a file (also ``.gz``).
+    keep_case
+        Whether lower case stays as it is. It does in any case where strands are given.
 
     Yields
     ------
     Sequence
-        One a record, upper case, named by the first word of its header; chains A, B, … where ":" divides it.
+        One a record, upper case, named by the first word of its header; chains A, B, … where ":" or a strand
+        (<+>, <->) divides it.
 
     Raises
     ------
@@ -257,7 +281,7 @@ def read_fasta(what: str | Path) -> Iterator[Sequence]:
     for line in map(str.strip, lines):
         if line.startswith(">"):
             if header is not None:
-                yield _record(header, body)
+                yield _record(header, body, keep_case)
             elif body:
                 raise SequenceError(
                     f"There are residues before the first '>' header in {source}; remove them."
@@ -267,7 +291,7 @@ def read_fasta(what: str | Path) -> Iterator[Sequence]:
             body.append(line)
     if header is None and not body:
         raise SequenceError(f"There is nothing in {source}; give at least two residues.")
-    yield _record(header or "", body)
+    yield _record(header or "", body, keep_case)
 
 
 def _text_of(path: Path) -> str:
@@ -281,21 +305,30 @@ def _text_of(path: Path) -> str:
         ) from error
 
 
-def _record(header: str, lines: Iterable[str]) -> Sequence:
+def _record(header: str, lines: Iterable[str], keep_case: bool) -> Sequence:
     name = header.split()[0] if header else ""
     # Digits and blanks come with listings pasted from databases.
     body = "".join(lines)
-    body = upper_case(re.sub(r"[\s0-9]", "", body))
+    body = re.sub(r"[\s0-9]", "", body)
+    marked = STRAND_TOKEN.search(body) is not None
+    if marked:
+        # A strand divides elements as ":" does, which may stand there as well.
+        body = re.sub(r"^:|:(?=:)", "", STRAND_TOKEN.sub(r":\1", body))
+    elif not keep_case:
+        body = upper_case(body)
     if len(body) > MOST_RESIDUES:
         raise SequenceError(
             f"The record {shown(name)!r} has {len(body):,} letters, more than the {MOST_RESIDUES:,} residues "
             "that are read; give the domain that you mean."
         )
     parts = [part.removesuffix("*") for part in body.split(":")]
+    strands = [part[:1] if marked and part[:1] in STRANDS else "" for part in parts]
+    parts = [part[len(strand) :] for part, strand in zip(parts, strands, strict=True)]
     if not any(parts):
         raise SequenceError(
             f"The record {shown(name)!r} has no residues." if name else "The sequence is empty."
         )
     if len(parts) > len(CHAIN_NAMES):
         raise SequenceError(f"{len(parts)} chains are more than the {len(CHAIN_NAMES)} that can be named.")
-    return Sequence(tuple(Chain(CHAIN_NAMES[k], part) for k, part in enumerate(parts)), name)
+    chains = (Chain(CHAIN_NAMES[k], part, strand=strands[k]) for k, part in enumerate(parts))
+    return Sequence(tuple(chains), name)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from catjac_widgets.errors import SequenceError
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, upper_case
+
+#: Strands of DNA on which an element may lie, as written before it: <+> and <->.
+STRANDS = "+-"
 
 CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -36,13 +39,19 @@ class Chain:
         One letter a residue.
     numbers
         One text a residue, insertion codes included ("52", "52A"); 1 … L by default.
+    strand
+        "+" or "-" where it is known on which strand of DNA the chain is encoded, "" otherwise. Genomic models
+        are told.
     """
 
     name: str
     residues: str
     numbers: tuple[str, ...] = ()
+    strand: str = ""
 
     def __post_init__(self) -> None:
+        if self.strand and self.strand not in STRANDS:
+            raise SequenceError(f"Chain {self.name} is on the strand {self.strand!r}; give '+' or '-'.")
         if not self.numbers:
             object.__setattr__(self, "numbers", _counted(len(self.residues)))
         if len(self.numbers) != len(self.residues):
@@ -75,6 +84,31 @@ class Sequence:
 
     def __str__(self) -> str:
         return ":".join(chain.residues for chain in self.chains)
+
+    @property
+    def strands(self) -> str:
+        """One of "+" and "-" a chain, "+" where it was given for others only; "" where none was given."""
+        if not any(chain.strand for chain in self.chains):
+            return ""
+        return "".join(chain.strand or STRANDS[0] for chain in self.chains)
+
+    def on_strands(self, strands: str) -> Sequence:
+        """Return the sequence with one of "+" and "-" a chain; with "", no strand is said.
+
+        Raises
+        ------
+        SequenceError
+            If they are not one a chain.
+        """
+        if strands and len(strands) != len(self.chains):
+            raise SequenceError(
+                f"{len(self.chains)} chains have no {len(strands)} strands; give one a chain."
+            )
+        given = strands or [""] * len(self.chains)
+        if [chain.strand for chain in self.chains] == list(given):
+            return self
+        chains = (replace(chain, strand=each) for chain, each in zip(self.chains, given, strict=True))
+        return Sequence(tuple(chains), self.name)
 
     @property
     def positions(self) -> np.ndarray:
@@ -122,7 +156,9 @@ class Sequence:
         """
         if not self.chains or not len(self):
             raise SequenceError("The sequence is empty; give at least two residues.")
-        table = {upper_case(key): upper_case(value) for key, value in (unknown or {}).items()}
+        # Where case tells letters apart it counts here, too.
+        written = upper_case if letters == upper_case(letters) else str
+        table = {written(key): written(value) for key, value in (unknown or {}).items()}
         for key, value in table.items():
             if len(key) != 1 or len(value) != 1 or value not in letters:
                 raise SequenceError(
@@ -142,7 +178,7 @@ class Sequence:
                         f"residue {index + 1}{where} is {letter!r}; only {', '.join(sorted(letters))} are "
                         f"allowed (to replace it, pass unknown={{{letter!r}: 'A'}})."
                     )
-            checked.append(Chain(chain.name, residues, chain.numbers))
+            checked.append(replace(chain, residues=residues))
         return Sequence(tuple(checked), self.name)
 
     def position_of(self, number: int | str, chain: str | None = None) -> int:

@@ -25,6 +25,9 @@ _FASTA_FILE = re.compile(r"\.(fasta|fas|fa|faa|fna|ffn|frn|seq|a3m|a2m|afa|aln)(
 #: Bytes of FASTA that are read at most, from a file (also unpacked) or pasted; 100,000 proteins have fewer.
 LARGEST_FASTA = 64 * 2**20
 
+#: What may stand before an element of a genome: on which strand it lies.
+STRAND_TOKEN = re.compile(r"<([+-])>")
+
 # Shorter lower-case words are more likely a mistyped name than residues.
 _SHORTEST_LOWER_CASE = 10
 
@@ -156,6 +159,8 @@ def parse(text: str, letters: str) -> Spec:
         )
     if len(word.splitlines()) > 1 or word.startswith((">", ";")):
         return Spec("fasta", text)
+    if STRAND_TOKEN.match(word):
+        return Spec("residues", word)
     prefix, separator, rest = word.partition(":")
     # "FILE:ACDE" is two chains: a prefix is not itself made of residues.
     if separator and prefix.lower() in prefixes() and not set(prefix) <= set(letters):

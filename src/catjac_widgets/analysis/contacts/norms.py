@@ -65,7 +65,8 @@ def block_norms(
             "J cannot be symmetrised, because pos_in and pos_out differ; select the same positions."
         )
     reader = _Rows(J, rows, columns, match_letters=symmetrised)
-    means = BlockCentring(reader.shape, [AXES.index(axis) for axis in centred_over], reader.each)
+    axes = [AXES.index(axis) for axis in centred_over]
+    means = BlockCentring(reader.shape, axes, reader.each, reader.alphabets)
     norms = _symmetric_norms(reader, means) if symmetrised else _plain_norms(reader, means)
     full = np.full((len(shown), len(columns)), np.nan)
     full[np.isin(shown, rows)] = norms
@@ -99,6 +100,8 @@ class _Rows:
             [inputs.index(letter) for letter in outputs] if match_letters else list(range(len(inputs)))
         )
         self.shape = (len(rows), len(inputs), len(columns), len(outputs))
+        found = labels.alphabets(J, [inputs[k] for k in self.order])
+        self.alphabets = None if found is None else found.at(rows, columns)
         in_memory = J.variable._in_memory
         nothing_to_copy = (
             np.array_equal(rows, np.arange(J.sizes["pos_in"]))
@@ -156,10 +159,11 @@ def _symmetric_norms(reader: _Rows, means: BlockCentring) -> np.ndarray:
     for _ in pairs.paired_norms(
         norms,
         reader.read,
-        pairs.position_shift(means.over_inputs, means.over_outputs),
+        pairs.position_shift(means.over_inputs, means.over_outputs, reader.alphabets),
         letters_in=means.letters_in,
         letters_out=means.letters_out,
         held=reader.held,
+        alphabets=reader.alphabets,
     ):
         pass
     if np.isnan(norms).any():

@@ -45,9 +45,14 @@ def centre(J: xr.DataArray, axes: Collection[str] = AXES) -> xr.DataArray:
     check_axis_names(axes)
     wanted = [axis for axis in AXES if axis in axes and J.sizes[axis] > 1]
     centred = J
+    known = labels.alphabets(J)
     if J.chunks is None and wanted:
         centred = J.copy(data=_own_values(J))
-        centre_in_place(centred.values, [AXES.index(axis) for axis in wanted])
+        centre_in_place(centred.values, [AXES.index(axis) for axis in wanted], known)
+    elif known is not None and wanted:
+        raise JacobianError(
+            "A lazy Jacobian of several alphabets cannot be centred piece by piece; load it first: J.load()."
+        )
     else:
         for axis in wanted:
             centred = centred - centred.mean(axis, skipna=axis == "pos_in")

@@ -91,13 +91,16 @@ def double_mutants(
             hidden = np.zeros(len(residues), dtype=bool)
             hidden[kept[masked - 1]] = True
             mask, place = Mask.from_array(hidden), int(kept[mutated - 1])
+            own = plan.letters_at(mutated - 1)
             for letter in letters:
-                inputs.append(loaded.encode(residues[:place] + letter + residues[place + 1 :], mask))
+                # A letter of another alphabet is no substitution, and changes nothing.
+                put = letter if letter in own else residues[place]
+                inputs.append(loaded.encode(residues[:place] + put + residues[place + 1 :], mask))
                 read.append(int(kept[masked - 1]))
     tokens, where = torch.stack(inputs), np.array(read)
 
     def run(part: slice) -> np.ndarray:
-        logits = loaded.logits(tokens[part]).double().cpu().numpy()
+        logits = loaded.residue_logits(residues, tokens[part]).double().cpu().numpy()
         found = logits[np.arange(len(logits)), where[part]]
         if not np.isfinite(found).all():
             raise ModelError(f"{plan.model} gives logits that are not finite.")
@@ -117,6 +120,11 @@ def double_mutants(
     first, second = np.array(chosen).T - 1
     forward = _against_wild_type(logits[:, 0], wild[first], wild[second])
     backward = _against_wild_type(logits[:, 1], wild[second], wild[first]).transpose(0, 2, 1)
+    if plan.blocks is not None:
+        # Letters of another alphabet than a residue's are no mutants.
+        of_letters = plan.blocks.allowed_out
+        possible = of_letters[first][:, :, None] & of_letters[second][:, None, :]
+        forward, backward = np.where(possible, forward, 0.0), np.where(possible, backward, 0.0)
     axes = ("pair", "aa_i", "aa_j")
     mean = (forward + backward) / 2
     variables: dict[Hashable, Any] = {

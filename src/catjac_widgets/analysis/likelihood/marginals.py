@@ -63,7 +63,8 @@ def marginals(
     -------
     xr.Dataset
         By `pos`, in the order asked (and `aa`, in the model's order, normalised over these letters):
-        log_probability; score, the log-odds against the wild-type letter; and by residue entropy (nats),
+        log_probability; score, the log-odds against the wild-type letter (both NaN of letters of another
+        alphabet than the residue's); and by residue entropy (nats),
         effective_letters (e^entropy) and conservation (ln A − entropy).
 
     Raises
@@ -112,13 +113,16 @@ def marginals_of(request: JacobianRequest, method: Method, *, progress: bool = T
     letters = labels.letters(J, "aa_out")
     wild_type = np.array([letters.index(str(letter)) for letter in J["wild_type_out"].values[asked]])
     log_p = log_softmax(logits)
+    known = labels.alphabets(J)
+    allowed = np.ones(log_p.shape, dtype=bool) if known is None else known.allowed_out[asked]
     if method == "approximate":
         shown = ~plan.mask.array[asked]
-        log_p[shown] = without_kept_bias(log_p[shown], wild_type[shown])
+        _without_bias(log_p, wild_type, shown, allowed)
     every = np.arange(len(wild_type))
     coords = labels.map_coordinates(J, [""], index=asked)
     coords["aa"] = ("aa", np.array(letters, dtype=str))
     H = entropy(log_p)
+    log_p = np.where(allowed, log_p, np.nan)
     how = LEFT_TO_RIGHT if plan.causal else method
     return xr.Dataset(
         {
@@ -126,11 +130,20 @@ def marginals_of(request: JacobianRequest, method: Method, *, progress: bool = T
             "score": (("pos", "aa"), log_p - log_p[every, wild_type][:, None]),
             "entropy": ("pos", H, {"units": "nats"}),
             "effective_letters": ("pos", np.exp(H)),
-            "conservation": ("pos", np.log(len(letters)) - H, {"units": "nats"}),
+            "conservation": ("pos", np.log(allowed.sum(axis=1)) - H, {"units": "nats"}),
         },
         coords=coords,
         attrs={**labels.provenance(J), "kind": f"marginals, {how.replace('_', ' ')}", "method": how},
     )
+
+
+def _without_bias(log_p: np.ndarray, wild_type: np.ndarray, shown: np.ndarray, allowed: np.ndarray) -> None:
+    """Correct the rows that are shown, those of each alphabet over its own letters; in place."""
+    for letters in np.unique(allowed, axis=0):
+        rows = shown & (allowed == letters).all(axis=1)
+        if rows.any():
+            part = np.ix_(rows, letters)
+            log_p[part] = without_kept_bias(log_p[part], (np.cumsum(letters) - 1)[wild_type[rows]])
 
 
 def _check_applies(request: JacobianRequest, method: Method) -> None:

@@ -160,7 +160,10 @@ def _of_passes(model: LanguageModel, residues: str, seed: int) -> list[Check]:
     if not finite:
         return checks
     places = sorted(int(place) for place in rng.choice(L, size=min(4, L), replace=False))
-    others = [next(each for each in model.letters if each != residues[place]) for place in places]
+    others = [
+        next(each for each in model.letters_at(residues[place]) if each != residues[place])
+        for place in places
+    ]
     changes = [Substitution(place, letter) for place, letter in zip(places, others, strict=True)]
     same = [Substitution(place, residues[place]) for place in places]
     together = runner.rows([*changes, *same]).astype(np.float64)
@@ -213,7 +216,7 @@ def _of_likelihoods(model: LanguageModel, used: list[str], seed: int, progress: 
 
     real = perplexity(used)
     shuffled = perplexity("".join(rng.permutation(list(each))) for each in used)
-    A = len(model.letters)
+    A = max(len(model.letters_of(each)) for each in used)
     return [
         Check(
             "proteins are likelier than uniform letters",

@@ -68,14 +68,14 @@ def stored(what: Plan | xr.DataArray, name: str) -> xr.DataArray | None:
 def plan_of(jacobian: xr.DataArray) -> Plan | None:
     """Make the plan of a labelled Jacobian again from its labels; None if they do not suffice."""
     from catjac_widgets.proteins.masks import Mask
-    from catjac_widgets.proteins.reading import read_residues
+    from catjac_widgets.proteins.reading import STRANDS_ATTRIBUTE, read_residues
 
     attrs = jacobian.attrs
     try:
         letters = "".join(str(letter) for letter in jacobian["aa_out"].values)
         sequence = read_residues(attrs["sequence"], letters=letters, name=attrs["sequence_name"])
         plan = make_plan(
-            sequence,
+            sequence.on_strands(attrs.get(STRANDS_ATTRIBUTE, "")),
             model=attrs["model"],
             fingerprint=attrs["model_fingerprint"],
             letters=letters,

@@ -168,7 +168,6 @@ def _parts(
     still_missing: Callable[[int], bool] | None,
 ) -> Iterator[_Part]:
     """Divide the groups that hold a pending row into parts of at most `size` sequences."""
-    slots = {letter: slot for slot, letter in enumerate(plan.letters_in)}
     for group in plan.groups(size):
         wanted = sorted(pending.intersection(group))
         if not wanted:
@@ -182,8 +181,7 @@ def _parts(
         rows: dict[int, np.ndarray] = {}
         for index in pending.intersection(group):
             rows[index] = out(index) if out is not None else np.empty(plan.row_shape, plan.dtype)
-            if plan.variant == "full" and not plan.mask.masked[index]:
-                rows[index][slots[plan.sequence.residues[index]]] = 0.0
+            rows[index][plan.unchanged(index)] = 0.0
         if rows:
             owners = [(index, substitution) for index in group for substitution in plan.substitutions(index)]
             for start in range(0, len(owners), size):

@@ -175,7 +175,12 @@ class Rows:
             and not _summarised(self._entry)
         ):
             self._accumulator = Accumulator(
-                plan.row_shape, plan.mask.array, plan.dtype, one_sided=plan.causal, apc=plan.apc
+                plan.row_shape,
+                plan.mask.array,
+                plan.dtype,
+                one_sided=plan.causal,
+                apc=plan.apc,
+                alphabets=plan.blocks,
             )
 
     def _make_room(self, entry: Entry, missing: int) -> None:
@@ -361,7 +366,7 @@ class Rows:
             if known is None:
                 known = self._norms.get(index)
             if known is None:
-                known = letter_centred_norms(self.row(index)).astype(self.plan.dtype)
+                known = letter_centred_norms(self.row(index), self.plan.blocks).astype(self.plan.dtype)
                 self._norms[index] = known
             return known
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from catjac_widgets.block_math.alphabets import Alphabets
 from catjac_widgets.block_math.summaries import summary_shapes
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.input_files import shown
+from catjac_widgets.language_models.alphabets import letters_at
 from catjac_widgets.language_models.base import EXACT, WITHOUT_APC, Numerics
 from catjac_widgets.proteins.alphabets import MASK_LETTER, upper_case
 from catjac_widgets.proteins.masks import Mask, as_mask
@@ -61,6 +63,11 @@ class Plan:
         Bits of each number's mantissa that rows keep, None for all; see `engine.rounding`.
     attributes
         What else the Jacobian says of its model; it follows from the fingerprint, too.
+    alphabets
+        Those that `letters` are of, where there are several; each residue has one of them, and numbers of
+        letters of another one are 0.
+    strands
+        Whether the model reads each chain's strand before it.
     """
 
     sequence: Sequence
@@ -75,6 +82,8 @@ class Plan:
     causal: bool = False
     rows_bits: int | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    alphabets: tuple[str, ...] = ()
+    strands: bool = False
 
     @property
     def apc(self) -> bool:
@@ -149,14 +158,17 @@ class Plan:
 
     @property
     def model_residues(self) -> str:
-        """The residues given to the model: chains joined by the linker."""
+        """The residues given to the model: chains joined by the linker, or each behind its strand."""
+        if self.strands:
+            pairs = zip(self.sequence.strands, self.sequence.chains, strict=True)
+            return "".join(strand + chain.residues for strand, chain in pairs)
         return self.linker.join(chain.residues for chain in self.sequence.chains)
 
     @cached_property
     def kept(self) -> np.ndarray:
         """Where the L residues lie (0-based) among those given to the model."""
-        shift = len(self.linker) * self.sequence.chain_index
-        return np.arange(self.length) + shift
+        chain = self.sequence.chain_index
+        return np.arange(self.length) + (chain + 1 if self.strands else len(self.linker) * chain)
 
     @property
     def model_mask(self) -> Mask | None:
@@ -188,12 +200,29 @@ class Plan:
         if self.variant == "fast":
             return [Substitution(where, MASK_LETTER)]
         wild_type = self.sequence.residues[index]
-        return [Substitution(where, letter) for letter in self.letters if letter != wild_type]
+        return [Substitution(where, letter) for letter in self.letters_at(index) if letter != wild_type]
+
+    def letters_at(self, index: int) -> str:
+        """Letters that may be put at a 0-based position."""
+        return letters_at(self.sequence.residues[index], self.letters, self.alphabets)
+
+    def unchanged(self, index: int) -> list[int]:
+        """Tell which letters, by number, change nothing at a 0-based position and are not run."""
+        if self.variant == "fast":
+            return []
+        run = set(self.letters_at(index)) - {self.sequence.residues[index]}
+        return [slot for slot, letter in enumerate(self.letters_in) if letter not in run]
 
     @property
     def substitutions_per_row(self) -> int:
-        """How many sequences one row takes."""
-        return 1 if self.variant == "fast" else len(self.letters) - 1
+        """How many sequences one row takes, at most."""
+        return 1 if self.variant == "fast" else max(map(len, self.alphabets or (self.letters,))) - 1
+
+    @cached_property
+    def blocks(self) -> Alphabets | None:
+        """Which numbers of a block are of letters that its residues may be; None where all are."""
+        residues = self.sequence.residues
+        return Alphabets.of(self.alphabets, (residues, self.letters_in), (residues, self.letters))
 
     def groups(self, batch_size: int) -> list[tuple[int, ...]]:
         """Divide the positions asked for into those that share a batch.
@@ -226,6 +255,7 @@ class Plan:
             "model_fingerprint": self.fingerprint,
             # Rows that keep all bits have the key that they had before there were others.
             **({} if self.rows_bits is None else {"bits": self.rows_bits}),
+            **({"strands": self.sequence.strands} if self.sequence.strands else {}),
         }
 
     @cached_property
@@ -313,6 +343,8 @@ def plan_of_checked(
     causal: bool = False,
     rows_bits: int | None = None,
     attributes: tuple[tuple[str, str], ...] = (),
+    alphabets: tuple[str, ...] = (),
+    strands: bool = False,
 ) -> Plan:
     """Make the plan of a sequence, a mask and positions that were read and checked one by one.
 
@@ -322,8 +354,8 @@ def plan_of_checked(
         As of `as_sequence`, `as_mask` and `check_positions`.
     model, fingerprint, letters, max_residues, variant, numerics, linker, rows_bits
         See `make_plan`.
-    causal
-        See `Plan`.
+    causal, alphabets, strands
+        See `Plan`; letters and alphabets those of the sequence.
 
     Raises
     ------
@@ -338,6 +370,10 @@ def plan_of_checked(
         allowed = " or ".join(repr(word) for word in VARIANTS)
         raise UsageError(f"variant={variant!r} is unknown; use {allowed}.")
     linker = upper_case(str(linker or ""))
+    if linker and strands:
+        raise UsageError(
+            f"{model} reads a strand between chains, where a linker would be; leave linker= out."
+        )
     wrong = next((letter for letter in linker if letter not in letters), None)
     if wrong is not None:
         raise UsageError(
@@ -347,9 +383,11 @@ def plan_of_checked(
         raise SequenceError("The sequence has one residue; a Jacobian needs at least two.")
     if len(sequence.chains) == 1:
         linker = ""  # It would sit between chains, and must not make another key where there is one chain.
-    total = len(sequence) + len(linker) * (len(sequence.chains) - 1)
+    total = len(sequence) + (len(sequence.chains) if strands else len(linker) * (len(sequence.chains) - 1))
     if max_residues is not None and total > max_residues:
-        counted = f"{total} residues" + (" with its linkers" if linker else "")
+        counted = f"{total} residues" + (
+            " with its linkers" if linker else " with its strands" if strands else ""
+        )
         raise SequenceError(
             f"The sequence has {counted}, but {model} takes at most {max_residues}; "
             "cut it into domains or choose a model that takes more."
@@ -371,6 +409,8 @@ def plan_of_checked(
         causal=causal,
         rows_bits=rows_bits,
         attributes=attributes,
+        alphabets=alphabets,
+        strands=strands,
     )
 
 

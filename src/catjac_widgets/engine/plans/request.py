@@ -13,11 +13,12 @@ from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_
 from catjac_widgets.engine.rounding import bits_to_keep
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.input_files import shown
+from catjac_widgets.language_models.alphabets import check_elements, letters_of
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
 from catjac_widgets.language_models.encoding import check_length, no_mask_token
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
-from catjac_widgets.proteins.sequences import Sequence
+from catjac_widgets.proteins.sequences import STRANDS, Sequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,14 +86,20 @@ class JacobianRequest:
             raise UsageError(f"lazy={shown(repr(self.lazy))} is unknown; use 'auto', True, False or 'dask'.")
         if self.lazy == "dask" and find_spec("dask") is None:
             raise UsageError("lazy='dask' needs dask, which is not installed; run: pip install 'dask[array]'")
+        known = self.identity
+        # Only some models read strands; for others they make no other sequence.
+        strands = (self.sequence.strands or STRANDS[0] * len(self.sequence.chains)) if known.strands else ""
+        object.__setattr__(self, "sequence", self.sequence.on_strands(strands))
         self._check_model()
+        letters = letters_of(self.sequence.residues, known.letters, known.alphabets)
+        there = tuple(each for each in known.alphabets if set(each) <= set(letters))
         plan = plan_of_checked(
             self.sequence,
             self.mask,
             self.positions,
             model=self.identity.name,
             fingerprint=self.identity.fingerprint,
-            letters=self.identity.letters,
+            letters=letters,
             max_residues=self.identity.max_residues,
             variant=self.variant,
             numerics=self.numerics,
@@ -100,12 +107,15 @@ class JacobianRequest:
             causal=self.identity.causal,
             rows_bits=self.rows_bits if self.uses_cache else None,
             attributes=self.identity.attributes,
+            alphabets=there if len(there) > 1 else (),
+            strands=known.strands,
         )
         object.__setattr__(self, "plan", plan)
 
     def _check_model(self) -> None:
         """Refuse what this model cannot take."""
         known = self.identity
+        check_elements(self.sequence, known.alphabets, known.name)
         if known.length is not None:
             linkers = len(self.linker) * (len(self.sequence.chains) - 1)
             check_length(self.sequence.residues, model=known.name, most=None, exactly=known.length - linkers)

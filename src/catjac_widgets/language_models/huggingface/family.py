@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.alphabets import names_strands
 from catjac_widgets.language_models.families import Loader, ModelFamily, Source
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
@@ -63,6 +64,9 @@ class HuggingFaceFamily(ModelFamily):
     def wraps(self, model: Any, alphabet: Any = None) -> bool:
         """See `ModelFamily`; somebody's own network too, if it comes with a tokenizer of transformers."""
         if not hasattr(model, "named_modules"):
+            return False
+        # Genomes are read by a family of their own.
+        if names_strands(alphabet):
             return False
         return hasattr(alphabet, "convert_tokens_to_ids") or _is_pretrained_model(model)
 

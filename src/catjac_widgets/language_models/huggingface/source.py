@@ -55,6 +55,8 @@ class FolderFacts:
         Whether fitted weights of a contact head come with it.
     unseen
         See `LanguageModel.unseen`.
+    reader
+        Who looked at it, see `HuggingFaceSource.reader`.
     """
 
     digest: str
@@ -64,6 +66,7 @@ class FolderFacts:
     fits_fair_esm: bool
     contact_head: bool
     unseen: str
+    reader: str = "letters"
 
 
 class HuggingFaceSource:
@@ -75,7 +78,14 @@ class HuggingFaceSource:
         What a person calls the model.
     where
         The folder or the repository.
+
+    Attributes
+    ----------
+    reader
+        How it is looked at: the same folder is something else to others.
     """
+
+    reader: str = "letters"
 
     def __init__(self, name: str, where: str) -> None:
         self.name, self.where = name, where
@@ -83,7 +93,7 @@ class HuggingFaceSource:
     def identity(self) -> ModelIdentity:
         """See `Source`; asked for the first time, the files are hashed and the tokenizer is tried."""
         facts = self._facts(folder_of(self.where))
-        encoding = _encoding(facts)
+        encoding = self._made(facts.encoding)
         fingerprint = f"hf:{facts.digest}"
         if facts.fits_fair_esm:
             from catjac_widgets.language_models.esm.alterations.fingerprint import of_patched
@@ -118,7 +128,6 @@ class HuggingFaceSource:
             not run.
         """
         from catjac_widgets.language_models.devices import check_memory, place
-        from catjac_widgets.language_models.huggingface.esm_adapter import adapter_of
 
         folder = folder_of(self.where)
         facts = self._facts(folder)
@@ -133,12 +142,36 @@ class HuggingFaceSource:
             raise DeviceError(
                 f"{self.name} ({in_bytes(needed)}) cannot be moved to {device} ({reason(error)})."
             ) from error
+        own_code = brings_code(read_json(folder / CONFIG, "configuration")) and not facts.unseen
+        return self._adapter(network, facts, own_code)
+
+    # -- what others do in their own way
+
+    def _encoding(self, folder: Path, code: bool) -> Encoding:
+        """Ask the tokenizer."""
+        from catjac_widgets.language_models.huggingface.letters import encoding_by
+
+        return encoding_by(self._tokenizer(folder, code), self.name)
+
+    def _made(self, described: dict[str, Any]) -> Encoding:
+        """Make the encoding that was remembered."""
+        return Encoding(**described_again(described))
+
+    def _bare(self, folder: Path, configuration: Any, code: bool) -> Any:
+        """Build the network without weights."""
+        from catjac_widgets.language_models.huggingface.structure import without_weights
+
+        return without_weights(configuration, trusted=code)
+
+    def _adapter(self, network: Any, facts: FolderFacts, remote_code: bool) -> LanguageModel:
+        from catjac_widgets.language_models.huggingface.esm_adapter import adapter_of
+
         return adapter_of(
             network,
-            _encoding(facts),
+            self._made(facts.encoding),
             name=self.name,
             file_fingerprint=f"hf:{facts.digest}",
-            remote_code=_brings_code(read_json(folder / CONFIG, "configuration")) and not facts.unseen,
+            remote_code=remote_code,
             contact_head=facts.contact_head,
         )
 
@@ -148,7 +181,7 @@ class HuggingFaceSource:
         told = read_json(folder / CONFIG, "configuration")
         code = self._check_code(told)
         files = files_of(folder, code=code)
-        known = _remembered(file_memory.get(files))
+        known = self._remembered(file_memory.get(files))
         if known is not None:
             return known
         seen = file_memory.seen(files)
@@ -158,9 +191,9 @@ class HuggingFaceSource:
 
     def _check_code(self, told: dict[str, Any]) -> bool:
         """Tell whether the model needs code that comes with it, and refuse it where that may not run."""
-        if not _brings_code(told):
+        if not brings_code(told):
             return False
-        place = self.name.removeprefix("hf:").partition("@")[0]
+        place = self.where.partition("@")[0]
         if not may_run_code(place):
             raise CheckpointError(
                 f"{self.name} needs code that comes with its weights ({shown(told['auto_map'][_AUTO])}), "
@@ -175,12 +208,12 @@ class HuggingFaceSource:
         from catjac_widgets.language_models.huggingface.adapter import longest
         from catjac_widgets.language_models.huggingface.esm_adapter import has_esm_contact_head
         from catjac_widgets.language_models.huggingface.esm_form import fits
-        from catjac_widgets.language_models.huggingface.structure import settings_of, without_weights
+        from catjac_widgets.language_models.huggingface.structure import settings_of
 
         encoding = self._encoding(folder, code)
         with _said(f"The configuration of {self.name} makes no masked language model"):
             settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=code)
-            network = without_weights(settings, trusted=code)
+            network = self._bare(folder, settings, code)
         fitted = False
         if has_esm_contact_head(network):
             found = tensors_ending(weight_files(folder), _REGRESSION)
@@ -197,16 +230,29 @@ class HuggingFaceSource:
             fits_fair_esm=fits(network, encoding),
             contact_head=fitted,
             unseen=f"the class {type(network).__qualname__}" if elsewhere else "",
+            reader=self.reader,
         )
 
-    def _encoding(self, folder: Path, code: bool) -> Encoding:
+    def _remembered(self, known: dict[str, Any] | None) -> FolderFacts | None:
+        """Make facts of what was remembered; None where another version or reader remembered something."""
+        from importlib import metadata
+
+        try:
+            facts = None if known is None else FolderFacts(**known)
+            if facts is None or facts.settings["transformers"] != metadata.version("transformers"):
+                return None
+            if facts.reader != self.reader:
+                return None
+            self._made(facts.encoding)
+        except (AttributeError, CatjacError, KeyError, TypeError, ValueError):
+            return None
+        return facts
+
+    def _tokenizer(self, folder: Path, code: bool) -> Any:
         from transformers import AutoTokenizer
 
-        from catjac_widgets.language_models.huggingface.letters import encoding_by
-
         with _said(f"The tokenizer of {self.name} cannot be loaded"):
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=code)
-        return encoding_by(tokenizer, self.name)
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=code)
 
     def _network(self, folder: Path, dtype: torch.dtype) -> Any:
         from transformers import AutoModelForMaskedLM
@@ -219,7 +265,7 @@ class HuggingFaceSource:
             network, loaded = AutoModelForMaskedLM.from_pretrained(
                 folder,
                 local_files_only=True,
-                trust_remote_code=_brings_code(read_json(folder / CONFIG, "configuration")),
+                trust_remote_code=brings_code(read_json(folder / CONFIG, "configuration")),
                 use_safetensors=not pickled,
                 weights_only=True,
                 dtype=dtype,
@@ -236,7 +282,7 @@ class HuggingFaceSource:
         return network.eval()
 
 
-def _brings_code(told: dict[str, Any]) -> bool:
+def brings_code(told: dict[str, Any]) -> bool:
     """Whether a configuration names code of its own for a kind of model that transformers has not."""
     places = told.get("auto_map")
     if not isinstance(places, dict) or _AUTO not in places:
@@ -246,26 +292,9 @@ def _brings_code(told: dict[str, Any]) -> bool:
     return told.get("model_type") not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def _encoding(facts: FolderFacts) -> Encoding:
-    """Make the encoding that was remembered, in which tuples have become lists."""
-    told: dict[str, Any] = {
-        key: tuple(each) if isinstance(each, list) else each for key, each in facts.encoding.items()
-    }
-    return Encoding(**told)
-
-
-def _remembered(known: dict[str, Any] | None) -> FolderFacts | None:
-    """Make facts of what was remembered; None where another version remembered something else."""
-    from importlib import metadata
-
-    try:
-        facts = None if known is None else FolderFacts(**known)
-        if facts is None or facts.settings["transformers"] != metadata.version("transformers"):
-            return None
-        _encoding(facts)
-    except (AttributeError, CatjacError, KeyError, TypeError, ValueError):
-        return None
-    return facts
+def described_again(encoding: dict[str, Any]) -> dict[str, Any]:
+    """Give what an encoding says as it was before it was remembered, where tuples become lists."""
+    return {key: tuple(each) if isinstance(each, list) else each for key, each in encoding.items()}
 
 
 class _said:

@@ -170,3 +170,28 @@ def tensors_ending(files: list[Path], endings: tuple[str, ...]) -> dict[str, Any
                     f"{shown(path.name)} is truncated or not a safetensors file; get it anew."
                 ) from error
     return found
+
+
+def all_tensors(files: list[Path]) -> dict[str, Any]:
+    """Read the tensors of a model's files by name: tensors only, never code.
+
+    Raises
+    ------
+    CheckpointError
+        If one of them is truncated, or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = {}
+    for path in files:
+        if path.suffix == ".bin":
+            found |= read_pickled(path)
+        elif path.suffix == ".safetensors":
+            try:
+                found |= load_file(path)
+            except (SafetensorError, OSError, ValueError) as error:
+                raise CheckpointError(
+                    f"{shown(path.name)} is truncated or not a safetensors file; get it anew."
+                ) from error
+    return found

@@ -325,13 +325,16 @@ class JobFeed:
         if values is None:
             return Row(position, "waiting", self._why_not(label))
         wild_type = plan.sequence.residues[position - 1]
-        return Row(position, "ready", "", tuple(plan.letters_in), tuple(plan.letters), values, wild_type)
+        known = plan.blocks
+        own = None if known is None else known.at(np.array([position - 1]), np.arange(plan.length))
+        return Row(position, "ready", "", plan.letters_in, tuple(plan.letters), values, wild_type, own)
 
     def mean_block(self, brush: Brush) -> MeanBlock:
         """Prepare the mean block of a brush; it reads rows as they come, on whatever thread asks it to."""
         plan = self.job.plan
         masked = frozenset(position for position, hidden in enumerate(plan.mask.masked, 1) if hidden)
-        return MeanBlock(brush, self.job.row, tuple(plan.letters_in), tuple(plan.letters), masked)
+        letters = plan.letters_in, tuple(plan.letters)
+        return MeanBlock(brush, self.job.row, *letters, masked, plan.blocks)
 
     def _why_not(self, label: str) -> str:
         if self.job.progress.state in ENDED:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catjac_widgets.block_math.alphabets import Alphabets
 from catjac_widgets.errors import CatjacError, UsageError
 from catjac_widgets.widgets.base.arrays import encode
 
@@ -58,6 +59,9 @@ class MeanBlock:
         Of the block's axes.
     masked
         Positions (1-based) that are masked: their rows never come.
+    alphabets
+        Which letters residues may have, where not all: others are left out, and of letters that some may have
+        the mean is over their pairs.
     """
 
     def __init__(
@@ -67,14 +71,24 @@ class MeanBlock:
         letters_in: tuple[str, ...],
         letters_out: tuple[str, ...],
         masked: frozenset[int] = frozenset(),
+        alphabets: Alphabets | None = None,
     ) -> None:
         self.brush = brush
+        (i0, i1), (j0, j1) = brush
+        self._alphabets, self._kept = alphabets, np.ix_(range(len(letters_in)), range(len(letters_out)))
+        if alphabets is not None:
+            put = np.flatnonzero(alphabets.allowed_in[i0 - 1 : i1].any(axis=0))
+            read = np.flatnonzero(alphabets.allowed_out[j0 - 1 : j1].any(axis=0))
+            self._kept = np.ix_(put, read)
+            letters_in, letters_out = (
+                tuple(letters[k] for k in kept) for letters, kept in ((letters_in, put), (letters_out, read))
+            )
         self.letters_in, self.letters_out = letters_in, letters_out
-        (i0, i1), _ = brush
         self._row = row
         self._masked = sum(position in masked for position in range(i0, i1 + 1))
         self._to_read = [position for position in range(i0, i1 + 1) if position not in masked]
         self._sum = np.zeros((len(letters_in), len(letters_out)))
+        self._counted = np.zeros_like(self._sum)
         self._pairs = self._rows = 0
 
     def read(self, seconds: float | None = None) -> bool:
@@ -99,9 +113,17 @@ class MeanBlock:
         columns = np.arange(j0, j1 + 1)
         columns = columns[columns != position]
         if len(columns):
-            self._sum += row[:, columns - 1, :].sum(axis=1, dtype=np.float64)
+            self._sum += row[:, columns - 1, :].sum(axis=1, dtype=np.float64)[self._kept]
+            self._counted += self._possible(position, columns - 1)
         self._pairs += len(columns)
         self._rows += 1
+
+    def _possible(self, position: int, columns: np.ndarray) -> np.ndarray | int:
+        """Count the pairs that may have each two letters."""
+        if self._alphabets is None:
+            return len(columns)
+        put, read = self._alphabets.allowed_in[position - 1], self._alphabets.allowed_out[columns]
+        return np.outer(put, read.sum(axis=0))[self._kept]
 
     @property
     def counts(self) -> Counts:
@@ -111,7 +133,7 @@ class MeanBlock:
     @property
     def values(self) -> np.ndarray | None:
         """float32, (letters_in, letters_out), logits; None while there is no pair."""
-        return (self._sum / self._pairs).astype(np.float32) if self._pairs else None
+        return (self._sum / np.maximum(self._counted, 1)).astype(np.float32) if self._pairs else None
 
     @property
     def status(self) -> tuple[str, str]:
@@ -214,10 +236,13 @@ def mean_block_of(J: xr.DataArray, brush: Brush) -> MeanBlock:
         values = np.asarray(J.sel(pos_in=position).transpose("aa_in", "pos_out", "aa_out").values)
         return None if np.isnan(values).any() else values
 
+    from catjac_widgets.analysis import labels
+
     letters_in, letters_out = (
         tuple(str(letter) for letter in J[name].values) for name in ("aa_in", "aa_out")
     )
-    return MeanBlock(brush, row, letters_in, letters_out)
+    # Positions are 1 … L where a brush is drawn.
+    return MeanBlock(brush, row, letters_in, letters_out, alphabets=labels.alphabets(J))
 
 
 def label_mean(mean: MeanBlock) -> xr.DataArray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from catjac_widgets.block_math.alphabets import Alphabets
 from catjac_widgets.errors import UsageError
 from catjac_widgets.proteins.alphabets import MASK_LETTER, ORDERS
 from catjac_widgets.widgets.base.traits import Brush, Pair
@@ -101,6 +102,8 @@ class Row:
         float32, shape (letters_in, L, letters_out), raw logits; not to be changed.
     wild_type
         The letter w_i, "" where it is not known.
+    alphabets
+        Which letters the residues may have, `allowed_in` of i alone; None where they may have all.
     """
 
     position: int
@@ -110,6 +113,14 @@ class Row:
     letters_out: tuple[str, ...] = ()
     values: np.ndarray | None = None
     wild_type: str = ""
+    alphabets: Alphabets | None = None
+
+    @property
+    def own_letters(self) -> tuple[str, ...]:
+        """Letters that may be put at i."""
+        if self.alphabets is None:
+            return self.letters_in
+        return tuple(np.array(self.letters_in)[self.alphabets.allowed_in[0]].tolist())
 
     def block(self, pos_out: int) -> Block:
         """Cut out J[i, :, j, :] of a 1-based j."""
@@ -119,24 +130,34 @@ class Row:
         if not 1 <= pos_out <= self.values.shape[1]:
             return Block(pair, "error", f"There is no position {pos_out} in {self.values.shape[1]} residues.")
         values = np.array(self.values[:, pos_out - 1, :], dtype=np.float32)
-        return Block(pair, "ready", "", self.letters_in, self.letters_out, values)
+        read = self.letters_out
+        if self.alphabets is not None:
+            # Of residues of two alphabets, the letters that they may have.
+            allowed = self.alphabets.allowed_out[pos_out - 1]
+            values = np.ascontiguousarray(values[np.ix_(self.alphabets.allowed_in[0], allowed)])
+            read = tuple(np.array(read)[allowed].tolist())
+        return Block(pair, "ready", "", self.own_letters, read, values)
 
     def substitution(self, letter: str) -> Substitution:
         """Cut out J[i, a, :, :] and what centring and epistasis need beside it."""
         letter = letter_put(letter, self.letters_in)
         if self.values is None:
             return Substitution(self.position, letter, self.status, self.note)
-        if letter not in self.letters_in:
-            there = " ".join(self.letters_in)
+        if letter not in self.own_letters:
+            there = " ".join(self.own_letters)
             note = f"{letter} is not among the letters that were put in ({there}); choose one of these."
             return Substitution(self.position, letter, "error", note)
-        planes = [self.values[self.letters_in.index(letter)], self.values.mean(axis=0, dtype=np.float64)]
+        own = self.values if self.alphabets is None else self.values[self.alphabets.allowed_in[0]]
+        planes = [self.values[self.letters_in.index(letter)], own.mean(axis=0, dtype=np.float64)]
         if self.wild_type in self.letters_in:
             reference = self.values[self.letters_in.index(self.wild_type)]
             if reference.any():
                 planes.append(reference)
         values = np.stack(planes).astype(np.float32)
-        return Substitution(self.position, letter, "ready", "", self.letters_in, self.letters_out, values)
+        if self.alphabets is not None:
+            # Letters that a residue cannot have are none of its logits.
+            values[:, ~self.alphabets.allowed_out] = np.nan
+        return Substitution(self.position, letter, "ready", "", self.own_letters, self.letters_out, values)
 
 
 def letter_put(letter: str, letters_in: ListLike[str]) -> str:
@@ -157,6 +178,8 @@ def row_of(J: xr.DataArray, position: int) -> Row:
     J = labels.check_axes(J)
     if position not in labels.positions(J, "pos_in"):
         return Row(position, "waiting", f"Row {position} was left out of this Jacobian.")
+    known = labels.alphabets(J)
+    index = int(np.flatnonzero(labels.positions(J, "pos_in") == position)[0])
     row = J.sel(pos_in=position)
     values = np.asarray(row.values, dtype=np.float32)
     if np.isnan(values).any():
@@ -173,6 +196,7 @@ def row_of(J: xr.DataArray, position: int) -> Row:
         tuple(labels.letters(J, "aa_out")),
         values,
         str(row["wild_type_in"].item()) if "wild_type_in" in row.coords else "",
+        None if known is None else known.at(np.array([index]), np.arange(J.sizes["pos_out"])),
     )
 
 
@@ -225,6 +249,8 @@ def slice_of(
     UsageError
         For a letter or a position that it does not have.
     """
+    import xarray as xr
+
     from catjac_widgets.analysis import accessor, labels
     from catjac_widgets.analysis.contacts.operations import LETTER_AXES, centre
     from catjac_widgets.analysis.summaries import epistasis
@@ -248,8 +274,16 @@ def slice_of(
     if form == "profile":
         return accessor.JacobianAccessor(row).profile(i, letter_in, letter_out or None)
     made = row.sel(pos_in=i, pos_out=j) if form == "block" else row.sel(pos_in=i, aa_in=letter_in)
-    orders = {axis: ordered(labels.letters(J, axis), letter_order) for axis in LETTER_AXES}
-    return made.sel({axis: letters for axis, letters in orders.items() if axis in made.dims})
+    known = labels.alphabets(row)
+    if known is not None and form == "block":
+        place = labels.positions(J, "pos_out").tolist().index(j)
+        made = made.isel(aa_in=known.allowed_in[0], aa_out=known.allowed_out[place])
+    elif known is not None:
+        made = made.where(xr.DataArray(known.allowed_out, dims=("pos_out", "aa_out")))
+    orders = {
+        axis: ordered(labels.letters(made, axis), letter_order) for axis in LETTER_AXES if axis in made.dims
+    }
+    return made.sel(orders)
 
 
 def mean_of(
@@ -278,6 +312,8 @@ def mean_of(
     JacobianError
         If axes or labels are missing.
     """
+    import xarray as xr
+
     from catjac_widgets.analysis import labels
     from catjac_widgets.analysis.contacts.operations import LETTER_AXES, centre
 
@@ -290,5 +326,14 @@ def mean_of(
     blocks = J.sel(pos_in=slice(i0, i1), pos_out=slice(j0, j1)).load()
     if quantity == "centred":
         blocks = centre(blocks, LETTER_AXES)
-    made = blocks.where(blocks.pos_in != blocks.pos_out).mean(["pos_in", "pos_out"])
-    return made.sel({axis: ordered(labels.letters(J, axis), letter_order) for axis in LETTER_AXES})
+    counted = blocks.pos_in != blocks.pos_out
+    known = labels.alphabets(blocks)
+    if known is not None:
+        put = xr.DataArray(known.allowed_in, dims=("pos_in", "aa_in"))
+        counted = counted & put & xr.DataArray(known.allowed_out, dims=("pos_out", "aa_out"))
+        there = {"aa_in": known.allowed_in.any(axis=0), "aa_out": known.allowed_out.any(axis=0)}
+        blocks, counted = blocks.isel(there), counted.isel(there)
+    made = blocks.where(counted).mean(["pos_in", "pos_out"])
+    if known is not None:
+        made = made.fillna(0.0)
+    return made.sel({axis: ordered(labels.letters(made, axis), letter_order) for axis in LETTER_AXES})
