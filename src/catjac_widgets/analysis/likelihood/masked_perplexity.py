@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,9 @@ def _log_probabilities(
 
     if letters == len(plan.letters):
         columns = [plan.letters.index(letter) for letter in plan.sequence.residues]
-        logits_of = functools.partial(model.residue_logits, plan.model_residues)
+        logits_of: Callable[[torch.Tensor], torch.Tensor] = functools.partial(
+            model.residue_logits, plan.model_residues
+        )
     elif not isinstance(model, WholeVocabulary):
         raise ModelError(
             f"{model.name} tells the logits of its {len(plan.letters)} letters only, not of {letters}; leave "

@@ -53,7 +53,7 @@ class BothStrands(LanguageModel):
         if not model.causal:
             raise ModelError(_reads_from_both_sides(model.name))
         self.strand = model
-        self.strands = Strands(model.letters, model.name)
+        self.other = Strands(model.letters, model.name)
         self.name, self.letters = f"{model.name}, both strands", model.letters
         self.max_residues, self.length = model.max_residues, model.length
         self.numerics = tuple(each for each in model.numerics if not each.approximate)
@@ -95,13 +95,13 @@ class BothStrands(LanguageModel):
         if mask is not None:
             raise ModelError(no_mask_token(self.name))
         here = self.strand.encode(residues)
-        return torch.cat([here, self.strand.encode(self.strands.of(residues))])
+        return torch.cat([here, self.strand.encode(self.other.of(residues))])
 
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `LanguageModel.logits`."""
         half = tokens.shape[1] // 2
         other = self.strand.logits(tokens[:, half:])
-        return self.strand.logits(tokens[:, :half]) + other.flip(1)[..., self.strands.order]
+        return self.strand.logits(tokens[:, :half]) + other.flip(1)[..., self.other.order]
 
     def prepare(self, residues: str, mask: Mask | None = None, numerics: str = "exact") -> Runner:
         """See `LanguageModel.prepare`."""
@@ -113,7 +113,7 @@ class BothStrands(LanguageModel):
             residues,
             self.strand.prepare(residues, None, numerics),
             # Residues that are no letters are refused by the one above.
-            self.strand.prepare(self.strands.of(residues), None, numerics),
+            self.strand.prepare(self.other.of(residues), None, numerics),
         )
 
     def row_bytes(self, length: int) -> int:
@@ -134,7 +134,7 @@ class _StrandsRunner:
 
     def wild_type(self) -> np.ndarray:
         """See `Runner`."""
-        return self._here.wild_type + self._model.strands.turned(self._other.wild_type)
+        return self._here.wild_type + self._model.other.turned(self._other.wild_type)
 
     def rows(self, substitutions: list[Substitution]) -> np.ndarray:
         """See `Runner`; at the substituted nucleotide the logits are exactly those of the wild type."""
@@ -144,10 +144,10 @@ class _StrandsRunner:
             if change.letter == MASK_LETTER:
                 raise ModelError(no_mask_token(model.name))
         partners = [
-            Substitution(last - change.position, model.strands.complement[change.letter])
+            Substitution(last - change.position, model.other.complement[change.letter])
             for change in substitutions
         ]
-        return self._here.rows(substitutions) + model.strands.turned(self._other.rows(partners))
+        return self._here.rows(substitutions) + model.other.turned(self._other.rows(partners))
 
 
 class _Strand:

@@ -26,7 +26,9 @@ def network_class(folder: Path, configuration: Any, name: str) -> Any:
         raise DependencyError(f"{name} needs the package einops; run: pip install einops")
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-    kind = get_class_from_dynamic_module(configuration.auto_map[_AUTO], str(folder), local_files_only=True)
+    kind: Any = get_class_from_dynamic_module(
+        configuration.auto_map[_AUTO], str(folder), local_files_only=True
+    )
     # Its constructor ends as those of transformers 4 did; transformers 5 looks for this one then.
     if not hasattr(kind, "all_tied_weights_keys"):
         kind.all_tied_weights_keys = {}
