@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: rows that a contact map holds (0.36 GB at 1022 residues) a Jacobian is to take less than 1 GB.
 MOST_PACKED_BYTES = 600 * 2**20
 
-#: How many rows oneDNN is given at a time: powers of two between these. It keeps half a megabyte of machine code
-#: for every number of rows that a layer was ever multiplied with, of its last 1,024: with as many numbers as
+#: How many rows oneDNN is given at a time: powers of two between these. It keeps half a megabyte of machine
+#: code for every number of rows that a layer was multiplied with, of the last 1,024: with as many numbers as
 #: there are lengths of proteins, that would come to 600 MB.
 LEAST_ROWS, MOST_ROWS = 32, 1024
 
@@ -154,7 +154,7 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = Fal
 
 
 def _parts(rows: int) -> list[int]:
-    """Divide so many rows into powers of two, the greatest first; the last part may be a piece of the least."""
+    """Divide so many rows into powers of two, the greatest first; the last may be a part of the least."""
     sizes = [MOST_ROWS] * (rows // MOST_ROWS)
     size, left = MOST_ROWS // 2, rows % MOST_ROWS
     while left > 0 and size >= LEAST_ROWS:

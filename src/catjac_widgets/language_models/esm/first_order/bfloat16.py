@@ -18,7 +18,13 @@ import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.esm.forward import embed, letter_logits, rotary
-from catjac_widgets.language_models.esm.linear_layers import LinearLayers, PackedLayers, fast_layers, multiply, pack
+from catjac_widgets.language_models.esm.linear_layers import (
+    LinearLayers,
+    PackedLayers,
+    fast_layers,
+    multiply,
+    pack,
+)
 from catjac_widgets.language_models.esm.projections import divided
 
 if TYPE_CHECKING:
