@@ -9,7 +9,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ class Soak(LongSession):
         self.explorer: Explorer | None = None
         self.ww = examples()["ww"]
 
-    def work(self, seconds: float, told: Callable[[], None] | None = None) -> None:
+    def work(
+        self, seconds: float, told: Callable[[], None] | None = None, without: Collection[str] = ()
+    ) -> None:
         """Act for so long, and until every act was played; tell every minute; close what is open."""
         acts: dict[str, tuple[Callable[[], None], int]] = {
             "protein": (self.another_protein, 4),
@@ -78,6 +80,7 @@ class Soak(LongSession):
             "clear": (self.clear_the_cache, 2),
             "kernel": (self.restart_the_kernel, 1),
         }
+        acts = {name: act for name, act in acts.items() if name not in without}
         before = self.acts.copy()
         until, minute = time.monotonic() + seconds, time.monotonic() + 60
         while True:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 #: rows that a contact map holds (0.36 GB at 1022 residues) a Jacobian is to take less than 1 GB.
 MOST_PACKED_BYTES = 600 * 2**20
 
+#: How many rows oneDNN is given at a time: powers of two between these. It keeps half a megabyte of machine
+#: code for every number of rows that a layer was multiplied with, of the last 1,024: with as many numbers as
+#: there are lengths of proteins, that would come to 600 MB.
+LEAST_ROWS, MOST_ROWS = 32, 1024
+
 #: On a GPU, fused weights lie beside the model's if they take no more than this share of its memory.
 MOST_FUSED_SHARE = 1 / 16
 
@@ -90,8 +95,7 @@ class PackedLayers(LinearLayers):
 
     def __call__(self, dense: Any, x: Tensor) -> Tensor:
         """See `LinearLayers.__call__`."""
-        weight, bias = self._packed[id(dense)]
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return multiply(x, *self._packed[id(dense)])
 
     def projections(self, attention: Any, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """See `LinearLayers.projections`."""
@@ -129,6 +133,36 @@ def pack(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tenso
     """Lay a dense layer out for oneDNN, in `dtype`."""
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous())
     return packed, None if bias is None else bias.detach().to(dtype)
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
+    """Multiply (…, C) with a layer of `pack`, in parts of few different sizes; (…, its outputs).
+
+    Parameters
+    ----------
+    gelu
+        Whether GELU, exact, is applied to what comes out.
+    """
+    rows = x.flatten(0, -2)
+    after = ("gelu", [], "none") if gelu else ("none", [], "")
+    parts = []
+    for part in rows.split(_parts(len(rows))):
+        padded = F.pad(part, (0, 0, 0, -len(part) % LEAST_ROWS)) if len(part) % LEAST_ROWS else part
+        parts.append(torch.ops.mkldnn._linear_pointwise(padded, weight, bias, *after)[: len(part)])
+    found = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return found.unflatten(0, x.shape[:-1])
+
+
+def _parts(rows: int) -> list[int]:
+    """Divide so many rows into powers of two, the greatest first; the last may be a part of the least."""
+    sizes = [MOST_ROWS] * (rows // MOST_ROWS)
+    size, left = MOST_ROWS // 2, rows % MOST_ROWS
+    while left > 0 and size >= LEAST_ROWS:
+        if left >= size:
+            sizes.append(size)
+            left -= size
+        size //= 2
+    return [*sizes, left] if left or not sizes else sizes
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

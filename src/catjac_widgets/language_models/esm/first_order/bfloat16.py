@@ -18,7 +18,13 @@ import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.esm.forward import embed, letter_logits, rotary
-from catjac_widgets.language_models.esm.linear_layers import LinearLayers, PackedLayers, fast_layers, pack
+from catjac_widgets.language_models.esm.linear_layers import (
+    LinearLayers,
+    PackedLayers,
+    fast_layers,
+    multiply,
+    pack,
+)
 from catjac_widgets.language_models.esm.projections import divided
 
 if TYPE_CHECKING:
@@ -39,12 +45,12 @@ class Bfloat16Layers(PackedLayers):
     def __call__(self, dense: Any, x: Tensor) -> Tensor:
         """See `LinearLayers.__call__`."""
         weight, bias = self._packed[id(dense)]
-        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), weight, bias, "none", [], "")
+        return multiply(x.to(self.dtype), weight, bias)
 
     def gelu(self, dense: Any, x: Tensor) -> Tensor:
         """Apply one dense layer and GELU."""
         weight, bias = self._packed[id(dense)]
-        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), weight, bias, "gelu", [], "none")
+        return multiply(x.to(self.dtype), weight, bias, gelu=True)
 
     def projections(self, attention: Any, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """See `LinearLayers.projections`; float32, of numbers multiplied in bfloat16."""
