@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import dask
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import forked
 from stubs import PottsModel
 
 import catjac_widgets as catjac
@@ -86,11 +87,28 @@ def analyses(J: Any) -> dict[str, Callable[[], Any]]:
     )
 
 
-def analyse(length: int, megabytes: float) -> dict[str, Any]:
-    """Run everything, first of a small protein, so that what is made once is made; then under the limit."""
+def hold_less(length: int) -> None:
+    """Hold rows and make chunks of dask's as small as a shorter protein is beside one of 1000 residues."""
     share = min(1.0, (length / 1000) ** 2)
     pairs.HELD_BYTES = int(share * pairs.HELD_BYTES)
     labels.DASK_BYTES = int(share * labels.DASK_BYTES)
+
+
+def use_a_cache_in(folder: str) -> None:
+    """Keep rows there, without a limit that matters."""
+    os.environ |= {"CATJAC_CACHE": folder, "CATJAC_CACHE_LIMIT": "10GB"}
+
+
+def write(told: Connection, folder: str, length: int) -> None:
+    """Write the Jacobian to the cache."""
+    use_a_cache_in(folder)
+    told.send(catjac.jacobian(residues(length), Cheap(), lazy=True, progress=False).nbytes)
+
+
+def analyse(told: Connection, folder: str, length: int, megabytes: float) -> None:
+    """Run everything, first of a small protein, so that what is made once is made; then under the limit."""
+    use_a_cache_in(folder)
+    hold_less(length)
     threading.stack_size(2**20)  # Stacks count in full.
     model = Cheap()
     found: dict[str, Any] = {"limit": megabytes}
@@ -123,31 +141,17 @@ def analyse(length: int, megabytes: float) -> dict[str, Any]:
         if how is True:
             np.testing.assert_allclose(sums[name, "dask"], values, atol=1e-4, err_msg=name)
     found["rows computed"] = catjac.cache.info().rows_computed - 70
-    return found
+    told.send(found)
 
 
 def measured(length: int, megabytes: float) -> dict[str, Any]:
     """Write the Jacobian in one process, and analyse it in another."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "CATJAC_CACHE": folder, "CATJAC_CACHE_LIMIT": "10GB"}
-        for step in ("write", "analyse"):
-            done = subprocess.run(
-                [sys.executable, __file__, str(length), str(megabytes), step],
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise RuntimeError(done.stderr)
-    return dict(json.loads(done.stdout))
+        forked.answer(*forked.start(write, folder, length), seconds=3600)
+        found: dict[str, Any] = forked.answer(*forked.start(analyse, folder, length, megabytes), seconds=3600)
+    return found
 
 
 if __name__ == "__main__":
-    length, megabytes, *step = sys.argv[1:]
-    if not step:
-        print(json.dumps(measured(int(length), float(megabytes)), indent=2))
-    elif step == ["write"]:
-        catjac.jacobian(residues(int(length)), Cheap(), lazy=True, progress=False)
-    else:
-        print(json.dumps(analyse(int(length), float(megabytes))))
+    asked_length, asked_megabytes = sys.argv[1:]
+    print(json.dumps(measured(int(asked_length), float(asked_megabytes)), indent=2))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from cache_counts import Counts
+from sharing import share
 from stored_stubs import RESIDUES, L, compute, entry_of
 from stubs import PottsModel, SlowModel
 
@@ -20,68 +22,45 @@ from catjac_widgets.engine.cache.folder import claims
 from catjac_widgets.engine.cache.folder.claims import Claims
 from catjac_widgets.errors import Cancelled
 
-WORKER = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from stubs import PottsModel
-from catjac_widgets.engine.api import jacobian
-from catjac_widgets.engine.cache.store import cache
+#: How many times as long as `RESIDUES` what processes share is.
+COPIES = 2
 
-class Slow(PottsModel):
-    def on_rows(self, substitutions):
-        super().on_rows(substitutions)
-        time.sleep(0.03)
-
-print("ready", flush=True)
-input()
-J = jacobian(sys.argv[2], Slow(), progress=False, batch_size=int(sys.argv[3]))
-info = cache.info()
-print(info.rows_computed, info.rows_read, float(abs(J.values).sum()), flush=True)
-"""
+Process = tuple[BaseProcess, Connection]
 
 
-def start(batch_size: int = 38) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), RESIDUES * 2, str(batch_size)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def begin(processes: list[subprocess.Popen[str]]) -> None:
-    """Let all of them begin at once."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+def started(*batch_sizes: int) -> list[Process]:
+    """Processes that share a Jacobian and begin at once, with batches of those sizes."""
+    made = [forked.start(share, "slow", RESIDUES * COPIES, size) for size in batch_sizes]
+    for process in made:
+        assert forked.answer(*process) == "ready"
+    for _, pipe in made:
+        pipe.send("go")
+    return made
 
 
 @pytest.mark.parametrize("number", [2, 8])
 def test_each_row_is_computed_once_by_all_processes_together(number: int, cache_folder: Path) -> None:
     # Batches of other sizes are of other rows.
-    processes = [start(batch_size=19 * (1 + k % 3)) for k in range(number)]
-    begin(processes)
-    answers = [process.communicate(timeout=120)[0].split() for process in processes]
-    assert len({answer[2] for answer in answers}) == 1
-    assert sum(int(answer[0]) for answer in answers) == 2 * L
-    assert all(int(computed) + int(read) == 2 * L for computed, read, _ in answers)
+    processes = started(*(19 * (1 + k % 3) for k in range(number)))
+    answers = [forked.answer(*process) for process in processes]
+    for _, _, values in answers[1:]:
+        np.testing.assert_array_equal(values, answers[0][2])
+    assert sum(computed for computed, _, _ in answers) == COPIES * L
+    assert all(computed + read == COPIES * L for computed, read, _ in answers)
+    for process, _ in processes:
+        process.join(30)
     assert not list(cache_folder.rglob("claims/*.owner"))
     assert not [path for path in cache_folder.rglob("claims/*") if path.name.isdecimal()]
 
 
 def test_what_a_killed_process_had_claimed_is_computed_by_the_others() -> None:
-    processes = [start() for _ in range(3)]
-    begin(processes)
+    (killed, _), *others = started(38, 38, 38)
     time.sleep(0.15)
-    processes[0].kill()
-    processes[0].communicate(timeout=30)
-    answers = [process.communicate(timeout=120)[0].split() for process in processes[1:]]
-    assert len({answer[2] for answer in answers}) == 1
-    assert all(int(computed) + int(read) == 2 * L for computed, read, _ in answers)
+    killed.kill()
+    killed.join(30)
+    answers = [forked.answer(*process) for process in others]
+    np.testing.assert_array_equal(answers[0][2], answers[1][2])
+    assert all(computed + read == COPIES * L for computed, read, _ in answers)
 
 
 # ---- one by one

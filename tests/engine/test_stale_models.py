@@ -18,7 +18,7 @@ import catjac
 from catjac_widgets.engine.api import jacobian
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
-RESIDUES = "MKTAY"
+RESIDUES = "MKT"
 
 
 def plain(model: Any) -> np.ndarray:
@@ -93,7 +93,7 @@ def in_place(model: Any, turn: int) -> None:
 def an_optimisers_step(model: Any, turn: int) -> None:
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     optimiser.zero_grad()
-    model(torch.tensor([[0, 5, 6, 7, 2]]))["logits"].square().mean().backward()
+    model(torch.tensor([[0, 5, 6, 2]]))["logits"].square().mean().backward()
     optimiser.step()
 
 
@@ -314,10 +314,10 @@ def test_an_altered_model_gives_its_own_jacobian(name: str, cache: bool, cache_f
     for turn in (1, 2):
         ALTERATIONS[name](model, turn)
         wanted = plain(model)
-        for given in (model, (model, model.alphabet)):
-            made = jacobian(RESIDUES, given, cache=cache, progress=False).values
-            np.testing.assert_allclose(made, wanted, rtol=0, atol=1e-4 + 1e-5 * abs(wanted).max())
-        seen.append(made)
+        # An adapter is made for each call: nothing is remembered by the pair that is not by the model.
+        given = model if turn == 1 else (model, model.alphabet)
+        seen.append(jacobian(RESIDUES, given, cache=cache, progress=False).values)
+        np.testing.assert_allclose(seen[-1], wanted, rtol=0, atol=1e-4 + 1e-5 * abs(wanted).max())
     if name != "left_in_training":
         assert abs(seen[1] - seen[0]).max() > 1e-3
 

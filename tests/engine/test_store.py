@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 from cache_counts import Counts
 from oracles import order_a
+from sharing import share
 from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import BatchDependentModel, FailingModel, PottsModel
 
@@ -229,36 +229,22 @@ def test_the_summaries_lie_beside_a_completed_jacobian() -> None:
 # ---- several at once
 
 
-WRITER = """
-import sys, numpy as np
-sys.path.insert(0, sys.argv[1])
-from stubs import BatchDependentModel
-from catjac_widgets.engine.api import jacobian
-from catjac_widgets.engine.cache.store import cache
-made = jacobian("MKTAYIAKQRQISF" * 3, BatchDependentModel(), progress=False, batch_size=38)
-info = cache.info()
-print(info.rows_computed, info.rows_read, float(np.abs(made.values).sum()))
-"""
-
-
 def test_processes_may_write_the_same_rows(cache_folder: Path) -> None:
-    tests = str(Path(__file__).parents[1])
-    running = [
-        subprocess.Popen([sys.executable, "-c", WRITER, tests], stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    answers = []
-    for process in running:
-        out, _ = process.communicate(timeout=120)
-        assert process.returncode == 0
-        answers.append(out.split())
-    assert len({answer[2] for answer in answers}) == 1
-    assert all(int(computed) + int(read) == 42 for computed, read, _ in answers)
-    # And a fresh process computes nothing.
-    out = subprocess.run(
-        [sys.executable, "-c", WRITER, tests], capture_output=True, text=True, check=True
-    ).stdout
-    assert out.split() == ["0", "42", answers[0][2]]
+    def computed_by(number: int) -> list[tuple[int, int, np.ndarray]]:
+        processes = [forked.start(share, "batch-dependent", 3 * RESIDUES, 38) for _ in range(number)]
+        for _, pipe in processes:
+            pipe.send("go")
+        assert [forked.answer(*process) for process in processes] == ["ready"] * number
+        return [forked.answer(*process) for process in processes]
+
+    together = computed_by(3)
+    for computed, read, values in together:
+        np.testing.assert_array_equal(values, together[0][2])
+        assert computed + read == 3 * L
+    # And a process that begins afterwards computes nothing.
+    ((computed, read, values),) = computed_by(1)
+    assert (computed, read) == (0, 3 * L)
+    np.testing.assert_array_equal(values, together[0][2])
 
 
 def test_two_jobs_for_the_same_rows_share_them(counts: Counts) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch  # noqa: F401 - so that processes that are forked have it
 from stubs import PottsModel, PottsRunner
 
 from catjac_widgets.engine.api import jacobian, submit
@@ -72,14 +71,18 @@ def sequence_of(length: int, seed: int) -> str:
     return "".join(np.random.default_rng(seed).choice(list(LETTERS), length))
 
 
+#: Where in the writing of a chunk a process dies.
+IN_A_WRITE = ("nothing written", "half written", "half written in place", "not renamed", "renamed")
+
+
 def compute(
+    told: Connection,
     cache: Path,
     residues: str,
     seed: int,
-    told: Connection,
     *,
     seconds: float = 0.0,
-    die_in_write: int | None = None,
+    die_in_write: tuple[int, str] | None = None,
     largest_file: int | None = None,
     user: int | None = None,
 ) -> None:
@@ -88,7 +91,7 @@ def compute(
     Parameters
     ----------
     die_in_write
-        Die (SIGKILL) in the middle of writing that chunk.
+        Die (SIGKILL) while that row's chunk is written, counted from 1, and where: one of `IN_A_WRITE`.
     largest_file
         Bytes that a file may have at most, as on a full disk.
     user
@@ -96,7 +99,7 @@ def compute(
     """
     os.environ["CATJAC_CACHE"] = str(cache)
     if die_in_write is not None:
-        _die_in_write(die_in_write)
+        _die_in_write(*die_in_write)
     if largest_file is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
@@ -113,17 +116,20 @@ def compute(
     told.send(np.array(job.result(60).values))
 
 
-def _die_in_write(number: int) -> None:
+def _die_in_write(number: int, where: str) -> None:
     write, counted = folder_files.write_atomically, [0]
 
     def dying(path: Path, content: bytes) -> None:
-        counted[0] += 1
-        if counted[0] == number and path.name.startswith("c."):
-            partial = path.with_name(f"{path.name}.dying.partial")
-            partial.write_bytes(content[: len(content) // 2])
-            if number % 3 == 1:  # as a system does that renames before it has written all
-                partial.replace(path)
-            os.kill(os.getpid(), signal.SIGKILL)
+        if path.parent.name == "jacobian" and path.name.startswith("c."):
+            counted[0] += 1
+            if counted[0] == number:
+                partial = path.with_name(f"{path.name}.dying{folder_files.PARTIAL}")
+                size = {"nothing written": 0, "half written": 0.5, "half written in place": 0.5}.get(where, 1)
+                partial.write_bytes(content[: int(size * len(content))])
+                if where in ("half written in place", "renamed"):
+                    # The first as of a system that renames before it has written all.
+                    partial.replace(path)
+                os.kill(os.getpid(), signal.SIGKILL)
         write(path, content)
 
     folder_files.write_atomically = dying

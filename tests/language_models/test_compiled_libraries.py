@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_libraries import finish, started, write_sources
 
 from catjac_widgets.language_models.esm.cpu_kernels import structs
 from catjac_widgets.language_models.esm.cpu_kernels.build import UNUSED_DAYS, NotCompiled
@@ -64,17 +64,11 @@ def test_a_wrong_mirror_is_refused(wrong: Callable[[Any], Any], place: int) -> N
 
 # ---- what is kept
 
-COMPILE = (
-    "from catjac_widgets.language_models.esm.cpu_kernels.build import library\n"
-    "from catjac_widgets.language_models.esm.cpu_kernels.exact import FEATURES\n"
-    "library('direct_effects', FEATURES)\n"
-)
 
-
-def compile_in(home: Path, program: str = COMPILE) -> None:
-    """Ask for a library in a process whose user's cache folder is `home`."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(home), "HOME": str(home)}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=240)
+def compile_in(home: Path, *, remove: bool = False) -> None:
+    """Ask for a library in a process whose user's cache folder is `home`; remove it when it is loaded."""
+    sources = home / "sources"
+    finish(started(home, sources if sources.exists() else write_sources(sources), remove=remove))
 
 
 def libraries_in(home: Path) -> list[Path]:
@@ -130,13 +124,5 @@ def test_loading_marks_a_library_as_used_and_leaves_the_time_it_was_made(
 
 
 def test_a_library_that_is_removed_while_in_use_goes_on_working(tmp_path: Path) -> None:
-    program = COMPILE + (
-        "from pathlib import Path\n"
-        "from catjac_widgets.language_models.esm.cpu_kernels import structs\n"
-        "from catjac_widgets.language_models.esm.cpu_kernels.exact import compiled_function\n"
-        f"(made,) = Path({str(tmp_path)!r}).rglob('direct_effects-*.so')\n"
-        "made.unlink()\n"
-        "assert callable(compiled_function('direct_effects', FEATURES, structs.DIRECT_EFFECTS))\n"
-    )
-    compile_in(tmp_path, program)
+    compile_in(tmp_path, remove=True)
     assert libraries_in(tmp_path) == []

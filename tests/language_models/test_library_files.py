@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_libraries import finish, started, write_sources
 
 from catjac_widgets.language_models.esm.cpu_kernels import build
 
@@ -21,41 +22,25 @@ pytestmark = pytest.mark.skipif(
     reason="kernels are compiled for x86-64, where there is a C compiler",
 )
 
-LOAD = """
-import sys
-from catjac_widgets.language_models.esm.cpu_kernels.build import library
-from catjac_widgets.language_models.esm.cpu_kernels.exact import FEATURES
-print(library(sys.argv[1], FEATURES)[sys.argv[1]] is not None)
-"""
 
-
-def started(home: Path, name: str = "direct_effects", program: str = LOAD) -> subprocess.Popen[str]:
-    environment = os.environ | {"XDG_CACHE_HOME": str(home), "HOME": str(home)}
-    return subprocess.Popen(
-        [sys.executable, "-c", program, name], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def finish(running: subprocess.Popen[str]) -> str:
-    said, complaint = running.communicate(timeout=240)
-    assert running.returncode == 0, (running.returncode, complaint)
-    return said
-
-
-def load_in(home: Path, name: str = "direct_effects") -> Path:
+def load_in(home: Path, sources: Path, name: str = "direct_effects") -> Path:
     """Load a library in a process of its own, and tell where it lies."""
-    finish(started(home, name))
+    finish(started(home, sources, name), name)
     (found,) = home.rglob(f"{name}-*.so")
     return found
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sources(tmp_path_factory.mktemp("small") / "sources")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> Path:
     """A folder with two libraries, compiled once."""
     home = tmp_path_factory.mktemp("compiled")
-    load_in(home)
-    load_in(home, "exact_pass")
+    load_in(home, sources)
+    load_in(home, sources, "exact_pass")
     return home
 
 
@@ -108,47 +93,46 @@ def folder_instead(made: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, emptied, flipped, swapped, foreign, linked, folder_instead])
 def test_what_was_not_compiled_under_that_name_is_compiled_anew(
-    home: Path, damage: Callable[[Path], None]
+    home: Path, sources: Path, damage: Callable[[Path], None]
 ) -> None:
     (made,) = home.rglob("direct_effects-*.so")
     sound = made.read_bytes()
     damage(made)
-    assert load_in(home) == made
+    assert load_in(home, sources) == made
     assert made.read_bytes() == sound
     assert stat.S_ISREG(made.lstat().st_mode)
 
 
-def test_a_sound_library_is_loaded_as_it_lies(home: Path) -> None:
+def test_a_sound_library_is_loaded_as_it_lies(home: Path, sources: Path) -> None:
     (made,) = home.rglob("direct_effects-*.so")
     before = made.stat().st_ino
-    load_in(home)
+    load_in(home, sources)
     assert made.stat().st_ino == before
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
-def test_a_library_that_others_may_write_is_compiled_anew(home: Path, mode: int) -> None:
+def test_a_library_that_others_may_write_is_compiled_anew(home: Path, sources: Path, mode: int) -> None:
     (made,) = home.rglob("direct_effects-*.so")
     before = made.stat().st_ino
     made.chmod(mode)
-    load_in(home)
+    load_in(home, sources)
     assert made.stat().st_ino != before
     assert not made.stat().st_mode & 0o022
 
 
-def test_a_folder_of_ours_that_others_may_write_is_closed(home: Path) -> None:
+def test_a_folder_of_ours_that_others_may_write_is_closed(home: Path, sources: Path) -> None:
     (made,) = home.rglob("direct_effects-*.so")
     made.parent.chmod(0o777)
-    load_in(home)
+    load_in(home, sources)
     assert not made.parent.stat().st_mode & 0o022
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="AVX-512 or not, needs root")
 @pytest.mark.parametrize("whose", ["file", "folder"])
-def test_what_belongs_to_somebody_else_is_not_loaded(home: Path, whose: str) -> None:
+def test_what_belongs_to_somebody_else_is_not_loaded(home: Path, sources: Path, whose: str) -> None:
     (made,) = home.rglob("direct_effects-*.so")
     os.chown(made if whose == "file" else made.parent, 12345, 12345)
-    where = LOAD + "from catjac_widgets.language_models.esm.cpu_kernels.build import folder; print(folder())"
-    used = Path(finish(started(home, program=where)).splitlines()[-1])
+    used = finish(started(home, sources))
     if whose == "file":
         assert used == made.parent
         assert made.stat().st_uid == os.geteuid()
@@ -157,14 +141,14 @@ def test_what_belongs_to_somebody_else_is_not_loaded(home: Path, whose: str) -> 
         assert not used.exists()
 
 
-def test_processes_that_compile_at_once_all_get_it(tmp_path: Path) -> None:
-    for running in [started(tmp_path) for _ in range(4)]:
-        assert finish(running) == "True\n"
+def test_processes_that_compile_at_once_all_get_it(tmp_path: Path, sources: Path) -> None:
+    for running in [started(tmp_path, sources) for _ in range(4)]:
+        finish(running)
     (made,) = tmp_path.rglob("direct_effects-*.so")
     assert [path.name for path in made.parent.iterdir()] == [made.name]
 
 
-def test_what_a_killed_compiler_left_goes_when_another_is_compiled(home: Path) -> None:
+def test_what_a_killed_compiler_left_goes_when_another_is_compiled(home: Path, sources: Path) -> None:
     (made,) = home.rglob("direct_effects-*.so")
     left, recent = made.parent / "compiling-left", made.parent / "compiling-recent"
     for folder in (left, recent):
@@ -173,7 +157,7 @@ def test_what_a_killed_compiler_left_goes_when_another_is_compiled(home: Path) -
     long_ago = time.time() - 86400 * (build.UNUSED_DAYS + 1)
     os.utime(left, (long_ago, long_ago))
     cut(made)
-    load_in(home)
+    load_in(home, sources)
     assert not left.exists()
     assert recent.exists()
 
