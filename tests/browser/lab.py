@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -15,12 +17,43 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, ViewportSize
+
+#: Kernels of notebooks that do not need one of their own making.
+READY = "ready"
+_READY_KERNEL = Path(__file__).with_name("ready_kernel.py")
+
+#: What takes long to load, or to draw by software, and none of these notebooks needs.
+_DISABLED = ["@jupyterlab/apputils-extension:splash"] + [
+    f"@jupyterlab/{name}-extension"
+    for name in (
+        "celltags", "csvviewer", "debugger", "extensionmanager", "help", "htmlviewer", "hub", "imageviewer",
+        "inspector", "launcher", "logconsole", "lsp", "markdownviewer", "mathjax", "mermaid", "pdf",
+        "pluginmanager", "settingeditor", "terminal", "toc", "tooltip", "vega5", "video",
+    )
+]  # fmt: skip
 
 # What a page may take on a busy machine, in milliseconds.
 PATIENCE = 120_000
 
-_READY = """() => {
+# How often a page is looked at, in milliseconds; each frame, as is usual, would keep it drawing.
+LOOK = 100
+
+VIEWPORT: ViewportSize = {"width": 1400, "height": 1100}
+
+# What bokeh's script leaves on a page that it has been on is taken away: each notebook begins without it.
+# Lab's setting of subshells is kept by its kernel manager, for kernels to come.
+_OPEN = """async ([path, subshells]) => {
+  for (const name of Object.keys(window)) if (/bokeh/i.test(name)) delete window[name];
+  const app = window.jupyterapp;
+  app.serviceManager.kernels.commsOverSubshells = subshells;
+  const panel = await app.commands.execute("docmanager:open", { path });
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  const set = panel.sessionContext.session.kernel.commsOverSubshells;
+  if (set !== subshells) throw new Error(`comms over subshells: ${set}`);
+}"""
+_IDLE = """() => {
   const panel = window.jupyterapp?.shell.currentWidget;
   const context = panel?.sessionContext;
   return Boolean(panel?.context?.isReady && context?.isReady && context.session?.kernel?.status === "idle");
@@ -45,6 +78,7 @@ class Server:
 
     folder: Path
     process: subprocess.Popen[bytes] = field(init=False)
+    kernels: subprocess.Popen[bytes] = field(init=False)
     url: str = field(init=False)
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
@@ -53,12 +87,22 @@ class Server:
         self.settings = self.folder / "settings"
         self.notebooks.mkdir(parents=True)
         self.set("notification", fetchNews="false", checkForUpdates=False)
+        self._write(
+            "config/labconfig/page_config.json", {"disabledExtensions": dict.fromkeys(_DISABLED, True)}
+        )
+        self._socket = tempfile.mkdtemp(prefix="catjac-") + "/kernels"
+        argv = [sys.executable, "-I", "-S", str(_READY_KERNEL), "start", self._socket, "{connection_file}"]
+        spec = {"argv": argv, "display_name": "Ready", "language": "python"}
+        self._write(f"data/kernels/{READY}/kernel.json", spec)
+
+    def _write(self, name: str, content: Any) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
 
     def set(self, plugin: str, **values: Any) -> None:
         """Set user settings of an apputils plugin; read when a page is loaded."""
-        path = self.settings / "@jupyterlab" / "apputils-extension" / f"{plugin}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
+        self._write(f"settings/@jupyterlab/apputils-extension/{plugin}.jupyterlab-settings", values)
 
     def start(self, **environment: str) -> None:
         own = {
@@ -70,16 +114,18 @@ class Server:
             "IPYTHONDIR": "ipython",
         }
         folders = {name: str(self.folder / folder) for name, folder in own.items()}
+        own = {**os.environ, **folders, **environment}
         with (self.folder / "server.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port=0",
-                    f"--ServerApp.root_dir={self.notebooks}", f"--IdentityProvider.token={self.token}",
-                    "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=",
-                ],
-                env={**os.environ, **folders, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+            self.kernels, self.process = (
+                subprocess.Popen([sys.executable, *command], env=own, stdout=log, stderr=subprocess.STDOUT)
+                for command in (
+                    [str(_READY_KERNEL), "serve", self._socket],
+                    [
+                        "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port=0",
+                        f"--ServerApp.root_dir={self.notebooks}", f"--IdentityProvider.token={self.token}",
+                        "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=",
+                    ],
+                )
             )  # fmt: skip
         self.url = self._wait()
 
@@ -87,6 +133,10 @@ class Server:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log()
+            assert self.kernels.poll() is None, self.log()
+            if not os.path.exists(self._socket):
+                time.sleep(0.1)
+                continue
             for path in (self.folder / "runtime").glob("jpserver-*.json"):
                 try:
                     return str(json.loads(path.read_text())["url"])
@@ -110,27 +160,46 @@ class Server:
             self.api(f"sessions/{session['id']}", "DELETE")
 
     def stop(self) -> None:
+        self.kernels.kill()
         self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        for process in (self.kernels, self.process):
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        shutil.rmtree(Path(self._socket).parent)
 
 
 class Notebook:
     """A notebook that is open in a page."""
 
-    def __init__(self, page: Page, server: Server, name: str) -> None:
+    def __init__(self, page: Page, server: Server, name: str, subshells: str = "perCommTarget") -> None:
         self.page = page
+        self.server = server
         self.complaints: list[str] = []
+        if page.evaluate("window.jupyterapp === undefined"):
+            address = f"{server.url}lab?reset&token={server.token}"
+            page.goto(address, timeout=PATIENCE)
+            page.wait_for_function("window.jupyterapp !== undefined", timeout=PATIENCE, polling=LOOK)
+            page.evaluate("window.jupyterapp.restored.then(() => null)")
+            # More room for the notebook.
+            page.evaluate("window.jupyterapp.shell.collapseLeft()")
+        page.set_viewport_size(VIEWPORT)
+        page.mouse.move(3, 3)
         page.on("console", self._note)
         page.on("pageerror", self._note_error)
-        page.goto(f"{server.url}lab/tree/{name}?reset&token={server.token}", timeout=PATIENCE)
-        page.wait_for_function(_READY, timeout=PATIENCE)
-        # More room for the notebook.
-        page.evaluate("window.jupyterapp.shell.collapseLeft()")
         # JupyterLab remembers the theme; a test that went dark must not darken the next.
         self.choose_theme("Light")
+        page.evaluate(_OPEN, [name, subshells])
+        page.wait_for_function(_IDLE, timeout=PATIENCE, polling=LOOK)
+
+    def close(self) -> None:
+        """Take the notebook off the page, as it is, and end its kernel, which outlives both."""
+        self.page.remove_listener("console", self._note)
+        self.page.remove_listener("pageerror", self._note_error)
+        self.page.evaluate("window.jupyterapp.shell.currentWidget.dispose()")
+        self.server.end_sessions()
+        self.frames()
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -144,20 +213,16 @@ class Notebook:
 
     def choose_theme(self, name: str) -> None:
         """Change to JupyterLab's "Light" or "Dark" theme."""
-        # JupyterLab covers the page with a splash while a theme loads, and takes it away 200 ms later; asked
-        # again before that, it takes it away twice and throws.
-        no_splash = "document.getElementById('jupyterlab-splash') === null"
-        self.page.wait_for_function(no_splash)
         theme = f"{{theme: 'JupyterLab {name}'}}"
         self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {theme})")
         self.page.wait_for_function(
-            f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}' && {no_splash}"
+            f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}'", polling=LOOK
         )
 
     def run_all(self) -> None:
         """Run every cell; none may fail."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
-        self.page.wait_for_function(_READY, timeout=PATIENCE)
+        self.page.wait_for_function(_IDLE, timeout=PATIENCE, polling=LOOK)
         errors = self.page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
         assert not errors.count(), errors.first.inner_text()
 
@@ -253,7 +318,14 @@ def differing(one: Sequence[int], other: Sequence[int]) -> float:
     return changed / max(sum(one), sum(other), 1)
 
 
-def write_notebook(path: Path, *cells: str) -> None:
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+def choose_kernel(path: Path, name: str) -> None:
+    """Have a notebook open with that kernel."""
+    made = nbformat.read(path, as_version=4)
+    made.metadata["kernelspec"] = {"name": name, "display_name": name, "language": "python"}
     nbformat.write(made, path)
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    """Write a notebook of those cells, with a kernel that has done its imports."""
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    choose_kernel(path, READY)

@@ -9,7 +9,7 @@ from lab import PATIENCE, Notebook, Server, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-Open = Callable[[str], Notebook]
+Open = Callable[..., Notebook]
 
 #: Work that outlasts the test: 240 residues that are in no cache.
 SWEEP = (
@@ -21,7 +21,6 @@ SWEEP = (
 def test_drags_and_one_plus_one_are_answered_while_a_sweep_runs(
     open_notebook: Open, server: Server, subshells: str
 ) -> None:
-    server.set("kernels-settings", commsOverSubshells=subshells)
     name = f"feel-{subshells}.ipynb"
     write_notebook(
         server.notebooks / name,
@@ -29,7 +28,7 @@ def test_drags_and_one_plus_one_are_answered_while_a_sweep_runs(
         "ex = catjac.explore(catjac.examples()['bpti'], panels=('sequence', 'map', 'slice'))\n"
         "ex",
     )
-    notebook = open_notebook(name)
+    notebook = open_notebook(name, subshells=subshells)
     notebook.run_all()
     notebook.python(SWEEP)
     notebook.until("sweep.progress.rows_done > 0")

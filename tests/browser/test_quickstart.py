@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lab import PATIENCE, Notebook, Server, differing, pixels, write_notebook
+from lab import PATIENCE, READY, Notebook, Server, choose_kernel, differing, pixels, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 # What JupyterLab itself complains about, with why it is none of ours.
 NOT_OURS = ("favicon", "/api/kernels", "ResizeObserver loop")
 
-Open = Callable[[str], Notebook]
+Open = Callable[..., Notebook]
 
 
 def no_complaints(notebook: Notebook) -> None:
@@ -27,10 +27,13 @@ def no_complaints(notebook: Notebook) -> None:
 def test_quickstart_from_the_kernel_to_the_pixel_and_back(
     open_notebook: Open, server: Server, repository: Path, results: Path, subshells: str
 ) -> None:
-    server.set("kernels-settings", commsOverSubshells=subshells)
     name = f"quickstart-{subshells}.ipynb"
     shutil.copy(repository / "examples" / "quickstart.ipynb", server.notebooks / name)
-    notebook = open_notebook(name)
+    # As for a person, once: a page that was just loaded, and a kernel that Python starts.
+    as_usual = subshells == "perCommTarget"
+    if not as_usual:
+        choose_kernel(server.notebooks / name, READY)
+    notebook = open_notebook(name, fresh=as_usual, subshells=subshells)
     notebook.run_all()
 
     notebook.wait_for_status("complete")
@@ -164,42 +167,40 @@ def test_errors_are_shown_in_the_widget(open_notebook: Open, server: Server) -> 
     no_complaints(notebook)
 
 
-@pytest.mark.parametrize("page", [2], indirect=True, ids=["sharp"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_picture_of_the_explorer(
-    open_notebook: Open, server: Server, repository: Path, results: Path, theme: str
+def test_pictures_of_the_explorer(
+    open_notebook: Open, server: Server, repository: Path, results: Path
 ) -> None:
-    """The README's picture; CATJAC_PICTURES=docs takes it anew."""
+    """The README's pictures, light and dark; CATJAC_PICTURES=docs takes them anew."""
     write_notebook(
-        server.notebooks / f"picture-{theme}.ipynb",
+        server.notebooks / "picture.ipynb",
         "%load_ext catjac\nimport catjac",
         "ex = %catjac explore bpti\nex.wait()\nex.selection = (11, 35)\nex",
     )
-    notebook = open_notebook(f"picture-{theme}.ipynb")
-    if theme == "dark":
-        notebook.choose_theme("Dark")
+    notebook = open_notebook("picture.ipynb", scale=2)
+    # All of it is on the page at once, or the picture is put together of parts that scrolled.
+    notebook.page.set_viewport_size({"width": 1220, "height": 2300})
     notebook.run_all()
     notebook.wait_for_status("complete")
     notebook.explorer.locator(".cj-slice:not(.cj-empty)").wait_for(timeout=PATIENCE)
     notebook.explorer.get_by_label("top L").check()
-    # All of it is on the page at once, or the picture is put together of parts that scrolled.
-    notebook.page.set_viewport_size({"width": 1220, "height": 2300})
     notebook.explorer.get_by_role("button", name="Compute for").click()
     notebook.python("ex.recovery_curve.wait()")
     notebook.page.mouse.move(5, 5)
-    notebook.steady(lambda: notebook.explorer.screenshot(), looks=3)
-    picture = results / f"explorer-{theme}.png"
-    notebook.explorer.screenshot(path=picture)
-    # Paper and ink: the theme is the page's.
-    red, green, blue = notebook.explorer.evaluate(
-        """(element) => {
-          const { color } = getComputedStyle(element.querySelector(".cj-map .cj-title"));
-          return color.match(/[0-9.]+/g).slice(0, 3).map(Number);
-        }"""
-    )
-    assert (red + green + blue < 384) == (theme == "light")
-    folder = os.environ.get("CATJAC_PICTURES")
-    if folder:
-        (repository / folder).mkdir(exist_ok=True)
-        shutil.copy(picture, repository / folder / picture.name)
+    for theme in ("light", "dark"):
+        notebook.choose_theme(theme.title())
+        taken = notebook.steady(notebook.explorer.screenshot, looks=3)
+        picture = results / f"explorer-{theme}.png"
+        picture.write_bytes(taken)
+        # Paper and ink: the theme is the page's.
+        red, green, blue = notebook.explorer.evaluate(
+            """(element) => {
+              const { color } = getComputedStyle(element.querySelector(".cj-map .cj-title"));
+              return color.match(/[0-9.]+/g).slice(0, 3).map(Number);
+            }"""
+        )
+        assert (red + green + blue < 384) == (theme == "light")
+        folder = os.environ.get("CATJAC_PICTURES")
+        if folder:
+            (repository / folder).mkdir(exist_ok=True)
+            shutil.copy(picture, repository / folder / picture.name)
     no_complaints(notebook)

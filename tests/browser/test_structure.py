@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from lab import PATIENCE, Notebook, Server, write_notebook
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-Open = Callable[[str], Notebook]
+Open = Callable[..., Notebook]
 
 
 def ready(notebook: Notebook) -> Locator:
@@ -150,14 +150,13 @@ def test_a_structure_with_caps_and_modified_residues(
 
 
 def test_without_its_extension_a_sentence_takes_the_picture_s_place(
-    page: Page, open_notebook: Open, server: Server, results: Path
+    open_notebook: Open, server: Server, results: Path
 ) -> None:
-    page.route("**/nglview-js-widgets/**", lambda route: route.abort())
     write_notebook(
         server.notebooks / "no-nglview.ipynb",
         "import catjac\nex = catjac.explore(catjac.examples()['ww'], panels=('map', 'structure'))\nex",
     )
-    notebook = open_notebook("no-nglview.ipynb")
+    notebook = open_notebook("no-nglview.ipynb", without="**/nglview-js-widgets/**")
     notebook.run_all()
     error = notebook.page.locator(".cj-structure .cj-error")
     error.wait_for(timeout=PATIENCE)

@@ -18,7 +18,9 @@ def wire() -> Iterator[Wire]:
 @pytest.fixture
 def notebook(chromium: Any, wire: Wire) -> Iterator[NotebookPage]:
     """Open a page of a cell's width, 970 pixels, joined to this process' widgets."""
-    context = chromium.new_context(viewport={"width": 1002, "height": 900}, color_scheme="light")
+    context = chromium.new_context(
+        viewport={"width": 1002, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
     yield NotebookPage(context.new_page(), wire)
     context.close()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import queue
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class NotebookPage:
         self.page = page
         self.wire = wire
         self.complaints: list[str] = []
-        self.incoming: list[dict[str, Any]] = []
+        self.shown: list[Any] = []
         page.on(
             "console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None
         )
@@ -90,35 +91,56 @@ class NotebookPage:
                 else self.complaints.append(f"asked for {r.url}")
             ),
         )
-        page.expose_function("toPython", lambda message: self.incoming.append(message))
         page.goto(HARNESS.as_uri())
 
-    def pump(self) -> None:
-        """Carry what waits in both directions."""
-        while True:
-            try:
-                message = self.wire.out.get_nowait()
-            except queue.Empty:
-                break
-            self.page.evaluate("message => window.fromPython(message)", message)
-        self.page.wait_for_timeout(20)
-        while self.incoming:
-            self.wire.receive(self.incoming.pop(0))
+    def pump(self, *, rest: bool = False) -> bool:
+        """Carry what waits in both directions; whether there was anything.
+
+        Parameters
+        ----------
+        rest
+            Between the two directions, wait until no frame and no short timer of the page is outstanding.
+        """
+        waiting = []
+        with suppress(queue.Empty):
+            while True:
+                waiting.append(self.wire.out.get_nowait())
+        # As text, which the browser's protocol carries many times faster than objects.
+        said = json.loads(
+            self.page.evaluate(
+                "([messages, rest]) => window.turn(JSON.parse(messages), rest)", [json.dumps(waiting), rest]
+            )
+        )
+        for message in said:
+            self.wire.receive(message)
+        return bool(waiting or said)
 
     def show(self, widget: Any) -> None:
+        self.shown.append(widget)
         self.pump()
         self.page.evaluate("id => window.show(id)", widget.model_id)
         self.settle()
 
-    def settle(self, seconds: float = 0.4) -> None:
-        """Pump for that long, and on until the page has drawn what came."""
+    def settle(self, seconds: float = 60) -> None:
+        """Carry messages until neither side has any left, nor anything to do that would lead to one.
+
+        The page's frames are drawn and its short timers have run out then, and the widgets' deliveries are
+        empty. Work on other threads, such as a job or a recovery, is not waited for.
+        """
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self.pump()
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
-        self.pump()
+        while self._deliver() | self.pump(rest=True) or not self.wire.out.empty():
+            assert time.monotonic() < until, "the page and the widgets never came to rest"
+
+    def _deliver(self) -> bool:
+        """Send what the shown widgets have to tell; whether anything is on its way."""
+        for delivery in {id(one): one for one in map(_delivery, self._widgets(self.shown)) if one}.values():
+            assert delivery.flush(60)
+        return not self.wire.out.empty()
+
+    def _widgets(self, widgets: Any) -> Iterator[Any]:
+        for widget in widgets:
+            yield widget
+            yield from self._widgets(getattr(widget, "children", ()))
 
     def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Pump until the condition holds."""
@@ -129,3 +151,8 @@ class NotebookPage:
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector))
+
+
+def _delivery(widget: Any) -> Any:
+    """What sends a widget's news to the front end: its own, or that of the state which it shares."""
+    return getattr(getattr(widget, "state", None), "delivery", None) or getattr(widget, "delivery", None)

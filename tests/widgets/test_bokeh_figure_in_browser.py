@@ -59,7 +59,7 @@ def test_a_view_that_is_taken_off_before_bokeh_draws_is_not_drawn(notebook: Note
     notebook.page.evaluate("models.forEach((model) => model.dispose?.())")
     notebook.page.evaluate("draw()")
     notebook.until(lambda: counted(notebook, "settled") == 1)
-    notebook.settle(0.2)
+    notebook.settle()
     assert counted(notebook, "asked") == 1
     assert not ready(notebook)
     assert notebook.complaints == []
@@ -73,7 +73,7 @@ def test_a_view_that_is_away_while_bokeh_draws_is_drawn_on_its_return(
     notebook.page.evaluate("(window.away = document.getElementById('page')).remove()")
     notebook.page.evaluate("draw()")
     notebook.until(lambda: counted(notebook, "settled") == 1)
-    notebook.settle(0.2)
+    notebook.settle()
     assert notebook.complaints == []
     notebook.page.evaluate("document.body.append(away)")
     notebook.until(lambda: ready(notebook))
@@ -86,7 +86,7 @@ def test_a_view_that_is_made_off_the_page_is_drawn_once_on_it(notebook: Notebook
     notebook.page.evaluate(
         "id => window.show(id, window.away = document.createElement('div'))", view.model_id
     )
-    notebook.settle(0.2)
+    notebook.settle()
     assert notebook.complaints == []
     notebook.page.evaluate("document.body.append(away)")
     notebook.until(lambda: ready(notebook))
@@ -99,6 +99,7 @@ def test_a_view_that_is_taken_off_before_the_script_comes_asks_for_none(
     notebook.pump()
     notebook.page.evaluate("id => window.show(id)", view.model_id)
     notebook.page.evaluate("models.forEach((model) => model.dispose?.())")
-    notebook.settle(1.5)
+    # Until it would have been asked for: the looking is by short timers, and rest is when there are none.
+    notebook.settle()
     assert notebook.page.evaluate("window.Bokeh") is None
     assert notebook.complaints == []

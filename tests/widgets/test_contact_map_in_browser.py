@@ -52,7 +52,7 @@ def drag(notebook: NotebookPage, start: tuple[int, int], end: tuple[int, int], l
     for k in range(1, 5):
         i, j = (first + (last - first) * k / 4 for first, last in zip(start, end, strict=True))
         notebook.page.mouse.move(*cell(notebook, i, j, length))
-    notebook.settle(0.1)
+    notebook.settle()
 
 
 def words(notebook: NotebookPage) -> str:
@@ -214,7 +214,7 @@ def test_the_mean_block_is_drawn_and_the_former_map_stays_for_comparison(noteboo
         jobs.append(StagedJob(plan_of(sequence, mask=mask)))
         return jobs[-1]
 
-    ex = Explorer(sequence, start, model_name="stub")
+    ex = Explorer(sequence, start, model_name="stub", panels=("map", "slice"))
     jobs[0].finish()
     ex.wait(10)
     notebook.show(ex)

@@ -28,7 +28,12 @@ BLOCK, CHAIN, LINE, READOUT = ".cj-block", ".cj-chain", ".cj-code", ".cj-slice .
 LEFT, TOP, RIGHT, BOTTOM, LETTER = 44, 8, 6, 38, 14
 
 
+#: The panels that most of these tests look at; bokeh's take a second to make and another to draw.
+FEW = ("sequence", "map", "slice")
+
+
 def explorer(sequence: Sequence = SEQUENCE, **options: Any) -> tuple[Explorer, StagedJob]:
+    options.setdefault("panels", FEW)
     plan = {"variant": options.pop("variant", "full"), "mask": options.get("mask")}
     job = StagedJob(plan_of(sequence, **plan))
     return Explorer(sequence, lambda mask: job, model_name="stub", **options), job
@@ -47,12 +52,12 @@ def tab(notebook: NotebookPage, form: str) -> None:
 
 def pick(notebook: NotebookPage, side: int, letter: str) -> None:
     notebook.page.click(f".cj-letterline:nth-child({side}) [data-value='{letter}']")
-    notebook.settle(0.2)
+    notebook.settle()
 
 
 def choose(notebook: NotebookPage, trait: str, value: str) -> None:
     notebook.page.select_option(f"[data-trait='{trait}']", value)
-    notebook.settle(0.2)
+    notebook.settle()
 
 
 def along(notebook: NotebookPage, position: int, letter: int = 0, length: int = 58) -> tuple[float, float]:
@@ -115,7 +120,7 @@ def test_each_form_shows_what_its_line_makes(notebook: NotebookPage) -> None:
                     notebook.page.mouse.move(*along(notebook, j + 1, b if form == "matrix" else 3))
                     value = float(shown[j, b] if form == "matrix" else shown[j])
                     names = ("W", shown.aa_out.values[b] if form == "matrix" else letter_out)
-                notebook.settle(0.15)
+                notebook.settle()
                 text = notebook.text(READOUT)
                 assert text.startswith(f"R24{names[0]} → "), text
                 assert f" of {names[1]} " in text or not names[1], text
@@ -169,7 +174,7 @@ def test_hover_and_selection_are_shared(notebook: NotebookPage) -> None:
         notebook.until(lambda: ex.selection == (24, 12))
         for _ in range(4):
             notebook.page.keyboard.press("+")
-        notebook.settle(0.2)
+        notebook.settle()
         notebook.page.mouse.move(*along(notebook, 29, 4))
         notebook.until(lambda: ex.hover is not None)
         # Come closer, the middle of the plot is near the selection.
@@ -177,7 +182,7 @@ def test_hover_and_selection_are_shared(notebook: NotebookPage) -> None:
         assert abs(ex.hover[1] - 12) < 12
         notebook.page.focus(CHAIN)
         notebook.page.keyboard.press("0")
-        notebook.settle(0.2)
+        notebook.settle()
         notebook.page.mouse.move(*along(notebook, 58, 4))
         notebook.until(lambda: ex.hover == (24, 58))
         ex.selection = (24, 46)
@@ -237,7 +242,9 @@ def test_under_a_new_mask_nothing_old_is_shown(notebook: NotebookPage) -> None:
     jobs[1].J = jobs[1].J * 2
     jobs[0].finish()
     waiting = list(jobs)
-    ex = Explorer(SEQUENCE, lambda mask: waiting.pop(0), model_name="stub", selection=(24, 46)).wait(10)
+    ex = Explorer(
+        SEQUENCE, lambda mask: waiting.pop(0), model_name="stub", selection=(24, 46), panels=FEW
+    ).wait(10)
     notebook.show(ex)
     tab(notebook, "profile")
     notebook.page.mouse.move(*along(notebook, 46))
@@ -339,7 +346,7 @@ def test_a_brushed_block_has_its_line_too(notebook: NotebookPage) -> None:
         choose(notebook, "letter_order", order)
         xr.testing.assert_identical(ex.slice, run(notebook.text(LINE), ex.jacobian))
         notebook.page.mouse.move(*in_block(notebook, 2, 5))
-        notebook.settle(0.2)
+        notebook.settle()
         assert read_out(notebook) == pytest.approx(float(ex.slice[2, 5]), abs=0.00501)
         assert ": mean " in notebook.text(READOUT)
     choose(notebook, "quantity", "epistasis")
@@ -370,24 +377,28 @@ def test_a_slice_alone_names_chains_as_text(notebook: NotebookPage) -> None:
     assert notebook.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [970, 400])
-def test_every_form_fits(notebook: NotebookPage, pictures: Path, scheme: str, width: int) -> None:
-    notebook.page.emulate_media(color_scheme=scheme)
+@pytest.mark.parametrize(("width", "schemes"), [(970, ("light", "dark")), (400, ("dark", "light"))])
+def test_every_form_fits(
+    notebook: NotebookPage, pictures: Path, schemes: tuple[str, ...], width: int
+) -> None:
+    notebook.page.emulate_media(color_scheme=schemes[0])
     notebook.page.set_viewport_size({"width": width + 32, "height": 900})
-    ex = finished(selection=(24, 46), mask=Mask.showing(SEQUENCE, [(1, 50)]))
+    panels = (*FEW, "sensitivity", "recovery", "structure")
+    ex = finished(selection=(24, 46), mask=Mask.showing(SEQUENCE, [(1, 50)]), panels=panels)
     notebook.show(ex)
     for form, quantity in (("block", "centred"), ("profile", "epistasis"), ("matrix", "centred")):
         ex.jacobian_slice.form, ex.jacobian_slice.quantity = form, quantity
-        notebook.settle()
-        picture = pictures / f"slice-{form}-{width}-{scheme}.png"
-        notebook.page.locator(".cj-slice").screenshot(path=picture)
-        assert notebook.page.evaluate("document.documentElement.scrollWidth") <= width + 32
-        box = notebook.page.locator(".cj-slice").bounding_box()
-        assert box is not None
-        for inner in (BLOCK if form == "block" else CHAIN, LINE, ".cj-tabs"):
-            part = notebook.page.locator(f".cj-slice {inner}" if inner[0] == "." else inner).bounding_box()
-            assert part is not None
-            assert part["x"] >= box["x"] - 0.5
-            assert part["x"] + part["width"] <= box["x"] + box["width"] + 0.5
+        for scheme in schemes:
+            notebook.page.emulate_media(color_scheme=scheme)
+            notebook.settle()
+            picture = pictures / f"slice-{form}-{width}-{scheme}.png"
+            notebook.page.locator(".cj-slice").screenshot(path=picture)
+            assert notebook.page.evaluate("document.documentElement.scrollWidth") <= width + 32
+            box = notebook.page.locator(".cj-slice").bounding_box()
+            assert box is not None
+            for inner in (BLOCK if form == "block" else CHAIN, LINE, ".cj-tabs"):
+                part = notebook.page.locator(f".cj-slice {inner}").bounding_box()
+                assert part is not None
+                assert part["x"] >= box["x"] - 0.5
+                assert part["x"] + part["width"] <= box["x"] + box["width"] + 0.5
     assert notebook.complaints == []

@@ -196,7 +196,7 @@ def test_the_menu_and_the_offer(wire: Wire, own_cache: Path, other: Any) -> None
 
 @pytest.mark.browser
 def test_choosing_on_the_page(notebook: NotebookPage, own_cache: Path, other: Any, pictures: Path) -> None:
-    made = catjac.explore(UNKNOWN, "mini")
+    made = catjac.explore(UNKNOWN, "mini", panels=("sequence", "map"))
     notebook.show(made)
     notebook.until(lambda: notebook.page.locator(".cj-models option").count() > 3)
     notebook.until(lambda: made.status == "done")

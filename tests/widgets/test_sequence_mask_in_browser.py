@@ -28,7 +28,7 @@ def explorer(**options: Any) -> tuple[Explorer, list[StagedJob]]:
         jobs.append(StagedJob(plan_of(SEQUENCE, mask=mask)))
         return jobs[-1]
 
-    return Explorer(SEQUENCE, start, model_name="stub", **options), jobs
+    return Explorer(SEQUENCE, start, model_name="stub", panels=("sequence", "map"), **options), jobs
 
 
 def residue(notebook: NotebookPage, position: float) -> tuple[float, float]:
@@ -46,7 +46,7 @@ def drag(notebook: NotebookPage, start: float, end: float, *, release: bool = Tr
         notebook.pump()
     if release:
         notebook.page.mouse.up()
-        notebook.settle(0.2)
+        notebook.settle()
 
 
 def fragments(mask: Mask | None) -> list[tuple[int, int]] | None:
@@ -108,9 +108,9 @@ def test_escape_lets_go_and_nothing_has_changed(notebook: NotebookPage) -> None:
     drag(notebook, 15, 25, release=False)
     assert "20–30" in notebook.text(CAPTION)
     notebook.page.keyboard.press("Escape")
-    notebook.settle(0.2)
+    notebook.settle()
     notebook.page.mouse.up()
-    notebook.settle(0.2)
+    notebook.settle()
     assert "10–20" in notebook.text(CAPTION)
     assert fragments(view.mask) == [(10, 20)]
     assert notebook.complaints == []
@@ -203,7 +203,7 @@ def test_it_wraps_where_there_is_less_room_and_names_are_text(notebook: Notebook
     notebook.show(view)
     narrow = notebook.page.locator(".cj-track").bounding_box()["height"]
     notebook.page.set_viewport_size({"width": 1300, "height": 900})
-    notebook.settle(0.2)
+    notebook.settle()
     assert notebook.page.locator(".cj-track").bounding_box()["height"] < narrow
     assert notebook.text(".cj-mask .cj-notice") == hostile
     assert notebook.page.evaluate("window.hacked") is None
@@ -219,17 +219,17 @@ def test_a_drag_may_leave_the_track_and_be_as_fast_as_it_likes(notebook: Noteboo
     mouse.down()
     # One leap beyond the right edge and far below, without anything between.
     mouse.move(1000, 700)
-    notebook.settle(0.2)
+    notebook.settle()
     assert "10–58" in notebook.text(CAPTION)
     mouse.move(1, 1)
-    notebook.settle(0.2)
+    notebook.settle()
     assert "1 of 58 residues visible · 10" in notebook.text(CAPTION)
     mouse.move(x + (residue(notebook, 30.5)[0] - x), 600)
     mouse.up()
     notebook.until(lambda: fragments(view.mask) == [(10, 30)])
     # The pointer is free again: moving over the letters drags nothing.
     mouse.move(*residue(notebook, 40))
-    notebook.settle(0.2)
+    notebook.settle()
     assert fragments(view.mask) == [(10, 30)]
     assert notebook.complaints == []
 
@@ -270,18 +270,18 @@ def test_a_thousand_residues_of_two_chains(notebook: NotebookPage, pictures: Pat
     assert page.locator(".cj-trackroom").bounding_box()["height"] < 320, "the map stays in sight"
     band = page.get_by_role("slider", name="end of fragment 2", exact=True)
     band.scroll_into_view_if_needed()
-    notebook.settle(0.2)
+    notebook.settle()
     box = band.bounding_box()
     assert box is not None
     x, y = box["x"] + 7, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, y - 84, steps=4)
-    notebook.settle(0.1)
+    notebook.settle()
     # Straight up is whole lines back, in the same column; below the last line the track scrolls on.
     assert page.evaluate("document.querySelector('.cj-trackroom').scrollTop") > 0
     page.mouse.move(x, y + 500, steps=40)
-    notebook.settle(0.1)
+    notebook.settle()
     page.mouse.up()
     notebook.until(lambda: fragments(view.mask) != [(480, 540), (700, 760)])
     first, second = fragments(view.mask) or [(0, 0), (0, 0)]
