@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 import catjac
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.errors import ModelError, UsageError
-from catjac_widgets.language_models.esm.linear_layers import LinearLayers, PackedLayers, fast_layers
+from catjac_widgets.language_models.esm.linear_layers import FusedLayers, LinearLayers, fast_layers
 from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta
 from catjac_widgets.language_models.esm.numerics.delta_int8_layers import Int8Weight
 from catjac_widgets.language_models.esm.projections import divided, fused_projections
@@ -202,13 +202,11 @@ def test_packed_layers_follow_the_weights() -> None:
     assert np.abs(after - before).max() > 1e-3
 
 
-def test_large_models_are_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layers_of_large_models_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_esm2(1, 32, 2)
-    monkeypatch.setattr("catjac_widgets.language_models.esm.linear_layers.MOST_PACKED_BYTES", 1000)
+    monkeypatch.setattr("catjac_widgets.language_models.esm.linear_layers.MOST_COPIED_BYTES", 1000)
     assert type(fast_layers(model)) is LinearLayers
 
 
-def test_the_embedded_model_is_packed_where_torch_can() -> None:
-    model = load_model("mini", device="cpu").model
-    usable = hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.mkldnn.is_available()
-    assert isinstance(fast_layers(model), PackedLayers if usable else LinearLayers)
+def test_projections_of_the_embedded_model_are_fused() -> None:
+    assert isinstance(fast_layers(load_model("mini", device="cpu").model), FusedLayers)

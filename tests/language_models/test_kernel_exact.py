@@ -168,7 +168,7 @@ def test_panels_are_what_the_kernel_reads(outputs: int, inputs: int, seed: int) 
 )
 def test_other_models_go_by_torch(shape: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if shape is None:
-        monkeypatch.setattr(compiled_passes, "MOST_PACKED_BYTES", 1000)
+        monkeypatch.setattr(compiled_passes, "MOST_COPIED_BYTES", 1000)
     model = random_esm2(*(shape or (2, 32, 4)))
     runner = wrap(model).prepare(residues_of(9))
     assert words in runner.not_compiled

@@ -22,7 +22,7 @@ from catjac_widgets.language_models.esm.alterations.stock import token_dropout
 from catjac_widgets.language_models.esm.cpu_kernels import structs
 from catjac_widgets.language_models.esm.cpu_kernels.build import NotCompiled, compiler, library
 from catjac_widgets.language_models.esm.forward import positions, rotary
-from catjac_widgets.language_models.esm.linear_layers import MOST_PACKED_BYTES
+from catjac_widgets.language_models.esm.linear_layers import MOST_COPIED_BYTES
 from catjac_widgets.language_models.esm.projections import fused_projections
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def check_machine() -> None:
 
 def why_not(model: Any) -> str | None:
     """Why float32 passes of this model are not run by the kernel, or None if they are."""
-    if sum(parameter.nbytes for parameter in model.parameters()) > MOST_PACKED_BYTES:
+    if sum(parameter.nbytes for parameter in model.parameters()) > MOST_COPIED_BYTES:
         return "its weights are too large to be held twice"
     return why_not_by(kernel, model)
 

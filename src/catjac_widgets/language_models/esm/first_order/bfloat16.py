@@ -18,21 +18,23 @@ import torch.nn.functional as F
 
 from catjac_widgets.language_models import fingerprints
 from catjac_widgets.language_models.esm.forward import embed, letter_logits, rotary
-from catjac_widgets.language_models.esm.linear_layers import (
-    LinearLayers,
-    PackedLayers,
-    fast_layers,
-    multiply,
-    pack,
-)
-from catjac_widgets.language_models.esm.projections import divided
+from catjac_widgets.language_models.esm.linear_layers import LinearLayers, fast_layers
+from catjac_widgets.language_models.esm.projections import divided, fused_projections
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Bfloat16Layers(PackedLayers):
+#: How many rows oneDNN is given at a time: a power of two from the first of these to the second, or a multiple
+#: of the second up to the third; zeros fill up. It keeps half a megabyte for every number of rows that a layer
+#: was multiplied with: with as many as there are lengths of proteins, that would come to 600 MB.
+LEAST_ROWS, ROW_STEP, MOST_ROWS = 32, 256, 4096
+
+
+class Bfloat16Layers(LinearLayers):
     """Dense layers in bfloat16, laid out once for oneDNN; results are bfloat16.
+
+    Query, key and value are one product, their channels in the order of `FusedLayers`.
 
     Parameters
     ----------
@@ -41,6 +43,16 @@ class Bfloat16Layers(PackedLayers):
     """
 
     dtype = torch.bfloat16
+
+    def __init__(self, model: Any) -> None:
+        self._packed: dict[int, tuple[Tensor, Tensor | None]] = {}
+        for layer in model.layers:
+            attention = layer.self_attn
+            self._packed[id(attention)] = pack(*fused_projections(attention), self.dtype)
+            for dense in (attention.out_proj, layer.fc1, layer.fc2):
+                self._packed[id(dense)] = pack(dense.weight, dense.bias, self.dtype)
+        dense = model.lm_head.dense
+        self._packed[id(dense)] = pack(dense.weight, dense.bias, self.dtype)
 
     def __call__(self, dense: Any, x: Tensor) -> Tensor:
         """See `LinearLayers.__call__`."""
@@ -70,6 +82,37 @@ class Bfloat16Layers(PackedLayers):
         weights = torch.bmm(query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)).exp_()
         mixed = torch.bmm(weights, value.flatten(0, 1)).div_(weights.sum(-1, keepdim=True))
         return mixed.view_as(value).transpose(1, 2).flatten(2)
+
+
+def pack(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Lay a dense layer out for oneDNN, in `dtype`."""
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous())
+    return packed, None if bias is None else bias.detach().to(dtype)
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
+    """Multiply (…, C) with a layer of `pack`, in parts of few different sizes; (…, its outputs).
+
+    Parameters
+    ----------
+    gelu
+        Whether GELU, exact, is applied to what comes out.
+    """
+    rows = x.flatten(0, -2)
+    after: tuple[str, list[Any], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+    parts = []
+    for part in rows.split(MOST_ROWS):
+        filled = F.pad(part, (0, 0, 0, _room(len(part)) - len(part)))
+        parts.append(torch.ops.mkldnn._linear_pointwise(filled, weight, bias, *after)[: len(part)])
+    found = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return found.unflatten(0, x.shape[:-1])
+
+
+def _room(rows: int) -> int:
+    """How many rows oneDNN is given for so many, at most `MOST_ROWS`."""
+    if rows > ROW_STEP:
+        return -(-rows // ROW_STEP) * ROW_STEP
+    return max(LEAST_ROWS, 1 << (rows - 1).bit_length()) if rows else LEAST_ROWS
 
 
 def approximate_logits(
