@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Weights larger than this are not laid out a second time on a CPU: the copy lies beside them in memory, and
-#: with it and the rows that a contact map holds (0.36 GB at 1022 residues) a Jacobian is to take less than 1 GB.
+#: with it and the rows that a contact map holds (0.36 GB at 1022 residues) a Jacobian is to take less than
+#: 1 GB.
 MOST_COPIED_BYTES = 600 * 2**20
 
 #: On a GPU, fused weights lie beside the model's if they take no more than this share of its memory.

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-#: How many rows oneDNN is given at a time: a power of two from the first of these to the second, or a multiple
-#: of the second up to the third; zeros fill up. It keeps half a megabyte for every number of rows that a layer
-#: was multiplied with: with as many as there are lengths of proteins, that would come to 600 MB.
+#: How many rows oneDNN is given at a time: a power of two from the first of these to the second, or a
+#: multiple of the second up to the third; zeros fill up. It keeps half a megabyte for every number of rows
+#: that a layer was multiplied with: with as many as there are lengths of proteins, that would be 600 MB.
 LEAST_ROWS, ROW_STEP, MOST_ROWS = 32, 256, 4096
 
 
