@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def said(error: BaseException) -> str:
     return text
 
 
+def named(value: Any) -> str:
+    """A test's name: the beginning of a value, without its address, which is another in each process."""
+    return re.sub(r" at 0x\w+", "", ascii(value))[:30]
+
+
 def calling(**options: Any) -> dict[str, Callable[[], Any]]:
     return {
         "jacobian": lambda: catjac.jacobian(S, progress=False, **options),
@@ -45,7 +51,7 @@ def calling(**options: Any) -> dict[str, Callable[[], Any]]:
 @pytest.mark.parametrize(
     "size",
     [math.nan, math.inf, -math.inf, [8], "8", b"8", 0, -1, True, 8.0, 1.5, {}, 1j, "9" * 10**6, np.zeros(3)],
-    ids=lambda size: repr(size)[:20],
+    ids=named,
 )
 def test_a_batch_size_is_a_whole_number(way: str, size: Any, own_cache: Path) -> None:
     with pytest.raises(UsageError, match=r"is not a number of sequences.* 1 or more") as found:
@@ -54,7 +60,7 @@ def test_a_batch_size_is_a_whole_number(way: str, size: Any, own_cache: Path) ->
     assert not list(own_cache.rglob("key.json"))
 
 
-@pytest.mark.parametrize("size", [8, np.int64(8)], ids=repr)
+@pytest.mark.parametrize("size", [8, np.int64(8)], ids=named)
 def test_a_batch_size_may_be_any_whole_number(size: Any) -> None:
     J = catjac.jacobian(S, positions=[1], variant="fast", batch_size=size, progress=False)
     assert J.sizes["pos_in"] == 1
@@ -86,7 +92,7 @@ def test_a_batch_size_may_be_any_whole_number(size: Any) -> None:
         ([], "empty"),
         ([*range(1, 11), 3], "3 was asked for twice"),
     ],
-    ids=repr,
+    ids=named,
 )
 @pytest.mark.timeout(60)
 def test_positions_are_whole_numbers_of_the_sequence(
@@ -98,7 +104,7 @@ def test_positions_are_whole_numbers_of_the_sequence(
     assert not list(own_cache.rglob("key.json"))
 
 
-@pytest.mark.parametrize("positions", [b"\x01", 1, np.int8(1), iter([1]), {1}], ids=repr)
+@pytest.mark.parametrize("positions", [b"\x01", 1, np.int8(1), iter([1]), {1}], ids=named)
 def test_positions_may_be_any_whole_numbers(positions: Any) -> None:
     J = catjac.jacobian(S, positions=positions, variant="fast", progress=False)
     assert J.pos_in.values.tolist() == [1]
@@ -108,7 +114,7 @@ def test_positions_may_be_any_whole_numbers(positions: Any) -> None:
     "mask",
     [3, 3.5, math.nan, "hidden", [3] * 10, [2.0] * 10, [[True]] * 10, [math.nan] * 10, {"a": True}, {1: True},
      object(), [True, [False]], np.zeros(10), np.zeros((2, 10)), np.array(True), [None] * 10],
-    ids=lambda mask: repr(mask)[:30],
+    ids=named,
 )  # fmt: skip
 def test_a_mask_is_one_bool_a_residue(mask: Any, own_cache: Path) -> None:
     with pytest.raises(MaskError, match="flat list of True") as found:
@@ -209,7 +215,7 @@ def test_a_pass_that_does_not_fit_into_memory_is_refused_with_the_estimate(
 @pytest.mark.parametrize(
     "model",
     ["/etc/passwd", "/dev/zero", "/", "\u0000", "x" * 5000, "", " ", "potts:", "potts:/etc/passwd"],
-    ids=lambda model: ascii(model)[:20],
+    ids=named,
 )
 def test_a_model_that_is_none_is_one_sentence(model: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["contacts", S, "--model", model, "-o", str(tmp_path / "a.csv")])
