@@ -127,7 +127,7 @@ def from_memory(length: int, shape: str) -> list[tuple[str, float, str]]:
     """Measure maps of a tensor in memory (random numbers)."""
     from catjac_widgets.analysis.contacts.maps import contacts
     from catjac_widgets.engine.labels import label_jacobian
-    from catjac_widgets.engine.plans.jacobian import make_plan
+    from catjac_widgets.engine.plans.making import make_plan
 
     letters = "LAGVSERTIDPKQNFYMHWC"
     plan = make_plan(random_residues(length), model=shape, fingerprint="", letters=letters)

@@ -15,7 +15,8 @@ from slow_streams import SlowStreams
 
 import catjac
 from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.errors import Cancelled, DeviceError, ModelError
 from catjac_widgets.language_models.base import LaunchingRunner, Substitution, choose_numerics
 from catjac_widgets.language_models.esm import launched as launched_passes

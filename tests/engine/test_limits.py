@@ -61,7 +61,7 @@ def test_too_much_time_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    from catjac_widgets.engine.plans.jacobian import make_plan
+    from catjac_widgets.engine.plans.making import make_plan
 
     def size(residues: str = RESIDUES, numerics: Numerics = EXACT, **settings: float) -> int:
         model = PottsModel()
@@ -96,7 +96,7 @@ def test_the_size_of_a_batch_follows_memory_and_model(monkeypatch: pytest.Monkey
 def test_a_batch_on_a_gpu_is_a_number_of_tokens_in_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from catjac_widgets.engine.plans.jacobian import make_plan
+    from catjac_widgets.engine.plans.making import make_plan
 
     class OnGpu(PottsModel):
         device = torch.device("cuda:0")  # type: ignore[assignment]

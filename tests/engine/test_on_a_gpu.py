@@ -11,7 +11,7 @@ from checkpoints import random_esm1b, random_esm2
 
 import catjac
 from catjac_widgets.engine.compute.sweep import sweep
-from catjac_widgets.engine.plans.jacobian import make_plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.esm.cuda.fused_steps import steps_for

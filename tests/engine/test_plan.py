@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.errors import MaskError, SequenceError, UsageError
 from catjac_widgets.language_models.base import FLOAT64
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

@@ -10,7 +10,8 @@ from oracles import letter_centred_norms, order_a
 
 from catjac_widgets.block_math import pairs as block_pairs
 from catjac_widgets.block_math.summaries import Accumulator
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.language_models.base import EXACT, FLOAT64, Numerics
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from stubs import BatchDependentModel, FailingModel, HungryModel, PottsModel
 
 from catjac_widgets.engine.compute.sweep import batches, sweep, wild_type_logits
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.errors import DeviceError, ModelError
 
 RESIDUES = "MKTAYIAKQRQISF"

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from catjac_widgets.engine.plans.jacobian import make_plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.engine.plans.request import make_request
 from catjac_widgets.errors import UsageError
 from catjac_widgets.language_models.base import EXACT, LanguageModel, choose_numerics

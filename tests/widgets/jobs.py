@@ -11,7 +11,8 @@ import xarray as xr
 from catjac_widgets.block_math.centring import letter_centred_norms
 from catjac_widgets.engine.jobs.job import Progress
 from catjac_widgets.engine.labels import label_jacobian
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.errors import Cancelled
 from catjac_widgets.proteins.alphabets import ESM_LETTERS, MASK_LETTER
 from catjac_widgets.proteins.reading import as_sequence

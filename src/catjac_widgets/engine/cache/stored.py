@@ -12,7 +12,8 @@ import numpy as np
 from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.engine.labels import label_summary
-from catjac_widgets.engine.plans.jacobian import Plan, make_plan
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import make_plan
 from catjac_widgets.errors import CatjacError
 from catjac_widgets.language_models.base import Numerics
 

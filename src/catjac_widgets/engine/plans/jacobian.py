@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,18 +14,14 @@ import numpy as np
 
 from catjac_widgets.block_math.alphabets import Alphabets
 from catjac_widgets.block_math.summaries import summary_shapes
-from catjac_widgets.errors import MaskError, SequenceError, UsageError
-from catjac_widgets.input_files import shown
+from catjac_widgets.engine.plans.positions import check_positions
 from catjac_widgets.language_models.alphabets import letters_at
-from catjac_widgets.language_models.base import EXACT, WITHOUT_APC, Numerics
-from catjac_widgets.proteins.alphabets import MASK_LETTER, upper_case
-from catjac_widgets.proteins.masks import Mask, as_mask
-from catjac_widgets.proteins.reading import as_sequence
+from catjac_widgets.language_models.base import WITHOUT_APC, Numerics
+from catjac_widgets.proteins.alphabets import MASK_LETTER
+from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.sequences import Sequence
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from catjac_widgets.language_models.base import Substitution
 
 #: Changes whenever the rows, or how they lie on disk, would differ for the same request.
@@ -271,184 +265,3 @@ class Plan:
     def with_positions(self, positions: Iterable[int] | None) -> Plan:
         """Return the same plan for other 1-based positions (None = all)."""
         return replace(self, positions=check_positions(positions, self.length))
-
-
-def make_plan(
-    sequence: Sequence | str | Path,
-    *,
-    model: str,
-    fingerprint: str,
-    letters: str,
-    max_residues: int | None = None,
-    positions: Iterable[int] | int | None = None,
-    mask: Mask | np.ndarray | Iterable[bool] | None = None,
-    variant: str = "full",
-    numerics: Numerics = EXACT,
-    linker: str = "",
-    unknown: Mapping[str, str] | None = None,
-    rows_bits: int | None = None,
-) -> Plan:
-    """Make a plan for a model of which no more is known than this; see `make_request` for others.
-
-    Parameters
-    ----------
-    sequence
-        Anything `as_sequence` reads.
-    model, fingerprint, letters, max_residues
-        What the model's identity says.
-    positions
-        1-based positions whose rows are wanted; all by default.
-    mask
-        `Mask` or one bool a residue; nothing masked by default.
-    numerics
-        One of those that the model offers; see `choose_numerics`.
-    variant, linker, unknown
-        See `catjac.jacobian`.
-    rows_bits
-        See `Plan`.
-
-    Raises
-    ------
-    SequenceError, MaskError, UsageError
-        See `plan_of_checked`, `as_sequence`, `as_mask` and `check_positions`.
-    """
-    made = as_sequence(sequence, unknown=unknown, letters=letters)
-    return plan_of_checked(
-        made,
-        as_mask(mask, made),
-        check_positions(positions, len(made)),
-        model=model,
-        fingerprint=fingerprint,
-        letters=letters,
-        max_residues=max_residues,
-        variant=variant,
-        numerics=numerics,
-        linker=linker,
-        rows_bits=rows_bits,
-    )
-
-
-def plan_of_checked(
-    sequence: Sequence,
-    mask: Mask,
-    positions: tuple[int, ...],
-    *,
-    model: str,
-    fingerprint: str,
-    letters: str,
-    max_residues: int | None,
-    variant: str,
-    numerics: Numerics,
-    linker: str,
-    causal: bool = False,
-    rows_bits: int | None = None,
-    attributes: tuple[tuple[str, str], ...] = (),
-    alphabets: tuple[str, ...] = (),
-    strands: bool = False,
-) -> Plan:
-    """Make the plan of a sequence, a mask and positions that were read and checked one by one.
-
-    Parameters
-    ----------
-    sequence, mask, positions
-        As of `as_sequence`, `as_mask` and `check_positions`.
-    model, fingerprint, letters, max_residues, variant, numerics, linker, rows_bits
-        See `make_plan`.
-    causal, alphabets, strands
-        See `Plan`; letters and alphabets those of the sequence.
-
-    Raises
-    ------
-    SequenceError
-        Fewer than two residues, or more than the model takes.
-    MaskError
-        A mask of another length, or one that leaves nothing visible.
-    UsageError
-        A variant or linker that is none of the allowed ones.
-    """
-    if variant not in VARIANTS:
-        allowed = " or ".join(repr(word) for word in VARIANTS)
-        raise UsageError(f"variant={variant!r} is unknown; use {allowed}.")
-    linker = upper_case(str(linker or ""))
-    if linker and strands:
-        raise UsageError(
-            f"{model} reads a strand between chains, where a linker would be; leave linker= out."
-        )
-    wrong = next((letter for letter in linker if letter not in letters), None)
-    if wrong is not None:
-        raise UsageError(
-            f"The linker contains {wrong!r}, which {model} does not know; use for instance 'G' * 25."
-        )
-    if len(sequence) < 2:
-        raise SequenceError("The sequence has one residue; a Jacobian needs at least two.")
-    if len(sequence.chains) == 1:
-        linker = ""  # It would sit between chains, and must not make another key where there is one chain.
-    total = len(sequence) + (len(sequence.chains) if strands else len(linker) * (len(sequence.chains) - 1))
-    if max_residues is not None and total > max_residues:
-        counted = f"{total} residues" + (
-            " with its linkers" if linker else " with its strands" if strands else ""
-        )
-        raise SequenceError(
-            f"The sequence has {counted}, but {model} takes at most {max_residues}; "
-            "cut it into domains or choose a model that takes more."
-        )
-    if all(as_mask(mask, sequence).masked):
-        raise MaskError(
-            "The mask hides every residue, so there is no row to compute; leave some residues visible."
-        )
-    return Plan(
-        sequence=sequence,
-        mask=mask,
-        linker=linker,
-        variant=variant,
-        numerics=numerics,
-        positions=positions,
-        model=model,
-        fingerprint=fingerprint,
-        letters=letters,
-        causal=causal,
-        rows_bits=rows_bits,
-        attributes=attributes,
-        alphabets=alphabets,
-        strands=strands,
-    )
-
-
-def check_positions(positions: Iterable[int] | int | None, length: int) -> tuple[int, ...]:
-    """Return 1-based positions as a tuple; None means all.
-
-    Raises
-    ------
-    UsageError
-        If it is no list of them or empty, one is no whole number, lies outside 1 … L, or comes twice.
-    """
-    if positions is None:
-        return tuple(range(1, length + 1))
-    if isinstance(positions, int | np.integer):
-        listed: list[Any] = [positions]
-    else:
-        try:
-            # An iterator may have no end.
-            listed = list(itertools.islice(iter(positions), length + 1))
-        except TypeError as error:
-            raise UsageError(
-                f"positions={shown(repr(positions))} is no list of positions; give whole 1-based ones such "
-                "as range(1, 21)."
-            ) from error
-    if not listed:
-        raise UsageError("positions is empty; give 1-based positions, or leave it out for all of them.")
-    made = []
-    for position in listed:
-        if isinstance(position, bool | np.bool_) or not isinstance(position, int | np.integer):
-            raise UsageError(
-                f"positions holds {shown(repr(position))}; give whole 1-based positions such as range(1, 21)."
-            )
-        if not 1 <= position <= length:
-            raise UsageError(
-                f"Position {position} is outside the sequence's 1–{length}; positions count from 1."
-            )
-        made.append(int(position))
-    if len(set(made)) < len(made):
-        twice = next(position for position, times in Counter(made).items() if times > 1)
-        raise UsageError(f"Position {twice} was asked for twice; give each position once.")
-    return tuple(made)

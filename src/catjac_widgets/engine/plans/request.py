@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.engine.plans.jacobian import Plan, check_positions, plan_of_checked
+from catjac_widgets.engine.plans.jacobian import Plan
+from catjac_widgets.engine.plans.making import plan_of_checked
+from catjac_widgets.engine.plans.positions import check_positions
 from catjac_widgets.engine.rounding import bits_to_keep
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.input_files import shown
