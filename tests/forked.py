@@ -56,6 +56,9 @@ def start(function: Callable[..., None], *arguments: Any, **options: Any) -> tup
     The function takes one end of a pipe before its arguments; the other end is returned.
     """
     processes = context()
+    # A shell of IPython leaves a module in the place of the main one, without what multiprocessing reads.
+    if not hasattr(sys.modules["__main__"], "__spec__"):
+        sys.modules["__main__"].__spec__ = None
     ours, theirs = processes.Pipe()
     call = (dict(os.environ), function, theirs, arguments, options)
     process = processes.Process(target=_call, args=call, daemon=True)

@@ -116,11 +116,12 @@ def versions() -> Iterator[Finding]:
 
 def environment() -> Iterator[Finding]:
     """List the environment variables whose value makes no sense."""
+    from catjac_widgets.engine.cache.folder.files import sync_seconds
     from catjac_widgets.engine.cache.store import limit_said
     from catjac_widgets.engine.compute.memory import allowed_hours
     from catjac_widgets.engine.rounding import bits_to_keep
 
-    checks: tuple[Callable[[], object], ...] = (allowed_hours, limit_said, bits_to_keep)
+    checks: tuple[Callable[[], object], ...] = (allowed_hours, limit_said, bits_to_keep, sync_seconds)
     for check in checks:
         try:
             check()

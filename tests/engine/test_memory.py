@@ -19,8 +19,8 @@ def test_nothing_holds_a_second_jacobian() -> None:
     tensor = found["tensor"]
     assert found["a copy"] > 0.95 * tensor, "the measure does not see a copy"
     # The rows that are held while blocks meet their transposes take as large a part as of 1000 residues: 8 %.
-    assert found["to the store"] < 0.2 * tensor, found
-    assert found["map of the stored tensor"] < 0.2 * tensor, found
+    assert found["to the store"] < 0.3 * tensor, found
+    assert found["map of the stored tensor"] < 0.3 * tensor, found
     assert found["map of the stored"] < 0.05 * tensor, found
     assert found["map of the tensor in memory"] < 0.1 * tensor, found
     assert 0.95 * tensor < found["to memory"] < 1.1 * tensor, found

@@ -113,7 +113,6 @@ def test_headers_of_safetensors_that_lie(folder: Path, header: Any) -> None:
         *(("attention_heads", value) for value in ("0", "7", "-2", "8", "3.5", "many", "1000000000000")),
         *(("num_layers", value) for value in ("0", "2", "1000000000", "x")),
         ("embed_dim", "1000000"),
-        ("alphabet", "nothing"),
     ],
 )
 def test_settings_that_do_not_fit_are_said(folder: Path, setting: str, value: str) -> None:
@@ -123,6 +122,13 @@ def test_settings_that_do_not_fit_are_said(folder: Path, setting: str, value: st
         load(path)
     with pytest.raises(CheckpointError):
         catjac.jacobian("ACDEF", str(path), progress=False)
+
+
+def test_a_kind_of_model_that_is_none_is_named(folder: Path) -> None:
+    header = {**HEADER, "__metadata__": {**HEADER["__metadata__"], "alphabet": "nothing"}}
+    path = written(folder, "x.safetensors", with_header(SAFETENSORS, header))
+    with pytest.raises(CheckpointError, match="of the kind 'nothing', which is none of"):
+        load(path)
 
 
 ARGUMENTS = {
