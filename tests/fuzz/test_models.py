@@ -56,12 +56,12 @@ def check(model: Any) -> None:
         assert model(torch.tensor([[0, 5, 6, 7, 2]]))["logits"].shape[:2] == (1, 5)
 
 
-@pytest.mark.parametrize("seed", range(256))
-def test_random_bytes_are_no_checkpoint(folder: Path, seed: int) -> None:
-    content = np.random.default_rng(seed).bytes(256)
-    for name in ("x.pt", "x.safetensors", "x.bin"):
-        with pytest.raises(CheckpointError, match="truncated or not a"):
-            facts_of(written(folder, name, content))
+def test_random_bytes_are_no_checkpoint(folder: Path) -> None:
+    for seed in range(4 * EXAMPLES):
+        content = np.random.default_rng(seed).bytes(256)
+        for name in ("x.pt", "x.safetensors", "x.bin"):
+            with pytest.raises(CheckpointError, match="truncated or not a"):
+                facts_of(written(folder, name, content))
 
 
 @pytest.mark.parametrize("kind", ["zipped", "legacy", "safetensors"])

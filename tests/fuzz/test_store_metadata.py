@@ -1,27 +1,24 @@
-"""Fuzzing of what a cache folder holds beside its numbers, and of archives that somebody else made."""
+"""Fuzzing of what a cache folder holds beside its numbers."""
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import tarfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from checkpoints import random_esm2, write_safetensors
-from fuzzing import EXAMPLES, altered, damaged, files, fuzz, read_or_refuse, written
+from fuzzing import EXAMPLES, altered, files, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 from stubs import PottsModel
 
 import catjac
-from catjac_widgets.engine.cache.archives import export_entries, import_entries
 from catjac_widgets.engine.cache.chunked.upkeep import list_entries, verify_entry
 from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.language_models.esm.checkpoints import facts_of
@@ -41,7 +38,6 @@ class Stored:
     files: dict[str, bytes]
     values: np.ndarray
     values: np.ndarray
-    archive: bytes = field(default=b"", repr=False)
 
     def restore(self) -> None:
         """Put everything back as it was."""
@@ -140,71 +136,3 @@ def test_what_is_remembered_of_model_files(stored: Stored, data: Any) -> None:
     )
     assert FileMemory().get([path]) in (None, vars(facts))
     assert FileMemory().last([path]) in (None, vars(facts))
-
-
-@fuzz
-@given(data=st.data())
-def test_archives(stored: Stored, data: Any) -> None:
-    stored.restore()
-    archive, there = stored.folder.with_name("x.tar"), stored.folder.with_name("imported")
-    outside = stored.folder.with_name("outside")
-    sound = _exported(stored, archive)
-    if data.draw(st.booleans()):
-        content = data.draw(st.one_of(st.binary(max_size=400), damaged([sound])))
-    else:
-        content = _renamed(sound, data)
-    shutil.rmtree(there, ignore_errors=True)
-    before = set(stored.folder.parent.iterdir()) | {there}
-    written(stored.folder.parent, "x.tar", content)
-    taken = read_or_refuse(lambda: import_entries(FolderStore(there), archive, limit=10**8))
-    assert set(stored.folder.parent.iterdir()) <= before
-    assert not outside.exists()
-    if taken is not None and taken[0]:
-        stored.restore()
-        shutil.rmtree(stored.folder)
-        shutil.copytree(there, stored.folder)
-        check_answers(stored)
-
-
-def _exported(stored: Stored, archive: Path) -> bytes:
-    """Export the store once: its files lie in another order each time, and examples have to be the same."""
-    if not stored.archive:
-        export_entries(FolderStore(stored.folder), archive)
-        stored.archive = archive.read_bytes()
-    return stored.archive
-
-
-def _renamed(sound: bytes, data: Any) -> bytes:
-    """An archive with some members of another name, kind or content."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(sound)) as source, tarfile.open(fileobj=made, mode="w") as target:
-        members = source.getmembers()
-        chosen = data.draw(st.sets(st.integers(0, len(members) - 1), min_size=1, max_size=3))
-        for k, member in enumerate(members):
-            file = source.extractfile(member)
-            content = b"" if file is None else file.read()
-            if k in chosen:
-                what = data.draw(st.sampled_from(["name", "kind", "content", "member"]))
-                if what == "name":
-                    member.name = data.draw(
-                        st.one_of(
-                            st.sampled_from(
-                                ["../outside", "/tmp/../outside", f"{member.name}/../../../../outside", "",
-                                 f"{member.name}/deeper", member.name.upper(), f"./{member.name}"]
-                            ),
-                            st.text(max_size=20).filter(lambda text: "\0" not in text),
-                        )
-                    )  # fmt: skip
-                elif what == "kind":
-                    member.type = data.draw(
-                        st.sampled_from([tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE,
-                                         tarfile.DIRTYPE])
-                    )  # fmt: skip
-                    member.linkname, content = "../../../outside", b""
-                elif what == "content":
-                    content = data.draw(files([content]))
-                elif what == "member":
-                    member.name = data.draw(st.sampled_from([each.name for each in members]))
-            member.size = len(content)
-            target.addfile(member, io.BytesIO(content))
-    return made.getvalue()
