@@ -11,11 +11,11 @@ import torch
 from checkpoints import random_esm1, random_esm1b, random_esm2
 
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models.adapters.running import full_float32
 from catjac_widgets.language_models.esm import forward as fair_esm_forward
 from catjac_widgets.language_models.esm.alterations.found import alterations
 from catjac_widgets.language_models.fingerprints import content_hash
 from catjac_widgets.language_models.registry import resolve_model, wrap
-from catjac_widgets.language_models.running import full_float32
 
 RESIDUES = "MKTAYIAKQRQISFVK"
 

@@ -15,9 +15,9 @@ from catjac_widgets.engine.plans.positions import check_positions
 from catjac_widgets.engine.rounding import bits_to_keep
 from catjac_widgets.errors import MaskError, UsageError
 from catjac_widgets.input_files import shown
+from catjac_widgets.language_models.adapters.encoding import check_length, no_mask_token
 from catjac_widgets.language_models.alphabets import check_elements, letters_of
 from catjac_widgets.language_models.base import EXACT, Numerics, choose_numerics
-from catjac_widgets.language_models.encoding import check_length, no_mask_token
 from catjac_widgets.proteins.masks import Mask, as_mask
 from catjac_widgets.proteins.reading import as_sequence
 from catjac_widgets.proteins.sequences import STRANDS, Sequence

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import CheckpointError
 from catjac_widgets.input_files import read_file, shown
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import fingerprint_of
 from catjac_widgets.language_models.antiberty.published import CONFIG, VOCABULARY, WEIGHTS, WHEEL
-from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.fingerprints import file_memory
 from catjac_widgets.language_models.huggingface.weights import digest_of, read_json, read_pickled
 from catjac_widgets.language_models.identity import ModelIdentity
-from catjac_widgets.language_models.network import fingerprint_of
 
 if TYPE_CHECKING:
     import torch

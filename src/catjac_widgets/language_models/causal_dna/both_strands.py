@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.adapters.encoding import no_mask_token
 from catjac_widgets.language_models.base import LanguageModel, Runner, Substitution, choose_numerics
 from catjac_widgets.language_models.causal_dna.strands import Strands
-from catjac_widgets.language_models.encoding import no_mask_token
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.runners import check_substitution
 from catjac_widgets.proteins.alphabets import MASK_LETTER

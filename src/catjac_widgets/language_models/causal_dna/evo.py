@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import DependencyError, DeviceError, ModelError
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.base import EXACT, Numerics
 from catjac_widgets.language_models.causal_dna.wrapping import CausalNetwork
-from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.identity import ModelIdentity
 from catjac_widgets.language_models.weights.remote_code import how_to_allow, may_run_code
 from catjac_widgets.proteins.alphabets import DNA_LETTERS

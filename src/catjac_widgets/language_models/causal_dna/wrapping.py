@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import NetworkModel
 from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.causal_dna.both_strands import BothStrands
 from catjac_widgets.language_models.custom.probing import encoding_of, tokenizer_encode
-from catjac_widgets.language_models.encoding import Encoding
-from catjac_widgets.language_models.network import NetworkModel
 from catjac_widgets.proteins.alphabets import DNA_LETTERS
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import numpy as np
 
 from catjac_widgets.errors import ModelError, UsageError
 from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.adapters.encoding import Encoding, check_length
+from catjac_widgets.language_models.adapters.running import evaluating, full_float32
 from catjac_widgets.language_models.base import LanguageModel
 from catjac_widgets.language_models.custom.probing import Encode, encoding_of, mask_id, tokenizer_encode
-from catjac_widgets.language_models.encoding import Encoding, check_length
-from catjac_widgets.language_models.running import evaluating, full_float32
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 if TYPE_CHECKING:

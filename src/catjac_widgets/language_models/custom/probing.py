@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
 
 #: From residues to token ids.
 Encode = Callable[[str], Iterable[int]]

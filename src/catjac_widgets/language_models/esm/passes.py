@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.adapters.running import evaluating, full_float32
 from catjac_widgets.language_models.esm.alterations.found import Alterations, alterations
 from catjac_widgets.language_models.fingerprints import WeightsWatch
-from catjac_widgets.language_models.running import evaluating, full_float32
 
 if TYPE_CHECKING:
     import torch

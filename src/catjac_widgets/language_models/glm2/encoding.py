@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.glm2.published import LETTERS, MASK, STRAND_TOKENS, STRANDS, TOKENS
 
 

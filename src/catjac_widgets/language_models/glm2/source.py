@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.glm2.encoding import GenomicEncoding, encoding_by
 from catjac_widgets.language_models.glm2.published import ALPHABETS, CONTEXT
 from catjac_widgets.language_models.huggingface.source import (

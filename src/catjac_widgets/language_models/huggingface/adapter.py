@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import NetworkModel
+from catjac_widgets.language_models.adapters.running import evaluating, full_float32
 from catjac_widgets.language_models.huggingface.structure import most_tokens, settings_of
-from catjac_widgets.language_models.network import NetworkModel
-from catjac_widgets.language_models.running import evaluating, full_float32
 
 if TYPE_CHECKING:
     import torch

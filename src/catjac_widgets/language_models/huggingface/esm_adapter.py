@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.base import Runner
-from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.esm.adapter import FairEsm
 from catjac_widgets.language_models.huggingface.adapter import EsmNetwork, MaskedNetwork, no_contact_head
 from catjac_widgets.language_models.huggingface.esm_form import EsmForm, fits

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import hidden_code
+from catjac_widgets.language_models.adapters.network_structure import structure_of
 from catjac_widgets.language_models.esm.alterations.stock import fair_esm
 from catjac_widgets.language_models.esm.transformers_names import fair_esm_weights
 from catjac_widgets.language_models.huggingface.structure import as_built
-from catjac_widgets.language_models.network import hidden_code
-from catjac_widgets.language_models.structure import structure_of
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.custom.probing import encoding_of, mask_id, tokenizer_encode
-from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.proteins.alphabets import DNA_LETTERS, ESM_LETTERS, RNA_LETTERS
 
 #: A vocabulary that names residues has them, special tokens, and a few more; one of words has thousands.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import CatjacError, CheckpointError, DeviceError
 from catjac_widgets.input_files import reason, shown
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import fingerprint_of
 from catjac_widgets.language_models.base import EXACT, FLOAT64
 from catjac_widgets.language_models.catalogue import in_bytes
-from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.fingerprints import file_memory
 from catjac_widgets.language_models.huggingface.hub import folder_of
 from catjac_widgets.language_models.huggingface.weights import (
@@ -23,7 +24,6 @@ from catjac_widgets.language_models.huggingface.weights import (
     weight_files,
 )
 from catjac_widgets.language_models.identity import ModelIdentity
-from catjac_widgets.language_models.network import fingerprint_of
 from catjac_widgets.language_models.weights.remote_code import how_to_allow, may_run_code
 
 if TYPE_CHECKING:

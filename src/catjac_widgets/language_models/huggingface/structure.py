@@ -8,7 +8,7 @@ import json
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from catjac_widgets.language_models.structure import structure_of
+from catjac_widgets.language_models.adapters.network_structure import structure_of
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catjac_widgets.errors import ModelError, SequenceError
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import NetworkModel
+from catjac_widgets.language_models.adapters.network_structure import structure_of
+from catjac_widgets.language_models.adapters.running import evaluating, full_float32
 from catjac_widgets.language_models.base import Runner
-from catjac_widgets.language_models.encoding import Encoding
 from catjac_widgets.language_models.esm.alterations.stock import fair_esm, regression_is_fitted
 from catjac_widgets.language_models.msa_transformer.published import patched
 from catjac_widgets.language_models.msa_transformer.rows import (
@@ -19,9 +22,6 @@ from catjac_widgets.language_models.msa_transformer.rows import (
     check_size,
     settings_of,
 )
-from catjac_widgets.language_models.network import NetworkModel
-from catjac_widgets.language_models.running import evaluating, full_float32
-from catjac_widgets.language_models.structure import structure_of
 from catjac_widgets.proteins.alphabets import ESM_LETTERS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 from catjac_widgets.errors import ModelNotFoundError
 from catjac_widgets.input_files import shown
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.esm.alterations.stock_code import patches, replaced_in
 from catjac_widgets.language_models.esm.published import PublishedModel
 from catjac_widgets.proteins.alphabets import ESM_LETTERS

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import SequenceError
 from catjac_widgets.input_files import check_file, user_path
+from catjac_widgets.language_models.adapters.network import fingerprint_of
 from catjac_widgets.language_models.base import EXACT, FLOAT64, LanguageModel
 from catjac_widgets.language_models.esm.checkpoints import ALIGNED
 from catjac_widgets.language_models.esm.sources import FileSource, HubSource
@@ -25,7 +26,6 @@ from catjac_widgets.language_models.msa_transformer.rows import (
     choose_rows,
     settings_of,
 )
-from catjac_widgets.language_models.network import fingerprint_of
 from catjac_widgets.language_models.progress import watcher
 
 if TYPE_CHECKING:

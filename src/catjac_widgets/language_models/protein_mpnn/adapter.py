@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.adapters.network import NetworkModel
+from catjac_widgets.language_models.adapters.running import evaluating, full_float32
 from catjac_widgets.language_models.base import WITHOUT_APC, Runner, Substitution, choose_numerics
-from catjac_widgets.language_models.network import NetworkModel
 from catjac_widgets.language_models.protein_mpnn.backbone import Backbone
 from catjac_widgets.language_models.protein_mpnn.decoding import Decoder
 from catjac_widgets.language_models.protein_mpnn.features import Geometry
@@ -24,7 +25,6 @@ from catjac_widgets.language_models.protein_mpnn.published import (
     settings_of,
 )
 from catjac_widgets.language_models.runners import check_substitution
-from catjac_widgets.language_models.running import evaluating, full_float32
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from catjac_widgets.errors import ModelNotFoundError
 from catjac_widgets.input_files import shown
-from catjac_widgets.language_models.encoding import Encoding
+from catjac_widgets.language_models.adapters.encoding import Encoding
 from catjac_widgets.language_models.weights.wheels import Wheel
 
 PREFIX = "protein_mpnn:"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.errors import CheckpointError, StructureError
 from catjac_widgets.input_files import reason, shown, user_path
+from catjac_widgets.language_models.adapters.network import fingerprint_of
 from catjac_widgets.language_models.base import EXACT, FLOAT64, WITHOUT_APC, LanguageModel
 from catjac_widgets.language_models.fingerprints import file_memory, sha256_of_file
 from catjac_widgets.language_models.identity import ModelIdentity
-from catjac_widgets.language_models.network import fingerprint_of
 from catjac_widgets.language_models.protein_mpnn.backbone import Backbone, backbone_of
 from catjac_widgets.language_models.protein_mpnn.published import (
     ENCODING,

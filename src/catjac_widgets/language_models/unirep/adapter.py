@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from catjac_widgets.language_models.adapters.encoding import Encoding
+from catjac_widgets.language_models.adapters.network import NetworkModel, fingerprint_of, hidden_code
 from catjac_widgets.language_models.base import Runner, choose_numerics
-from catjac_widgets.language_models.encoding import Encoding
-from catjac_widgets.language_models.network import NetworkModel, fingerprint_of, hidden_code
 from catjac_widgets.language_models.unirep.runner import StatesRunner
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from catjac_widgets.errors import ModelError
-from catjac_widgets.language_models.encoding import no_mask_token
+from catjac_widgets.language_models.adapters.encoding import no_mask_token
+from catjac_widgets.language_models.adapters.running import full_float32, lock_of
 from catjac_widgets.language_models.runners import Substitution, check_substitution
-from catjac_widgets.language_models.running import full_float32, lock_of
 from catjac_widgets.proteins.alphabets import MASK_LETTER
 
 if TYPE_CHECKING:
     import torch
 
-    from catjac_widgets.language_models.encoding import Encoding
+    from catjac_widgets.language_models.adapters.encoding import Encoding
     from catjac_widgets.language_models.unirep.network import MultiplicativeLSTM
 
 

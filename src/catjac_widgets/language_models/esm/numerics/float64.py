@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from catjac_widgets.errors import ModelError
+from catjac_widgets.language_models.adapters.running import lock_of
 from catjac_widgets.language_models.esm.prepared import PreparedInput
 from catjac_widgets.language_models.esm.runner import FairEsmRunner
-from catjac_widgets.language_models.running import lock_of
 
 
 class Float64Runner(FairEsmRunner):

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from catjac_widgets.language_models import fingerprints
+from catjac_widgets.language_models.adapters.encoding import Encoding, check_length
+from catjac_widgets.language_models.adapters.running import evaluating, full_float32, lock_of
 from catjac_widgets.language_models.base import (
     EXACT,
     FLOAT64,
@@ -17,9 +19,7 @@ from catjac_widgets.language_models.base import (
     Runner,
     choose_numerics,
 )
-from catjac_widgets.language_models.encoding import Encoding, check_length
 from catjac_widgets.language_models.runners import EncodedRunner
-from catjac_widgets.language_models.running import evaluating, full_float32, lock_of
 
 if TYPE_CHECKING:
     import torch
