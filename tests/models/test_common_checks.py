@@ -13,6 +13,7 @@ from shipped_models import (
     ADAPTERS,
     OTHERS,
     RESIDUES,
+    Subclassed,
     residues_of,
 )
 

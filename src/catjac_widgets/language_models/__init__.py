@@ -11,6 +11,6 @@ To add a family:
        [project.entry-points."catjac.models"]
        my_family = "my_package.family:MyFamily"
 
-4. Run the common checks (`tests/language_models/test_common_checks.py`) over one of its models.
+4. Run the common checks (`tests/models/test_common_checks.py`): add one to `tests/models/shipped_models.py`.
 5. For a single model, and no package, `catjac.register_model(name, function)` is enough.
 """
