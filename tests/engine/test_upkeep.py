@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from stubs import PottsModel
 from catjac_widgets.cli.group import main
 from catjac_widgets.engine.cache.archives import export_entries, import_entries
 from catjac_widgets.engine.cache.chunked.upkeep import list_entries, verify_entry
+from catjac_widgets.engine.cache.folder.files import FolderFiles
 from catjac_widgets.engine.cache.folder.store import FolderStore
 from catjac_widgets.engine.cache.store import cache
 from catjac_widgets.errors import CacheError
@@ -25,6 +27,28 @@ from catjac_widgets.errors import CacheError
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(main, ["cache", *arguments])
     return result.exit_code, result.output
+
+
+def test_files_that_another_process_takes_away_are_passed_over(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that share a cache rename and delete files between one's look at a folder and at a file."""
+    compute(PottsModel(seed=0), positions=[1, 2])
+    (entry,) = list_entries(FolderStore(cache_folder))
+    folder = next(cache_folder.glob(f"*/{entry.key}"))
+    there = FolderFiles(folder).walk()
+    (folder / "half.partial").write_bytes(b"1")
+    look = os.lstat
+
+    def taken_away(path: Path) -> bool:
+        if path.name == "half.partial":
+            path.unlink(missing_ok=True)
+        return path.suffix == ".partial" or os.path.isfile(path)
+
+    monkeypatch.setattr(Path, "is_file", taken_away)
+    monkeypatch.setattr(Path, "lstat", lambda path: taken_away(path) and look(path))
+    assert FolderFiles(folder).walk() == there
+    assert not (folder / "half.partial").exists()
 
 
 def test_entries_are_listed(cache_folder: Path) -> None:

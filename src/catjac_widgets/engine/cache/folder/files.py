@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterable
@@ -93,12 +94,16 @@ class FolderFiles(EntryFiles):
             return set()
 
     def walk(self) -> dict[str, int]:
-        """See `EntryFiles`."""
-        return {
-            path.relative_to(self.folder).as_posix(): path.stat().st_size
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and not path.is_symlink()
-        }
+        """See `EntryFiles`; what another process takes away meanwhile is as if it had not been there."""
+        found = {}
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                path = Path(folder, name)
+                with contextlib.suppress(OSError):
+                    about = path.lstat()
+                    if stat.S_ISREG(about.st_mode):
+                        found[path.relative_to(self.folder).as_posix()] = about.st_size
+        return found
 
 
 def write_atomically(path: Path, content: bytes) -> None:
