@@ -91,8 +91,9 @@ pictures: .venv/.installed-test
 	CATJAC_PICTURES=docs $(BIN)/python -m pytest tests/browser -k picture
 
 bench: .venv/.installed-test
-	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.csv --plot benchmarks/speed.svg \
-	  --readme benchmarks/README.md
+	$(BIN)/python benchmarks/speed.py --readme benchmarks/README.md $(if $(filter cuda%,$(DEVICE)), \
+	  --device $(DEVICE) --models 8M 650M 3B --out benchmarks/speed_gpu.csv --plot benchmarks/speed_gpu.svg, \
+	  --device cpu --out benchmarks/speed.csv --plot benchmarks/speed.svg)
 
 # Faults in stores and processes, and what comes of them: about a quarter of an hour.
 faults: .venv/.installed-test

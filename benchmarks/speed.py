@@ -6,7 +6,7 @@
     python benchmarks/speed.py --table speed.csv [--plot speed.svg] [--readme benchmarks/README.md]
 
 Each round computes a row (all substitutions of one position) with the plain loop and, with every mode of
-ours, the batch of the engine's sweep that the row belongs to (on a GPU four batches), one mode after the
+ours, the batch of the engine's sweep that the row belongs to (on a GPU eight batches), one mode after the
 other, in an order that turns from round to round. The ratio is the median over rounds of plain / ours, a row
 each, so that what slows the machine down for a while slows both. There are as many rounds as fit into
 `--seconds`, three at least and nine at most. With `--append`, rows of the same cell are replaced and all
@@ -314,7 +314,9 @@ def report(options: argparse.Namespace) -> None:
     if options.plot:
         options.plot.write_text(plot(rows), encoding="utf-8")
     if options.readme:
-        fill_readme(options.readme, text)
+        fill_readme(
+            options.readme, text, "speed table" if options.device == "cpu" else "speed table of a GPU"
+        )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from catjac_widgets.engine.compute.sweep import batches, wild_type_logits  # noq
 from catjac_widgets.engine.plans.request import make_request  # noqa: E402
 from catjac_widgets.language_models.esm.adapter import FairEsm  # noqa: E402
 
-#: Full batches that are timed at once on a GPU, where the next one is launched before the last is fetched.
-BATCHES_ON_GPU = 4
+#: Full batches that are timed at once on a GPU, where the next one is launched before the last is fetched: a
+#: sweep has dozens, of which only the first waits for its launch.
+BATCHES_ON_GPU = 8
 
 
 class Plain:

@@ -12,8 +12,6 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "src")]
 
 from catjac_widgets.plots.style import GREY, PALETTE  # noqa: E402
 
-START, END = "<!-- speed table -->", "<!-- end of speed table -->"
-
 MODES = ("exact", "exact-torch", "delta-int8", "delta-bfloat16", "delta-float16", "float16", "preview")
 COLOURS = dict(zip(MODES, PALETTE, strict=False))
 
@@ -68,8 +66,8 @@ def machines(rows: list[Row]) -> list[str]:
     return said
 
 
-def fill_readme(path: Path, text: str) -> None:
-    """Put a table between the two marks of a file.
+def fill_readme(path: Path, text: str, what: str) -> None:
+    """Put a table between two marks of a file: comments that say what it is, and that it ends.
 
     Raises
     ------
@@ -77,11 +75,12 @@ def fill_readme(path: Path, text: str) -> None:
         If the marks are not there.
     """
     whole = path.read_text(encoding="utf-8")
-    before, start, rest = whole.partition(START)
-    _, end, after = rest.partition(END)
+    first, last = f"<!-- {what} -->", f"<!-- end of {what} -->"
+    before, start, rest = whole.partition(first)
+    _, end, after = rest.partition(last)
     if not start or not end:
-        raise ValueError(f"{path} has no {START} … {END} to put the table between.")
-    path.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
+        raise ValueError(f"{path} has no {first} … {last} to put the table between.")
+    path.write_text(f"{before}{first}\n{text}{last}{after}", encoding="utf-8")
 
 
 def plot(rows: list[Row]) -> str:

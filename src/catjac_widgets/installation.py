@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from catjac_widgets.errors import CatjacError
+
+if TYPE_CHECKING:
+    import torch
 
 #: The front ends that must lie where the Jupyter *server* finds them, by the package that brings them.
 FRONT_ENDS = {
@@ -143,6 +146,7 @@ def devices() -> Iterator[Finding]:
             yield Finding(
                 f"device cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
             )
+            yield _gpu_steps(torch.device("cuda", index))
     elif chosen.type == "mps":
         yield Finding("device mps", "the GPU of this Mac")
     yield Finding("device cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
@@ -160,6 +164,21 @@ def devices() -> Iterator[Finding]:
             yield Finding(
                 "GPU", "there is one, but torch cannot use it", "problem", "check the driver with nvidia-smi"
             )
+
+
+def _gpu_steps(device: torch.device) -> Finding:
+    """Tell how a GPU runs what lies between the products of a pass."""
+    from catjac_widgets.language_models.esm.cuda.fused_steps import chosen_steps
+
+    chosen = chosen_steps(device)
+    if not chosen.slower_because:
+        return Finding(f"passes on {device}", f"fused by {chosen.steps.name}")
+    return Finding(
+        f"passes on {device}",
+        f"by {chosen.steps.name}, which is slower: {chosen.slower_because}",
+        "note",
+        "install the triton that belongs to this torch, and a C compiler, for which it asks",
+    )
 
 
 def _kernels() -> Iterator[Finding]:

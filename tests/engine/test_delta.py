@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 import catjac
 from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.errors import ModelError, UsageError
+from catjac_widgets.language_models.base import choose_numerics
 from catjac_widgets.language_models.esm.linear_layers import FusedLayers, LinearLayers, fast_layers
 from catjac_widgets.language_models.esm.numerics import delta_int8_kernel as compiled_delta
 from catjac_widgets.language_models.esm.numerics.delta_int8_layers import Int8Weight
@@ -68,7 +69,9 @@ def near_exact_on_the_embedded_model(kind: str, exact: xr.DataArray) -> None:
     assert 0 < off_diagonal_error(found, exact) < 0.02
     ours, theirs = (catjac.contacts(J).values[np.triu_indices(len(residues), 6)] for J in (found, exact))
     assert spearmanr(ours, theirs)[0] > 0.999
-    assert found.attrs["numerics"] == f"delta-{kind}"
+    model = load_model("mini")
+    numerics = choose_numerics(model.numerics, f"delta-{kind}", lambda: model.device.type, model=model.name)
+    assert found.attrs["numerics"] == numerics.name
     assert found.attrs["key"] != exact.attrs["key"]
     # Too few rows to spare any for a comparison.
     assert found.attrs["numerics_error"] == "not estimated"

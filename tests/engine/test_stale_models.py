@@ -35,7 +35,8 @@ def plain(model: Any) -> np.ndarray:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     with torch.no_grad():
-        logits = model(torch.tensor(batch))["logits"][:, 1:-1][..., columns].numpy()
+        tokens = torch.tensor(batch, device=next(model.parameters()).device)
+        logits = model(tokens)["logits"][:, 1:-1][..., columns].cpu().numpy()
     for module, mode in modes:
         module.training = mode
     L, A = len(RESIDUES), len(letters)

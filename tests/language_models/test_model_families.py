@@ -14,6 +14,7 @@ from stubs import PottsModel
 
 from catjac_widgets.errors import DependencyError, DeviceError, ModelError, ModelNotFoundError, UsageError
 from catjac_widgets.language_models.base import LanguageModel
+from catjac_widgets.language_models.devices import choose_device
 from catjac_widgets.language_models.registry import (
     identify,
     load_model,
@@ -240,7 +241,8 @@ def test_a_factory_is_told_the_device_if_it_wants_to_know() -> None:
 
     register_model("with a device", make)
     assert load_model("with a device", device="cpu").name == "ESM2 in memory"
-    assert set(map(str, told)) == {"cpu"}
+    # What it is was asked first, and told by one on the device that models run on by default.
+    assert set(map(str, told)) == {"cpu", str(choose_device(None))}
 
 
 def test_a_registered_model_that_was_altered_is_made_anew() -> None:

@@ -162,7 +162,7 @@ def test_rows_of_residues_without_a_column(files: dict[str, Path]) -> None:
     mask = Mask.hiding(QUERY, [(3, 4)])
     runner = model.prepare(QUERY, mask)
     whole = runner.wild_type()
-    np.testing.assert_allclose(whole, model.logits(model.encode(QUERY, mask)[None])[0], atol=1e-5)
+    np.testing.assert_allclose(whole, model.logits(model.encode(QUERY, mask)[None])[0].cpu(), atol=1e-5)
     changes = [Substitution(0, "W"), Substitution(5, "W"), Substitution(11, MASK_LETTER)]
     rows = runner.rows(changes)
     assert np.array_equal(rows[0], whole)

@@ -98,8 +98,8 @@ def test_the_minimum_is_one_and_the_residual_estimates_the_way_to_it():
     assert float(by_couplings.abs().max()) < 1e-8
     start = objective.symmetric(torch.from_numpy(np.random.default_rng(5).normal(size=(9, 9))))
     other = minimise(objective, torch.ones(3, 3).double(), start, iterations=500, tolerance=1e-9)
-    torch.testing.assert_close(other.couplings, found.couplings, rtol=0, atol=1e-7)
-    torch.testing.assert_close(other.fields, found.fields, rtol=0, atol=1e-7)
+    torch.testing.assert_close(other.couplings, found.couplings, rtol=0, atol=5e-7)
+    torch.testing.assert_close(other.fields, found.fields, rtol=0, atol=5e-7)
     near = minimise(objective, torch.zeros(3, 3).double(), tolerance=1e-2)
     assert near.evaluations < found.evaluations
     assert near.residual <= 1e-2

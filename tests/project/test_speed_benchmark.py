@@ -81,7 +81,7 @@ def test_a_readme_without_marks_is_left_alone(speed: Any, tmp_path: Path) -> Non
     path = tmp_path / "README.md"
     path.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="has no <!-- speed table -->"):
-        sys.modules["speed_table"].fill_readme(path, "table")
+        sys.modules["speed_table"].fill_readme(path, "table", "speed table")
     assert path.read_text(encoding="utf-8") == "nothing"
 
 

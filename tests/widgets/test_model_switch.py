@@ -181,6 +181,10 @@ def test_the_menu_and_the_offer(wire: Wire, own_cache: Path, other: Any) -> None
     assert menu["mini"]["group"] == "embedded"
     assert menu["mini"]["note"].startswith("about ")
     assert menu[OTHER]["enabled"]
+    # What is named with a structure or an alignment behind it cannot be chosen as it stands.
+    with_a_file = [entry for name, entry in menu.items() if name.startswith(("protein_mpnn", "msa_transf"))]
+    assert with_a_file
+    assert not any(entry["enabled"] for entry in with_a_file)
     assert menu["esm2_t6_8M_UR50D"]["group"] in ("to download", "in cache")
     assert next(iter(menu)) == "mini"
     # Only what is in the menu can be chosen from the page.

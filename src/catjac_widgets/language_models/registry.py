@@ -346,10 +346,11 @@ def _family_of(name: str | Path) -> ModelFamily:
 
 def _not_found(name: str, families: Families) -> str:
     name = shown(name)
-    near = difflib.get_close_matches(name, list(_suggestions(families)), n=3, cutoff=0.4)
-    guess = f"did you mean {', '.join(near)}?" if near else "catjac.models() lists them."
-    forms = [family.forms for family in families.usable if family.forms]
-    text = f"There is no model {name!r}; {guess} A model is named {'; '.join(forms)}."
+    known = {each.lower(): each for each in _suggestions(families)}
+    near = [known[each] for each in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
+    forms = "; ".join(family.forms for family in families.usable if family.forms)
+    said = f"did you mean {', '.join(near)}?" if near else f"a model is named {forms}."
+    text = f"There is no model {name!r}; {said} catjac.models() lists all."
     return " ".join([text, *(f"Also, {broken}." for broken in families.broken)])
 
 

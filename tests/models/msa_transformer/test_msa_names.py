@@ -113,12 +113,12 @@ def test_published_names_and_their_rows_of_the_table(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "torch" / "hub"))
     rows = {row["name"]: row for row in models(100) if row["family"] == "MSA Transformer"}
-    assert set(rows) == {f"msa_transformer:ALIGNMENT@{name}" for name in PUBLISHED}
+    assert set(rows) == {f"msa_transformer:<alignment>@{name}" for name in PUBLISHED}
     for row in rows.values():
         assert row["status"].startswith("not run here; needs download")
         assert (row["licence"], row["context"], row["letters"]) == ("MIT", 1023, ESM_LETTERS)
         # 128 rows of 102 tokens, 1901 sequences, 2 operations a parameter: hours on any CPU.
-        assert row["seconds"] > 3600
+        assert row["seconds"] > (60 if torch.cuda.is_available() else 3600)
     for published, name in ((each, each.name) for each in PUBLISHED.values()):
         with torch.device("meta"):
             one = random_sized(published.rows_width)

@@ -9,6 +9,7 @@ Shapes: B sequences, T tokens, L residues, R of them asked for, A letters.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from catjac_widgets.language_models.esm.prepared import PreparedInput, with_chan
 if TYPE_CHECKING:
     from catjac_widgets.language_models.base import Substitution
     from catjac_widgets.language_models.esm.runner import FairEsmRunner
+
+_log = logging.getLogger(__name__)
 
 #: Batches of one shape that run as they are before their pass is recorded: they choose kernels and
 #: workspaces, and many sweeps have no more.
@@ -154,8 +157,11 @@ class LaunchedPasses:
                 return self._pass(there)
             try:
                 graph = _Graph(there, self._streams.capture(lambda: self._pass(there)))
-            except RuntimeError:
+            except RuntimeError as error:
                 # Something in the pass cannot be recorded here: it runs as it is, from now on.
+                _log.warning(
+                    "Passes on %s are not recorded as a graph, which is slower: %s", there.device, error
+                )
                 self._graphs[size] = None
                 return self._pass(there)
             self._graphs[size] = graph

@@ -52,7 +52,7 @@ class PublishedMSATransformer(PublishedModel):
         """See `PublishedModel.row`."""
         return {
             **super().row(),
-            "name": f"{PREFIX}ALIGNMENT@{self.name}",
+            "name": f"{PREFIX}<alignment>@{self.name}",
             # There is no end token.
             "context": self.positions - 3,
             "alignment_rows": DEFAULT_DEPTH,

@@ -39,7 +39,7 @@ class ProteinMPNNFamily(ModelFamily):
         status = WHEEL.status()
         return [
             {
-                "name": f"{PREFIX}STRUCTURE@{weights}",
+                "name": f"{PREFIX}<structure>@{weights}",
                 "family": self.name,
                 "status": status,
                 "parameters": _PARAMETERS_CA if weights.startswith("ca/") else _PARAMETERS,

@@ -34,7 +34,7 @@ def model_menu(length: int) -> list[dict[str, Any]]:
             status = "needs more memory than there is"
         elif "<" in row["name"]:
             # A form of names, not one.
-            enabled, status = False, "named with a structure: ex.model = …"
+            enabled, status = False, "named with a file, see catjac.models(): ex.model = …"
         seconds = jacobian_seconds(row, length)
         notes = [
             in_bytes(row["bytes"]) if fetched and row["bytes"] else "",

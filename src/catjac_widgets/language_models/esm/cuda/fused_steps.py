@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 import functools
+import logging
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from catjac_widgets.language_models.esm.cuda.steps import Steps
 
+_log = logging.getLogger(__name__)
 
-@functools.cache
+
+@dataclass(frozen=True)
+class ChosenSteps:
+    """What a device takes.
+
+    Attributes
+    ----------
+    steps
+        The steps.
+    slower_because
+        Why they are not the fastest that there are, for a person; "" where they are.
+    """
+
+    steps: Steps
+    slower_because: str = ""
+
+
 def steps_for(device: torch.device) -> Steps:
     """Return the fastest steps for a device: Triton's on a GPU where it is there and tells the same."""
-    if device.type == "cuda":
-        try:
-            from catjac_widgets.language_models.esm.cuda.triton_steps import TritonSteps
+    return chosen_steps(device).steps
 
-            made = TritonSteps()
-            if agree(made, Steps(), device):
-                return made
-        except Exception:  # No Triton, no compiler for it, or a GPU too old: torch's operations do.
-            return Steps()
-    return Steps()
+
+@functools.cache
+def chosen_steps(device: torch.device) -> ChosenSteps:
+    """Choose the steps of `steps_for`, and tell why; once, log it where a GPU takes the slower ones."""
+    if device.type != "cuda":
+        return ChosenSteps(Steps())
+    try:
+        from catjac_widgets.language_models.esm.cuda.triton_steps import TritonSteps
+
+        made = TritonSteps()
+        why = "" if agree(made, Steps(), device) else "Triton's kernels give other numbers on this GPU"
+    except Exception as error:  # No Triton, no compiler for it, or a GPU too old: torch's operations do.
+        said = str(error).strip().splitlines()
+        why = f"{type(error).__name__}: {said[0] if said else 'no reason given'}"
+    if not why:
+        return ChosenSteps(made)
+    _log.warning("Passes on %s run without Triton's kernels, which is slower: %s", device, why)
+    return ChosenSteps(Steps(), why)
 
 
 def agree(ours: Steps, theirs: Steps, device: torch.device) -> bool:
@@ -41,6 +70,8 @@ def agree(ours: Steps, theirs: Steps, device: torch.device) -> bool:
             steps.add_norm_difference(x, product(small), known, norm, known, dtype),
             x,
             steps.gelu_difference(product(wide), base, dtype),
+            steps.difference(product(small), known, dtype),
+            steps.difference(product(small), product(known), torch.float32),
             *steps.turned(product(fused), base[:, :144], 3, turn, dtype),
             *steps.turned(product(fused), base[0, :144], 3, None, dtype),
         ]

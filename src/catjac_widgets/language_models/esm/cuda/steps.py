@@ -20,6 +20,9 @@ from catjac_widgets.language_models.esm.projections import divided
 class Steps:
     """The steps as torch's operations, in float32."""
 
+    #: What a person is told that runs them.
+    name = "torch's operations"
+
     def norm_difference(self, x: Tensor, norm: Any, known: Tensor, dtype: torch.dtype) -> Tensor:
         """``norm(x) − known``: x (B, T, C), float32, known (T, C)."""
         return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps).sub_(known).to(dtype)
@@ -34,6 +37,10 @@ class Steps:
     def gelu_difference(self, product: Tensor, base: Tensor, dtype: torch.dtype) -> Tensor:
         """``gelu(base + product) − gelu(base)``: product (B, T, O), which may be overwritten, base (T, O)."""
         return F.gelu(base + product).sub_(F.gelu(base)).to(dtype)
+
+    def difference(self, x: Tensor, known: Tensor, dtype: torch.dtype) -> Tensor:
+        """``x − known``: x (B, T, O), which may be overwritten, known (T, O)."""
+        return torch.sub(x, known, out=torch.empty_like(x, dtype=dtype))
 
     def turned(
         self, product: Tensor, base: Tensor, heads: int, turn: Tensor | None, dtype: torch.dtype

@@ -160,7 +160,7 @@ class Delta16BitPass:
         known, dtype = _known(out), self._attention[index]
         if not self._checking:
             mixed = self._mixed(index, product, fused.base, dtype)
-            return torch.sub(mixed, known, out=torch.empty_like(mixed, dtype=self._dtype(out)))
+            return self._steps.difference(mixed, known, self._dtype(out))
         exact = self._mixed(index, product.clone(), fused.base, torch.float32) - self._exact_attention[index]
         if dtype != torch.float32:
             mixed = self._mixed(index, product, fused.base, dtype)
