@@ -9,22 +9,28 @@ import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from cache_counts import Counts
+from checkpoints import random_esm2
 from stored_stubs import RESIDUES, L, chunks, compute, entry_of
 from stubs import PottsModel
 
 from catjac_widgets.analysis.contacts.maps import contacts
 from catjac_widgets.analysis.summaries import epistasis, sensitivity
+from catjac_widgets.engine.api import jacobian
 from catjac_widgets.engine.cache import stored
 from catjac_widgets.engine.cache.chunked.chunks import ChunkForm
 from catjac_widgets.engine.cache.folder.entry import FolderEntry
+from catjac_widgets.engine.cache.folder.files import FolderFiles
 from catjac_widgets.engine.cache.info import CacheWarning
 from catjac_widgets.engine.cache.store import cache
+from catjac_widgets.engine.compute.error_check import sampled_rows
 from catjac_widgets.errors import CacheError
+from catjac_widgets.language_models.registry import wrap
 
 pytestmark = pytest.mark.filterwarnings("ignore::catjac_widgets.engine.cache.info.CacheWarning")
 
@@ -194,6 +200,37 @@ def test_a_row_that_cannot_be_read_now_is_not_deleted(
             _ = lazy.values
     np.testing.assert_array_equal(lazy.values, whole.values)
     assert counts()[0] == L
+
+
+def test_a_damaged_row_on_a_disk_that_is_full_is_computed_anew(
+    counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that were to stay on disk come to memory, where the damage of one is found late."""
+    model = PottsModel(seed=0)
+    whole = compute(model, cache=False)
+    compute(model, positions=range(1, 8))
+    entry = entry_of(RESIDUES, model)
+    swap(chunks(entry)[2], chunks(entry)[4])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FolderFiles, "write", full)
+    np.testing.assert_array_equal(compute(model, lazy=True), whole)
+
+
+def test_a_damaged_row_that_an_error_is_measured_on_is_computed_anew() -> None:
+    """Approximate rows that stay on disk are read again to be compared with exact ones."""
+    residues, model = 5 * RESIDUES, wrap(random_esm2(2, 32, 4))
+    options: dict[str, Any] = {"numerics": "delta-bfloat16", "progress": False}
+    whole = jacobian(residues, model, cache=False, **options)
+    (sampled,) = sampled_rows(list(range(len(residues))))
+    jacobian(residues, model, positions=range(sampled - 1, sampled + 4), **options)
+    entry = entry_of(residues, model, numerics="delta-bfloat16")
+    swap(*(entry.group / "jacobian" / f"c.{row}.0.0.0" for row in (sampled, sampled + 1)))
+    made = jacobian(residues, model, lazy=True, **options)
+    np.testing.assert_array_equal(made, whole)
+    assert made.attrs["numerics_error"] == whole.attrs["numerics_error"]
 
 
 def test_a_deleted_folder_is_an_error_and_never_nan(cache_folder: Path) -> None:

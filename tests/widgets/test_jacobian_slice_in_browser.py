@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from genomic_models import genomic_network, genomic_tokenizer
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
 
@@ -374,6 +375,32 @@ def test_a_slice_alone_names_chains_as_text(notebook: NotebookPage) -> None:
     assert notebook.page.locator("img").count() == 0
     assert notebook.page.evaluate("window.hacked") is None
     xr.testing.assert_identical(view.slice, run(notebook.text(LINE), job.partial))
+    assert notebook.complaints == []
+
+
+def test_a_block_of_some_letters_names_them(notebook: NotebookPage) -> None:
+    """Of proteins and DNA in one Jacobian, the line cuts out what the block shows."""
+    model = catjac.wrap((genomic_network(), genomic_tokenizer()))
+    J = catjac.jacobian("<+>MALTKV<+>aattcg", model, cache=False, progress=False)
+    view = JacobianSlice(J, selection=(2, 8), letter_order="model")
+    notebook.show(view)
+    notebook.until(lambda: notebook.page.locator(BLOCK).is_visible())
+    assert notebook.text(LINE).count("list(") == 2
+    assert view.slice.shape == (20, 4)
+    xr.testing.assert_identical(view.slice, run(notebook.text(LINE), J))
+    assert notebook.complaints == []
+
+
+def test_a_block_towards_the_past_points_to_the_other_direction(notebook: NotebookPage) -> None:
+    job = StagedJob(plan_of(SEQUENCE))
+    job.finish()
+    J = job.partial.where(job.partial.pos_in <= job.partial.pos_out, 0)
+    view = JacobianSlice(J, selection=(35, 26))
+    notebook.show(view)
+    notebook.until(lambda: notebook.page.locator(BLOCK).is_visible())
+    notebook.until(lambda: "shows the other direction" in notebook.text(READOUT))
+    notebook.page.click("[aria-label='swap the two residues']")
+    notebook.until(lambda: notebook.text(READOUT).startswith("strongest: "))
     assert notebook.complaints == []
 
 

@@ -280,9 +280,10 @@ class JacobianSliceView {
     const { sequence, order, form, source } = this;
     const [put, read] = [source.lettersIn, source.lettersOut];
     const inOrder = (letters: string[]): string[] => displayOrder(letters, order).map((k) => letters[k]!);
-    const changed = (letters: string[]): string[] | null => (inOrder(letters).join() === letters.join() ? null : inOrder(letters));
+    // The line names letters where they are not all that the Jacobian has, or not in its order.
+    const named = (letters: string[]): string[] | null => (!source.someLetters && inOrder(letters).join() === letters.join() ? null : inOrder(letters));
     const [letterIn, letterOut] = [this.letterIn, this.letterOut];
-    const shown = { form, letterIn, letterOut, quantity: this.quantity, lettersIn: changed(put), lettersOut: changed(read) };
+    const shown = { form, letterIn, letterOut, quantity: this.quantity, lettersIn: named(put), lettersOut: named(read) };
     let line = "";
     if (put.length && !this.refused) line = this.brush ? meanLine(this.brush, shown) : pair ? pythonLine({ ...shown, pair }) : "";
     this.controls.show({
@@ -310,7 +311,9 @@ class JacobianSliceView {
     if (shown.form === "block") {
       const { values, columns } = shown.picture;
       const at = this.pointed ? this.pointed[0] * columns.length + this.pointed[1] : strongest(values, columns.length, -1);
-      text = (this.pointed ? "" : "strongest: ") + this.blockText(shown.picture, pair, at);
+      // A model that reads from left to right: what comes later changes nothing before it.
+      if (pair && pair[0] !== pair[1] && values.every((value) => value === 0)) text = `Nothing put at ${residueLabel(sequence, pair[0])} changes what is read at ${residueLabel(sequence, pair[1])}; ⇄ shows the other direction.`;
+      else text = (this.pointed ? "" : "strongest: ") + this.blockText(shown.picture, pair, at);
     } else if (pair) {
       const hover = readPair(this.state.get("hover"), this.length);
       const at = hover ? (hover[1] - 1) * shown.columns + this.lineFor(shown, hover[1] - 1) : strongest(shown.values, shown.columns, pair[0] - 1);

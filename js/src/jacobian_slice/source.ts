@@ -23,6 +23,8 @@ export class SliceSource {
   /** Letters that this Jacobian puts in and reads, as far as something was told. */
   lettersIn: string[] = [];
   lettersOut: string[] = [];
+  /** Whether a block's are not all letters of the Jacobian. */
+  someLetters = false;
 
   constructor(
     private readonly model: Model,
@@ -39,8 +41,10 @@ export class SliceSource {
   }
 
   /** Take the letters from whatever tells them. */
-  learn(part: Pick<BlockPart, "letters_in" | "letters_out">): void {
-    if (part.letters_in.length) [this.lettersIn, this.lettersOut] = [part.letters_in, part.letters_out];
+  learn(part: Pick<BlockPart, "letters_in" | "letters_out" | "some_letters">): void {
+    if (!part.letters_in.length) return;
+    [this.lettersIn, this.lettersOut] = [part.letters_in, part.letters_out];
+    this.someLetters = part.some_letters ?? false;
   }
 
   /** Forget everything: another Jacobian is behind the view now. */

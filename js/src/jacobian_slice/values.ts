@@ -19,6 +19,8 @@ interface Part {
 /** J[i, :, j, :] as the kernel tells it, by trait or by message. */
 export interface BlockPart extends Part {
   pair: Pair;
+  /** Whether the Jacobian has more letters than these residues may have; not told by saved notebooks of 0.1. */
+  some_letters?: boolean;
 }
 
 /** J[i, a, :, :] in planes: itself, the mean of J[i] over its letters, and J[i, w_i] where that is not zero. */

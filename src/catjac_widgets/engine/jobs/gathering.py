@@ -94,11 +94,17 @@ class Gathering:
         yield
         yield from self._read_rows()
         for _ in range(_ATTEMPTS):
-            if not self.rows.complete:
-                self.needs_model = True
-                yield
-                yield from self._compute()
-            if (yield from self._summarise()):
+            try:
+                if not self.rows.complete:
+                    self.needs_model = True
+                    yield
+                    yield from self._compute()
+                yield from self._summarise()
+            except CorruptRowError as error:
+                # One that stayed on disk, and is read only now.
+                self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
+                self.rows.look_again()
+            if self.rows.complete:
                 break
         self.message = "done"
 
@@ -224,19 +230,13 @@ class Gathering:
 
     # ---- at the end
 
-    def _summarise(self) -> Generator[None, None, bool]:
-        """Store what can be said of the completed rows beside them; False if a row is not there any more."""
+    def _summarise(self) -> Iterator[None]:
+        """Store what can be said of the completed rows beside them."""
         accumulator = self.rows.summaries()
         if accumulator is None:
-            return True
+            return
         self.message = accumulator.description
-        try:
-            for made in accumulator.finish(self.rows.row):
-                for name, values in (made or {}).items():
-                    self.rows.keep_beside(name, values)
-                yield
-        except CorruptRowError as error:
-            self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
-            self.rows.look_again()
-            return False
-        return True
+        for made in accumulator.finish(self.rows.row):
+            for name, values in (made or {}).items():
+                self.rows.keep_beside(name, values)
+            yield

@@ -317,11 +317,15 @@ class Rows:
 
     def _bring_to_memory(self, entry: Entry) -> None:
         resources.check_memory(self.plan)
-        data = self._empty()
-        for index in self.done:
-            data[self._slots[index]] = entry.read(index)
+        data, sound = self._empty(), set()
+        for index in sorted(self.done):
+            try:
+                data[self._slots[index]] = entry.read(index)
+                sound.add(index)
+            except CorruptRowError as error:
+                self._on_note(f"A row in the cache was corrupt and is computed again ({error}).")
         with self._lock:
-            self._data = data
+            self._data, self.done = data, sound
 
     def summaries(self) -> Accumulator | None:
         """Return what gathers the arrays beside a complete Jacobian; None where they are there."""

@@ -44,6 +44,8 @@ class Block:
         A sentence for a person, where it is not ready.
     values
         float32, shape (letters_in, letters_out), raw logits, mutant − baseline.
+    some_letters
+        Whether the Jacobian has more letters than these residues may have.
     """
 
     pair: Pair
@@ -52,11 +54,12 @@ class Block:
     letters_in: tuple[str, ...] = ()
     letters_out: tuple[str, ...] = ()
     values: np.ndarray | None = None
+    some_letters: bool = False
 
     @property
     def place(self) -> dict[str, Any]:
         """What it is of, as the front end names it."""
-        return {"pair": list(self.pair)}
+        return {"pair": list(self.pair), "some_letters": self.some_letters}
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ class Row:
             allowed = self.alphabets.allowed_out[pos_out - 1]
             values = np.ascontiguousarray(values[np.ix_(self.alphabets.allowed_in[0], allowed)])
             read = tuple(np.array(read)[allowed].tolist())
-        return Block(pair, "ready", "", self.own_letters, read, values)
+        some = len(self.own_letters) < len(self.letters_in) or len(read) < len(self.letters_out)
+        return Block(pair, "ready", "", self.own_letters, read, values, some)
 
     def substitution(self, letter: str) -> Substitution:
         """Cut out J[i, a, :, :] and what centring and epistasis need beside it."""

@@ -59,6 +59,7 @@ class Answer(TypedDict, total=False):
     kind: Literal["block", "row"]
     id: int
     pair: list[int]
+    some_letters: bool
     pos_in: int
     aa_in: str
     status: str
