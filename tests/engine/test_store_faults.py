@@ -233,6 +233,16 @@ def test_a_damaged_row_that_an_error_is_measured_on_is_computed_anew() -> None:
     assert made.attrs["numerics_error"] == whole.attrs["numerics_error"]
 
 
+def test_a_disk_that_keeps_something_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = FolderFiles.write
+    monkeypatch.setattr(
+        FolderFiles, "write", lambda files, name, content: write(files, name, content[:-1] + b"\0")
+    )
+    options: dict[str, Any] = {"numerics": "delta-bfloat16", "lazy": True, "progress": False}
+    with pytest.raises(CacheError, match="damaged in the cache as fast as they were computed"):
+        jacobian(5 * RESIDUES, wrap(random_esm2(1, 16, 2)), **options)
+
+
 def test_a_deleted_folder_is_an_error_and_never_nan(cache_folder: Path) -> None:
     lazy = compute(PottsModel(), lazy=True)
     shutil.rmtree(cache_folder)

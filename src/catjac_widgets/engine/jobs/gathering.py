@@ -19,6 +19,7 @@ from catjac_widgets.engine.compute.error_check import estimated_error
 from catjac_widgets.engine.compute.sweep import batches, wild_type_logits
 from catjac_widgets.engine.jobs.loading import AlteredModelCheck, load_for
 from catjac_widgets.engine.jobs.rows import Rows
+from catjac_widgets.errors import CacheError
 from catjac_widgets.language_models.progress import watched
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Gathering:
         ------
         ModelError, DeviceError, ResourceError
             See `sweep` and `resources`.
+        CacheError
+            If what was written to the cache was never what is read there.
         """
         self.message = "looking into the cache"
         self.rows.open()
@@ -106,6 +109,11 @@ class Gathering:
                 self.rows.look_again()
             if self.rows.complete:
                 break
+        else:
+            raise CacheError(
+                "Rows of the Jacobian were damaged in the cache as fast as they were computed; look at its "
+                "disk, or set CATJAC_CACHE to another folder."
+            )
         self.message = "done"
 
     def _read_rows(self) -> Iterator[None]:
