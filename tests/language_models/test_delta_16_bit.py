@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from checkpoints import random_esm1b, random_esm2
 from scipy.stats import spearmanr
 
 import catjac
+from catjac_widgets.installation import _gpu_steps
 from catjac_widgets.language_models.base import Substitution
 from catjac_widgets.language_models.esm.adapter import FairEsm
-from catjac_widgets.language_models.esm.cuda.fused_steps import agree, steps_for
+from catjac_widgets.language_models.esm.cuda.fused_steps import agree, chosen_steps, steps_for
 from catjac_widgets.language_models.esm.cuda.steps import Steps
 from catjac_widgets.language_models.esm.forward import letter_logits
 from catjac_widgets.language_models.esm.linear_layers import FusedLayers, LinearLayers
@@ -166,6 +168,7 @@ def test_steps_are_the_formulas() -> None:
         wanted = torch.nn.functional.gelu(product + base) - torch.nn.functional.gelu(base)
         found = steps.gelu_difference(product, base, torch.float32)
         torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+        assert torch.equal(steps.difference(x, known, torch.float32), x - known)
         assert (steps.gelu_difference(torch.zeros_like(product), base, torch.bfloat16) == 0).all()
 
 
@@ -184,6 +187,18 @@ def test_triton_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cpu_takes_torch_operations() -> None:
     assert type(steps_for(CPU)) is Steps
+
+
+def test_where_tritons_kernels_cannot_run_it_is_said_why(caplog: pytest.LogCaptureFixture) -> None:
+    """A GPU that is not there stands for one that is too old, or has no Triton or no compiler."""
+    chosen = chosen_steps(torch.device("cuda", 99))
+    assert type(chosen.steps) is Steps
+    assert re.match(r"\w+: \S", chosen.slower_because)
+    assert f"which is slower: {chosen.slower_because}" in caplog.text
+    finding = _gpu_steps(torch.device("cuda", 99))
+    assert finding.state == "note"
+    assert chosen.slower_because in finding.value
+    assert chosen_steps(CPU).slower_because == ""
 
 
 # ---- fused projections
