@@ -15,9 +15,10 @@ from catjac_widgets.engine.cache.entries import CorruptRowError, Entry
 from catjac_widgets.engine.cache.store import LIMIT_VARIABLE, cache
 from catjac_widgets.engine.compute import memory as resources
 from catjac_widgets.engine.compute.error_check import sampled_rows
+from catjac_widgets.engine.jobs.lazy_requests import stay_on_disk
 from catjac_widgets.engine.labels import in_dask, label_jacobian
 from catjac_widgets.engine.rounding import round_to_bits
-from catjac_widgets.errors import CacheError, UsageError
+from catjac_widgets.errors import CacheError
 from catjac_widgets.language_models.identity import not_kept
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Rows:
         self._accumulator: Accumulator | None = None
         self._norms: dict[int, np.ndarray] = {}
         self._slots = {position - 1: slot for slot, position in enumerate(self.plan.positions)}
-        self._lazy = self._decide_lazy(request.lazy)
+        self._lazy = stay_on_disk(request, lambda: self.answered, self._there)
 
     # ---- what is known without reading a row
 
@@ -118,30 +119,10 @@ class Rows:
         """Whether rows lie in memory."""
         return self._data is not None
 
-    def _decide_lazy(self, lazy: bool | str) -> bool:
-        plan = self.plan
-        store = cache.store if self.request.uses_cache else None
-        can = store is not None and store.reads_lazily
-        lazy = True if lazy == "dask" else lazy
-        if lazy is True and not self.request.uses_cache and self.request.cache:
-            raise UsageError(
-                f"{not_kept(self.request.identity)} Leave out lazy=True, which reads from the cache."
-            )
-        if lazy is True and not can:
-            raise UsageError(
-                "lazy=True reads the Jacobian from the cache folder, but there is none; "
-                "leave out cache=False and set CATJAC_CACHE to a folder or URL that can be written."
-            )
-        large = lazy in ("auto", "stored") and plan.result_bytes > resources.LAZY_BYTES
-        if not can or not (lazy is True or large or (lazy == "stored" and self.answered)):
-            resources.check_memory(plan)
-            return False
-        assert store is not None
-        if len(self.in_cache) < len(plan.wanted):
-            there = 0 if self.found is None else len(self.found.done())
-            missing = len(plan.wanted) - len(self.in_cache)
-            resources.check_disk(plan, there, missing, cache.limit, store.free())
-        return True
+    def _there(self) -> tuple[int, int]:
+        """How many rows the entry has, and how many of those asked for are missing."""
+        missing = len(self.plan.wanted) - len(self.in_cache)
+        return 0 if self.found is None else len(self.found.done()), missing
 
     # ---- opening
 
