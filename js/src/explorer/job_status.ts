@@ -72,7 +72,7 @@ class JobStatusView {
     const sequence = state.get<SequenceInfo>("sequence");
     const status = state.get<string>("status");
     const progress = state.get<Progress>("progress");
-    this.name.textContent = sequence.name || "Unnamed protein";
+    this.name.textContent = sequence.name || "Unnamed sequence";
     const chains = sequence.chains.length > 1 ? `${sequence.chains.length} chains` : "";
     const name = state.get<string>("model_name");
     const models = isLive(this.model) ? this.model.get<ModelEntry[]>("models") : [];
