@@ -3,7 +3,8 @@
     CATJAC_FAULT_ROUNDS=100 python tests/faults/campaign.py --out docs/faults.csv
 
 A round is five processes that are killed (one of them inside the writing of a chunk), ten damaged stores,
-and now and then a full disk, rights that are missing, a folder that goes, or several processes at once.
+and now and then a full or a small disk, rights that are missing, a folder that goes, several processes at
+once, or one whose clock is off.
 After each fault the same numbers are asked for again, eagerly and lazily, and compared bit by bit with those
 that were computed without a cache; what is stored beside a Jacobian is compared too.
 """
@@ -13,17 +14,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import logging
 import os
 import random
 import shutil
-import signal
+import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,45 +31,20 @@ sys.path[:0] = [str(_TESTS), str(Path(__file__).resolve().parent)]
 import fault_models  # noqa: E402
 import forked  # noqa: E402
 import numpy as np  # noqa: E402
+from asking import COLUMNS, PATIENCE, Asking, Hang, L  # noqa: E402
 from damages import damage  # noqa: E402
-from fault_models import IN_A_WRITE, MAPS, Model, reference, sequence_of  # noqa: E402
+from fault_models import IN_A_WRITE, Model, reference, sequence_of  # noqa: E402
 
-from catjac_widgets.analysis.contacts.maps import contacts  # noqa: E402
-from catjac_widgets.analysis.contacts.norms import block_norms  # noqa: E402
-from catjac_widgets.analysis.summaries import sensitivity  # noqa: E402
 from catjac_widgets.engine.api import jacobian, submit  # noqa: E402
-from catjac_widgets.engine.cache import stored  # noqa: E402
-from catjac_widgets.engine.cache.kept_maps import kept_map  # noqa: E402
 from catjac_widgets.engine.cache.store import cache  # noqa: E402
-from catjac_widgets.engine.jobs.mask_scan import scan_masks  # noqa: E402
-from catjac_widgets.errors import CacheError, CatjacError  # noqa: E402
-from catjac_widgets.proteins.reading import as_sequence  # noqa: E402
-
-#: Columns of the table.
-COLUMNS = ("fault", "rounds", "faults", "rows_lost", "wrong_numbers", "tracebacks", "hangs")
-
-#: Seconds after which something hangs.
-PATIENCE = 60
-
-L = 12
-MASK = [(3, 5)]
-
-#: What is stored beside a Jacobian and compared by itself.
-BESIDE = ("contacts", "block_norms", "mean_over_pos_in", "mean_over_pos_out")
-
-#: What is compared of the table of sensitivities.
-IN_TABLE = ("influence", "sensitivity", "coupling_strength")
+from catjac_widgets.errors import CatjacError  # noqa: E402
 
 #: Stands for the result of a process among the rows that it told of.
 DONE = 0
 
 
-class Hang(BaseException):
-    """Nothing came for too long."""
-
-
-class Campaign:
-    """Counts faults and what came of them, by kind.
+class Campaign(Asking):
+    """Faults of every kind, drawn at random.
 
     Parameters
     ----------
@@ -80,28 +53,9 @@ class Campaign:
     """
 
     def __init__(self, seed: int = 0) -> None:
+        super().__init__()
         self.draw = random.Random(seed)
-        self.counts: dict[str, Counter[str]] = {}
-        self.said: list[str] = []
         self._run_seconds: float | None = None
-        self._template: Path | None = None
-        self._expected: dict[str, Any] = {}
-
-    def __enter__(self) -> Campaign:
-        self._folder = Path(tempfile.mkdtemp(prefix="catjac-faults-"))
-        self._before = os.environ.get("CATJAC_CACHE")
-        self._logs = _Logs()
-        logging.getLogger("catjac").addHandler(self._logs)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("catjac").removeHandler(self._logs)
-        cache.close()
-        if self._before is None:
-            os.environ.pop("CATJAC_CACHE", None)
-        else:
-            os.environ["CATJAC_CACHE"] = self._before
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, rounds: int, progress: Callable[[int], None] = lambda number: None) -> None:
         """Run so many rounds."""
@@ -120,6 +74,10 @@ class Campaign:
                 self.several(2)
             if number % 20 == 5:
                 self.several(8)
+            if number % 5 == 3:
+                self.small_disk()
+            if number % 10 == 6:
+                self.clock_that_is_off()
             progress(number + 1)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -190,6 +148,39 @@ class Campaign:
             self._hear(count, process, heard, residues, seed)
             self._ask_again(count, residues, seed)
 
+    def small_disk(self) -> None:
+        """Keep the cache on a disk that is too small; not counted where no disk may be mounted."""
+        with self._fault("small disk") as (count, folder):
+            size = self.draw.choice([16, 60, 120, 200])
+            options = ["-t", "tmpfs", "-o", f"size={size}k,mode=0777", "catjac"]
+            mounted = subprocess.run(["mount", *options, folder], capture_output=True, check=False)
+            if mounted.returncode:
+                count.subtract(("rounds", "faults"))
+                return
+            try:
+                seed = self.draw.randrange(10**6)
+                residues = sequence_of(L, seed)
+                process, heard = self._start(folder, residues, seed)
+                self._hear(count, process, heard, residues, seed)
+                self._ask_again(count, residues, seed)
+            finally:
+                cache.close()
+                subprocess.run(["umount", "--lazy", folder], check=True)
+
+    def clock_that_is_off(self) -> None:
+        """Have two processes compute the same, one of them with a clock that is off by up to two days."""
+        with self._fault("clock off") as (count, folder):
+            seed = self.draw.randrange(10**6)
+            residues = sequence_of(L, seed)
+            clocks = [0.0, self.draw.uniform(-2e5, 2e5)]
+            started = [self._start(folder, residues, seed, seconds=0.004, clock=clock) for clock in clocks]
+            if self.draw.random() < 0.5:
+                time.sleep(0.1 * self.draw.random())
+                started.pop(self.draw.randrange(2))[0].kill()
+            for process, heard in started:
+                self._hear(count, process, heard, residues, seed)
+            count["rows_lost"] += self._ask_again(count, residues, seed)
+
     def no_rights(self) -> None:
         """Take away the right to write, or to read."""
         with self._fault("no rights") as (count, folder):
@@ -251,87 +242,6 @@ class Campaign:
             self._run_seconds = sorted(measured)[1]
         return self._run_seconds
 
-    # ---- what is asked for
-
-    def _make_template(self) -> None:
-        folder = self._folder / "template"
-        os.environ["CATJAC_CACHE"] = str(folder)
-        residues = sequence_of(L, 1)
-        self._residues = residues
-        self._wanted = {
-            "one model": (1, {}),
-            "another": (2, {}),
-            "fast": (1, {"variant": "fast"}),
-            "masked": (1, {"mask": fault_models.Mask.hiding(residues, MASK)}),
-        }
-        for name, (seed, options) in self._wanted.items():
-            made = jacobian(residues, Model(seed), progress=False, batch_size=19, **options)
-            plain = reference(residues, seed, **options)
-            assert np.array_equal(made.values, plain.values, equal_nan=True)
-            self._expected[name] = plain, _maps_of(plain)
-        self._masks = np.random.default_rng(0).random((5, L)) < 0.4
-        self._scan = self._scanned()
-        self._map = np.random.default_rng(1).random((L, L))
-        kept_map("fault", "fingerprint", L, lambda: self._map)
-        cache.close()
-        self._template = folder
-
-    def _scanned(self) -> np.ndarray:
-        made: dict[int, np.ndarray] = {}
-        scan_masks(
-            as_sequence(self._residues),
-            Model(1),
-            self._masks,
-            lambda first, maps: made.update({first: np.array(maps)}),
-            maps=MAPS,
-            progress=False,
-        )
-        return np.concatenate([made[first] for first in sorted(made)])
-
-    def _ask_for_all(self, count: Counter[str], what: str) -> None:
-        for name, (seed, options) in self._wanted.items():
-            expected, maps = self._expected[name]
-            options = {"progress": False, "batch_size": 19, **options}
-            lazy = jacobian(self._residues, Model(seed), lazy=True, **options)
-            for _ in range(L + 1):
-                try:
-                    table = sensitivity(lazy)  # of an array on disk, by what is stored beside it
-                    for kind in IN_TABLE:
-                        if not np.allclose(table[kind], maps[kind], atol=1e-4, equal_nan=True):
-                            self._note(count, "wrong_numbers", f"{what}: {kind} of {name}")
-                    self._compare(count, lazy, expected, what)
-                    break
-                except CacheError:  # which says that the next call heals it
-                    jacobian(self._residues, Model(seed), lazy=True, **options)
-            else:
-                self._note(count, "hangs", f"{what}: a lazy row does not heal")
-            made = jacobian(self._residues, Model(seed), **options)
-            self._compare(count, made, expected, what)
-            plan = stored.plan_of(made)
-            entry = None if plan is None else cache.find(plan)
-            for kind in BESIDE if entry is not None else ():
-                beside = entry.read_beside(kind)
-                if beside is not None and not np.allclose(beside, maps[kind], atol=1e-4, equal_nan=True):
-                    self._note(count, "wrong_numbers", f"{what}: stored {kind} of {name}")
-        if not np.array_equal(self._scanned(), self._scan):
-            self._note(count, "wrong_numbers", f"{what}: mask scan")
-        if not np.array_equal(kept_map("fault", "fingerprint", L, lambda: self._map), self._map):
-            self._note(count, "wrong_numbers", f"{what}: kept map")
-
-    def _ask_again(self, count: Counter[str], residues: str, seed: int) -> int:
-        """Ask for the same in this process, and return how many rows had to be computed."""
-        computed = cache.info().rows_computed
-        made = jacobian(residues, Model(seed), progress=False, batch_size=19)
-        computed = cache.info().rows_computed - computed
-        self._compare(count, made, reference(residues, seed))
-        return computed
-
-    def _compare(self, count: Counter[str], made: Any, expected: Any, what: str = "") -> None:
-        if not np.array_equal(made.values, expected.values, equal_nan=True):
-            self._note(count, "wrong_numbers", f"{what}: rows")
-        if not np.array_equal(made["wild_type_logits"].values, expected["wild_type_logits"].values):
-            self._note(count, "wrong_numbers", f"{what}: wild-type logits")
-
     # ---- processes
 
     def _start(self, folder: Path, residues: str, seed: int, **options: Any) -> tuple[Any, Any]:
@@ -360,47 +270,6 @@ class Campaign:
         process.kill()
         process.join(PATIENCE)
 
-    # ---- counting
-
-    @contextlib.contextmanager
-    def _fault(self, kind: str) -> Iterator[tuple[Counter[str], Path]]:
-        count = self.counts.setdefault(kind, Counter())
-        count["rounds"] += 1
-        count["faults"] += 1
-        folder = self._folder / f"cache {sum(each['rounds'] for each in self.counts.values())}"
-        folder.mkdir()
-        folder.chmod(0o777)
-        self._folder.chmod(0o755)
-        os.environ["CATJAC_CACHE"] = str(folder)
-        logged = self._logs.tracebacks
-        signal.signal(signal.SIGALRM, _alarm)
-        signal.alarm(2 * PATIENCE)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield count, folder
-        except Hang:
-            self._note(count, "hangs", kind)
-        except Exception as error:
-            self._note(count, "tracebacks", f"{kind}: {type(error).__name__}: {error}")
-        finally:
-            signal.alarm(0)
-            count["tracebacks"] += self._logs.tracebacks - logged
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _note(self, count: Counter[str], what: str, text: str) -> None:
-        count[what] += 1
-        self.said.append(f"{what}: {text}")
-
-
-class _Logs(logging.Handler):
-    """Counts what is logged with a traceback."""
-
-    tracebacks = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.tracebacks += bool(record.exc_info)
-
 
 def _told(heard: Any, until: float) -> set[int]:
     """Rows that a process tells of until some moment or its end; and DONE, if it gave its result."""
@@ -412,30 +281,6 @@ def _told(heard: Any, until: float) -> set[int]:
             if not isinstance(message, int):
                 break
     return told
-
-
-def _alarm(*_: object) -> None:
-    raise Hang
-
-
-def _maps_of(J: Any) -> dict[str, np.ndarray]:
-    """What is asked of a Jacobian, and what a store keeps beside it, by the numbers alone."""
-    table = sensitivity(J)
-    return {
-        **{kind: table[kind].values for kind in IN_TABLE},
-        "contacts": contacts(J).values,
-        "block_norms": block_norms(J).values,
-        **_means_of(J.values),
-    }
-
-
-def _means_of(J: np.ndarray) -> dict[str, np.ndarray]:
-    """Means of rows as a store keeps them beside a Jacobian whose masked rows are NaN."""
-    visible = np.isfinite(J).all(axis=(1, 2, 3))
-    over_inputs, over_outputs = J[visible].mean(0), np.full((len(J), *J.shape[1::2]), np.nan)
-    over_inputs[:, ~visible] = np.nan
-    over_outputs[visible] = J[visible][:, :, visible].mean(2)
-    return {"mean_over_pos_in": over_inputs, "mean_over_pos_out": over_outputs}
 
 
 def main() -> int:
