@@ -336,6 +336,7 @@ def test_the_explorer_works_and_says_what_it_cannot(model: UniRep) -> None:
         np.testing.assert_allclose(ex.contact_map.values, catjac.contacts(ex.jacobian).values, atol=1e-5)
         assert ex.contact_map.label == "Jacobian, one-sided"
         assert ex.sequence_mask.note == "tiny has no mask token: no residue can be hidden from it."
+        assert not ex.sequence_mask.maskable
         ex.mask = Mask.hiding(RESIDUES, [(3, 5)])
         ex.wait(120)
         assert (ex.status, ex.error) == ("idle", "")

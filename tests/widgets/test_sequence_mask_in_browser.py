@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jobs import RESIDUES, StagedJob, plan_of
 from notebook_page import NotebookPage
+from stubs import PottsModel
 
 from catjac_widgets.proteins.masks import Mask
 from catjac_widgets.proteins.reading import as_sequence
@@ -51,6 +52,27 @@ def drag(notebook: NotebookPage, start: float, end: float, *, release: bool = Tr
 
 def fragments(mask: Mask | None) -> list[tuple[int, int]] | None:
     return None if mask is None else list(mask.fragments)
+
+
+def test_a_model_without_masks_has_letters_to_point_at_only(notebook: NotebookPage) -> None:
+    model = PottsModel()
+    model.has_mask_token = False
+    ex, jobs = explorer(model=model)
+    notebook.show(ex)
+    assert not ex.sequence_mask.maskable
+    assert "no residue can be hidden" in notebook.text(".cj-mask .cj-notice")
+    for part in (".cj-mask .cj-controls", ".cj-mask .cj-bands"):
+        assert not notebook.page.locator(part).is_visible()
+    assert notebook.text(CAPTION) == ""
+    drag(notebook, 10, 20)
+    assert ex.mask is None
+    assert len(jobs) == 1
+    notebook.page.mouse.click(*residue(notebook, 12))
+    notebook.until(lambda: ex.residues == ((12, 12),))
+    # Another model, and the handles are there again.
+    ex.sequence_mask.use_model("mini")
+    notebook.until(lambda: notebook.page.locator(".cj-mask .cj-controls").is_visible())
+    assert notebook.complaints == []
 
 
 def test_dragging_a_handle_shows_the_head_and_letting_go_the_jacobian(notebook: NotebookPage) -> None:

@@ -103,12 +103,17 @@ class SequenceMaskView {
     return this.previewed ?? this.committed;
   }
 
+  /** Whether the model can have residues hidden from it; if not, the letters are there to be pointed at only. */
+  private get maskable(): boolean {
+    return this.model.get<boolean>("maskable");
+  }
+
   private listen(): void {
     const { undo, model, state } = this;
     undo.on(state, NAMING, () => this.readSequence());
     undo.on(state, ["change:mask"], () => this.readMask());
     undo.on(state, ["change:mask_preview", "change:hover", "change:selection", "change:residues"], () => this.draw.ask());
-    undo.on(model, ["change:note", "change:can_undo", "change:can_redo"], () => this.draw.ask());
+    undo.on(model, ["change:note", "change:maskable", "change:can_undo", "change:can_redo"], () => this.draw.ask());
     undo.add(
       watchTheme(() => {
         this.theme = readTheme(this.el);
@@ -171,7 +176,7 @@ class SequenceMaskView {
       return;
     }
     this.follow(event);
-    drag.moved ||= Math.hypot(now.x - drag.from.x, now.y - drag.from.y) > CLICK_ROOM;
+    drag.moved ||= this.maskable && Math.hypot(now.x - drag.from.x, now.y - drag.from.y) > CLICK_ROOM;
     if (!drag.moved) return;
     this.moment = event.timeStamp;
     this.plot.classList.add("cj-dragging");
@@ -239,7 +244,7 @@ class SequenceMaskView {
     const base = this.fragments;
     const fragment = base[k];
     const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-    if (!fragment) return;
+    if (!fragment || !this.maskable) return;
     if (event.key === "Delete" || event.key === "Backspace") this.commit(without(base, k));
     else if (step) {
       const next = shifted(fragment, grip, step * (event.shiftKey ? 10 : 1), this.length);
@@ -353,7 +358,8 @@ class SequenceMaskView {
     drawLetters(picture, maskedResidues(fragments, length));
     drawLinks(picture, hover, readPair(state.get("selection"), length), readRuns(state.get("residues"), length));
     this.arrangeBands();
-    const words = maskText(sequence, fragments);
+    this.bands.element.hidden = this.controls.element.hidden = !this.maskable;
+    const words = this.maskable ? maskText(sequence, fragments) : "";
     this.caption.textContent = words;
     this.canvas.setAttribute("aria-label", `Sequence of ${length} residues. ${words}`);
     this.readout.textContent = hover ? pointedText(sequence, hover, fragments) : "";

@@ -84,6 +84,8 @@ class SequenceMask(View):
         What a person should know, for instance that the model has no contact head.
     previews
         Whether the front end is to ask for a map with each move.
+    maskable
+        Whether there are masks to be made by hand: not with a model that has no mask token.
     can_undo, can_redo
         Whether there is a mask to go back, or forward, to.
     timings
@@ -102,6 +104,7 @@ class SequenceMask(View):
 
     note = traitlets.Unicode("").tag(sync=True)
     previews = traitlets.Bool(False).tag(sync=True)
+    maskable = traitlets.Bool(True).tag(sync=True)
     can_undo = traitlets.Bool(False).tag(sync=True)
     can_redo = traitlets.Bool(False).tag(sync=True)
 
@@ -126,6 +129,8 @@ class SequenceMask(View):
         if model is not None and self._map is not None:
             self._frames, told = frames_of(known, model)
             traits = {"previews": self._frames is not None} | traits
+        if model is not None:
+            traits = {"maskable": hides_residues(model)} | traits
         self._past: deque[Mask | None] = deque(maxlen=HISTORY)
         self._future: list[Mask | None] = []
         self._stepping = False
@@ -144,7 +149,7 @@ class SequenceMask(View):
         """Show another model's contact head while a fragment is dragged."""
         assert self.sequence is not None
         self._frames, note = frames_of(self.sequence, model)
-        self.previews = self._frames is not None
+        self.previews, self.maskable = self._frames is not None, hides_residues(model)
         self.say("model", note)
 
     def undo(self) -> None:
@@ -250,6 +255,16 @@ def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:
         return Frames(contact_probabilities_of(sequence.residues), model), ""
     except CatjacError:
         return None, ""
+
+
+def hides_residues(model: Any) -> bool:
+    """Whether residues can be hidden from a model; True where that cannot be told, as its job will explain."""
+    from catjac_widgets.language_models.registry import identify
+
+    try:
+        return identify(model).has_mask_token
+    except CatjacError:
+        return True
 
 
 def no_head(model_name: str) -> str:
