@@ -258,7 +258,7 @@ def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:
 
 
 def hides_residues(model: Any) -> bool:
-    """Whether residues can be hidden from a model; True where that cannot be told, as its job will explain."""
+    """Whether residues can be hidden from a model; True where that cannot be told: its job will explain."""
     from catjac_widgets.language_models.registry import identify
 
     try:
