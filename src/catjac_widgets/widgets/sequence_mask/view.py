@@ -127,10 +127,8 @@ class SequenceMask(View):
         self._frames: Frames | None = None
         told = ""
         if model is not None and self._map is not None:
-            self._frames, told = frames_of(known, model)
-            traits = {"previews": self._frames is not None} | traits
-        if model is not None:
-            traits = {"maskable": hides_residues(model)} | traits
+            self._frames, maskable, told = frames_of(known, model)
+            traits = {"previews": self._frames is not None, "maskable": maskable} | traits
         self._past: deque[Mask | None] = deque(maxlen=HISTORY)
         self._future: list[Mask | None] = []
         self._stepping = False
@@ -148,8 +146,8 @@ class SequenceMask(View):
     def use_model(self, model: Any) -> None:
         """Show another model's contact head while a fragment is dragged."""
         assert self.sequence is not None
-        self._frames, note = frames_of(self.sequence, model)
-        self.previews, self.maskable = self._frames is not None, hides_residues(model)
+        self._frames, self.maskable, note = frames_of(self.sequence, model)
+        self.previews = self._frames is not None
         self.say("model", note)
 
     def undo(self) -> None:
@@ -237,8 +235,8 @@ class SequenceMask(View):
         self.say("frame", "")
 
 
-def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:
-    """Make the contact head's frames, or None and what to say of it.
+def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, bool, str]:
+    """Make the contact head's frames, or None; whether residues can be hidden; and what to say of it.
 
     Nothing is said where the model cannot be told, which its job will explain.
     """
@@ -249,22 +247,12 @@ def frames_of(sequence: Sequence, model: Any) -> tuple[Frames | None, str]:
     try:
         identity = identify(model)
         if not identity.has_mask_token:
-            return None, f"{identity.name} has no mask token: no residue can be hidden from it."
+            return None, False, f"{identity.name} has no mask token: no residue can be hidden from it."
         if not identity.has_contact_head:
-            return None, no_head(identity.name)
-        return Frames(contact_probabilities_of(sequence.residues), model), ""
+            return None, True, no_head(identity.name)
+        return Frames(contact_probabilities_of(sequence.residues), model), True, ""
     except CatjacError:
-        return None, ""
-
-
-def hides_residues(model: Any) -> bool:
-    """Whether residues can be hidden from a model; True where that cannot be told: its job will explain."""
-    from catjac_widgets.language_models.registry import identify
-
-    try:
-        return identify(model).has_mask_token
-    except CatjacError:
-        return True
+        return None, True, ""
 
 
 def no_head(model_name: str) -> str:
