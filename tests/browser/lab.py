@@ -58,6 +58,19 @@ _IDLE = """() => {
   const context = panel?.sessionContext;
   return Boolean(panel?.context?.isReady && context?.isReady && context.session?.kernel?.status === "idle");
 }"""
+# A kernel that is there at once may have said so before the page listened: it is asked once more.
+_READY = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+  const kernel = context?.isReady ? context.session?.kernel : null;
+  if (!kernel) return false;
+  if (kernel.status === "idle") return true;
+  const now = performance.now();
+  if (!(now - (window.askedKernel ?? now - 6000) < 5000)) {
+    window.askedKernel = now;
+    kernel.requestKernelInfo().catch(() => null);
+  }
+  return false;
+}"""
 _EXECUTE = """async (code) => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
   const future = kernel.requestExecute({ code, store_history: false, stop_on_error: false });
@@ -191,7 +204,7 @@ class Notebook:
         # JupyterLab remembers the theme; a test that went dark must not darken the next.
         self.choose_theme("Light")
         page.evaluate(_OPEN, [name, subshells])
-        page.wait_for_function(_IDLE, timeout=PATIENCE, polling=LOOK)
+        page.wait_for_function(_READY, timeout=PATIENCE, polling=LOOK)
 
     def close(self) -> None:
         """Take the notebook off the page, as it is, and end its kernel, which outlives both."""
