@@ -8,12 +8,14 @@ import time
 import warnings
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import xarray as xr
 from cache_counts import Counts
 from hypothesis import given
 from hypothesis import strategies as st
+from sharing import share
 from stored_stubs import RESIDUES, L, compute, entry_of
 from stubs import PottsModel
 
@@ -203,6 +205,44 @@ def test_the_least_recently_used_goes_first_and_never_one_in_use(monkeypatch: py
     os.utime(stamps[0] / "used", (1.0, 1.0))
     compute(models[4])
     assert [folder.exists() for folder in stamps.values()] == [False, False, True]
+    assert cache.info().size <= cache.limit
+
+
+def test_fits_and_folders_without_a_key_count_and_make_room(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(PottsModel(seed=0))
+    size = cache.info().size
+    fit, stray = cache_folder / "potts" / "old.safetensors", cache_folder / "ab" / ("ab" * 32) / "rows"
+    for path in (fit, stray):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+        for each in (path, path.parent):
+            os.utime(each, (1e9, 1e9))
+    assert cache.info().size >= 3 * size
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", str(int(2.5 * size)))
+    compute(PottsModel(seed=1))
+    # What was not used for longest went, whatever it was; both Jacobians are there.
+    assert not fit.exists()
+    assert not stray.exists()
+    assert cache.info().size <= cache.limit
+    assert len(list(cache_folder.rglob("key.json"))) == 2
+    fit.write_bytes(b"1")
+    cache.clear()
+    assert cache.info().size == 0
+
+
+def test_the_limit_holds_over_several_processes(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute(PottsModel(seed=0))
+    size = cache.info().size
+    monkeypatch.setenv("CATJAC_CACHE_LIMIT", str(int(2.2 * size)))
+    started = [forked.start(share, "slow", RESIDUES[k:] + RESIDUES[:k], 19) for k in range(1, 5)]
+    for _, heard in started:
+        assert heard.recv() == "ready"
+    for _, heard in started:
+        heard.send("go")
+    for process in started:
+        assert forked.answer(*process)[2].shape == (L, 20, L, 20)
     assert cache.info().size <= cache.limit
 
 
