@@ -50,10 +50,8 @@ class Rows:
 
     Raises
     ------
-    ResourceError
-        If the rows fit neither into memory nor on disk.
-    UsageError
-        If lazy reading is asked for without a cache that offers it.
+    ResourceError, UsageError
+        See `stay_on_disk`.
     """
 
     def __init__(self, request: JacobianRequest, on_note: Callable[[str], None]) -> None:
